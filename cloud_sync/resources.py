@@ -1,0 +1,247 @@
+"""The HTTP API's resources: what the service answers and what a client sends.
+
+Shared by `api` and `client`, so that there is one definition. Times are seconds since 1970.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw, Struct
+
+from edge_agent.contract.manifest import Blob, Digest, Name
+from edge_agent.contract.messages import Health
+from edge_agent.contract.state import DesiredState, ReportedState, SlotConfig
+
+Tags = dict[str, str]
+Page = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class ServiceInfo(Struct, frozen=True, kw_only=True):
+    """What the service is and whether its parts work. `ok` is false when one does not."""
+
+    ok: bool
+    version: str
+    database: str
+    broker: str
+    broker_connected: bool
+    broker_url: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Every answer above 399: a stable code, what was expected and found, what to do."""
+
+    code: str
+    text: str
+    hint: str = ""
+
+
+class ModelUpload(Struct, frozen=True, kw_only=True):
+    """A new version of a model. Its files must have been uploaded as blobs.
+
+    Attributes:
+        framework: what the files are of: "onnx", "scikit-learn", "pytorch", ... Free.
+        tags: for people to find it by; they can be changed.
+        properties: facts about this version (scores, sizes); they cannot.
+    """
+
+    files: Annotated[tuple[Blob, ...], Meta(min_length=1, max_length=10_000)]
+    framework: str = ""
+    description: str = ""
+    tags: Tags = {}
+    properties: Tags = {}
+
+
+class ModelVersion(Struct, frozen=True, kw_only=True):
+    """A registered version of a model."""
+
+    name: Name
+    version: int
+    files: tuple[Blob, ...]
+    framework: str
+    description: str
+    tags: Tags
+    properties: Tags
+    created: float
+    created_by: str
+    retired: bool = False
+
+
+class ModuleVersion(Struct, frozen=True, kw_only=True):
+    """A published version of a module. `size` is the sum of its blobs, bytes."""
+
+    name: Name
+    version: int
+    digest: Digest
+    size: int
+    description: str
+    license: str
+    metrics: dict[str, float]
+    created: float
+    created_by: str
+    retired: bool = False
+
+
+class ModulePublished(Struct, frozen=True, kw_only=True):
+    """The answer to publishing; `created` is false when this digest was already there."""
+
+    module: ModuleVersion
+    created: bool
+
+
+class MissingBlobs(Struct, frozen=True, kw_only=True):
+    """Which of the blobs that were asked about are not stored yet."""
+
+    missing: tuple[Digest, ...]
+
+
+class BlobQuery(Struct, frozen=True, kw_only=True):
+    """Which blobs a client is about to need."""
+
+    digests: Annotated[tuple[Digest, ...], Meta(max_length=10_000)]
+
+
+class DeviceSummary(Struct, frozen=True, kw_only=True):
+    """A device in a list.
+
+    Attributes:
+        presence: "online", "offline" (it said so, or its last will did), or "unknown" (it said it
+            was online but three reports are missing, or it never spoke).
+        last_seen: time of the last message of any kind, or None.
+        age_s: since then, seconds, by the service's clock.
+        revision_wanted: of the desired state.
+        revision_applied: as last reported; -1 if never.
+        is_settled: whether every wanted slot runs its wanted digest and nothing else runs.
+    """
+
+    device: Name
+    presence: Literal["online", "offline", "unknown"]
+    last_seen: float | None
+    age_s: float | None
+    revision_wanted: int
+    revision_applied: int
+    is_settled: bool
+    tags: Tags
+    slots: dict[str, "SlotSummary"]
+
+
+class SlotSummary(Struct, frozen=True, kw_only=True):
+    """Wanted and running version of a slot; 0 = none.
+
+    Attributes:
+        messages_in: since the worker started, from the last health report.
+        messages_per_s: over the last two health reports, or None if there are not two.
+        p50_ms: receipt to answer; None if unknown.
+        error: `code: text` of the last failure, or empty.
+    """
+
+    module: str
+    wanted_version: int
+    running_version: int
+    phase: str
+    messages_in: int
+    messages_per_s: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    failed: int
+    error: str
+
+
+class DeviceDetail(Struct, frozen=True, kw_only=True):
+    """Everything that is known about a device, each with its age."""
+
+    summary: DeviceSummary
+    desired: DesiredState
+    reported: ReportedState | None
+    reported_age_s: float | None
+    health: Health | None
+    health_age_s: float | None
+
+
+class TagChange(Struct, frozen=True, kw_only=True):
+    """Tags to set, and names of tags to take away."""
+
+    set: Tags = {}
+    remove: tuple[str, ...] = ()
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """Put a module on devices.
+
+    Attributes:
+        module: its name.
+        version: None for the newest that is not retired.
+        to: a device's name, `tag=VALUE`, or `all`.
+        slot: None for the module's own name.
+        reason: for the audit log.
+    """
+
+    module: Name
+    to: Annotated[str, Meta(min_length=1, max_length=300)]
+    version: int | None = None
+    slot: Name | None = None
+    config: SlotConfig = SlotConfig()
+    reason: str = ""
+
+
+class Removal(Struct, frozen=True, kw_only=True):
+    """Take a slot off devices."""
+
+    slot: Name
+    to: Annotated[str, Meta(min_length=1, max_length=300)]
+    reason: str = ""
+
+
+class DeploymentResult(Struct, frozen=True, kw_only=True):
+    """Which devices now want it, by their new revision.
+
+    Attributes:
+        revisions: device to its new revision.
+        unchanged: devices that wanted exactly this already.
+    """
+
+    module: str
+    version: int
+    digest: str
+    slot: str
+    revisions: dict[str, int]
+    unchanged: tuple[str, ...] = ()
+
+
+class FleetEvent(Struct, frozen=True, kw_only=True):
+    """Something that a device or the service noticed."""
+
+    id: int
+    time: float
+    device: str
+    slot: str
+    name: str
+    level: str
+    text: str
+    detail: dict[str, str] = {}
+
+
+class StoredResult(Struct, frozen=True, kw_only=True):
+    """A result that a device sent home."""
+
+    id: int
+    time: float
+    device: str
+    slot: str
+    result: Raw
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """Who changed what, when and why."""
+
+    id: int
+    time: float
+    actor: str
+    action: str
+    subject: str
+    reason: str
+    detail: dict[str, str] = {}
+
+
+class Deleted(Struct, frozen=True, kw_only=True):
+    """What was deleted."""
+
+    what: str

@@ -1,0 +1,155 @@
+"""Desired and reported state, and the life cycle of a slot."""
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from edge_agent.contract.manifest import Digest, Name
+from edge_agent.errors import ContractError
+
+Revision = Annotated[int, Meta(ge=0)]
+
+
+class Phase(StrEnum):
+    """Where a slot stands on the way to its wanted version."""
+
+    ABSENT = "absent"
+    FETCHING = "fetching"
+    VERIFIED = "verified"
+    INSTALLED = "installed"
+    TRIAL = "trial"
+    ACTIVE = "active"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    ROLLED_BACK = "rolled_back"
+
+
+_P = Phase
+TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
+    _P.ABSENT: frozenset({_P.FETCHING}),
+    _P.FETCHING: frozenset({_P.VERIFIED, _P.FAILED, _P.REJECTED, _P.ABSENT}),
+    _P.VERIFIED: frozenset({_P.INSTALLED, _P.FAILED, _P.REJECTED, _P.ABSENT}),
+    _P.INSTALLED: frozenset({_P.TRIAL, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ABSENT}),
+    _P.TRIAL: frozenset({_P.ACTIVE, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ABSENT}),
+    _P.ACTIVE: frozenset({_P.FETCHING, _P.ABSENT, _P.FAILED, _P.ROLLED_BACK}),
+    _P.FAILED: frozenset({_P.FETCHING, _P.ABSENT, _P.REJECTED, _P.ROLLED_BACK, _P.ACTIVE}),
+    _P.REJECTED: frozenset({_P.FETCHING, _P.ABSENT, _P.ACTIVE}),
+    _P.ROLLED_BACK: frozenset({_P.FETCHING, _P.ABSENT, _P.ACTIVE, _P.FAILED}),
+}
+"""Which phase may follow which. FETCHING follows the settled phases when something else is wanted;
+ACTIVE follows the three failures when what runs is wanted again."""
+
+
+def check_transition(before: Phase, after: Phase) -> Phase:
+    """Return `after` if it may follow `before` (or is the same).
+
+    Raises:
+        ContractError: an undefined transition.
+    """
+    if after != before and after not in TRANSITIONS[before]:
+        raise ContractError(f"a slot cannot go from {before} to {after}", code="bad_transition")
+    return after
+
+
+class SlotConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a deployment may change about a module without a new version; empty = as built."""
+
+    input_topic: str = ""
+    output_topic: str = ""
+    uplink: str = ""
+
+
+class WantedSlot(Struct, frozen=True, kw_only=True):
+    """What should run in a slot."""
+
+    module: Name
+    version: Annotated[int, Meta(ge=1)]
+    digest: Digest
+    mode: Literal["run", "shadow"] = "run"
+    config: SlotConfig = SlotConfig()
+    rollout: str = ""
+    stage: int = 0
+
+
+class AgentSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Settings of the agent that the cloud may change; None = as in the device's own file."""
+
+    health_interval_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+
+
+class DesiredState(Struct, frozen=True, kw_only=True):
+    """What a device should run. A lower revision than one already seen is never applied."""
+
+    device: Name
+    revision: Revision
+    slots: dict[Name, WantedSlot] = {}
+    settings: AgentSettings = AgentSettings()
+    v: Literal[1] = 1
+
+
+class SlotError(Struct, frozen=True, kw_only=True):
+    """Why a slot is not where it should be: a stable code, a text for people, the failed step."""
+
+    code: str
+    text: str
+    step: str = ""
+
+
+class ReportedSlot(Struct, frozen=True, kw_only=True):
+    """What a slot does.
+
+    Attributes:
+        running: digest of what answers messages now; empty if nothing does.
+        running_version: its version, 0 if nothing runs.
+        wanted: digest of what should.
+        attempts: how often the wanted version was tried and failed.
+        next_retry: seconds since 1970, or None if no retry is due.
+        since: when the phase was entered, seconds since 1970.
+    """
+
+    module: str
+    phase: Phase
+    running: str = ""
+    running_version: int = 0
+    wanted: str = ""
+    wanted_version: int = 0
+    error: SlotError | None = None
+    attempts: int = 0
+    next_retry: float | None = None
+    since: float = 0.0
+
+
+class Hardware(Struct, frozen=True, kw_only=True):
+    """What a device is."""
+
+    machine: str = ""
+    system: str = ""
+    cpus: int = 0
+    memory_mb: int = 0
+    providers: tuple[str, ...] = ()
+
+
+class AgentInfo(Struct, frozen=True, kw_only=True):
+    """Which agent speaks."""
+
+    version: str
+    python: str = ""
+    onnxruntime: str = ""
+    started: float = 0.0
+
+
+class ReportedState(Struct, frozen=True, kw_only=True):
+    """What a device runs, as one numbered row of its outbox."""
+
+    device: Name
+    boot_id: str
+    seq: Annotated[int, Meta(ge=0)]
+    time: float
+    revision_seen: Revision
+    revision_applied: Revision
+    slots: dict[Name, ReportedSlot] = {}
+    agent: AgentInfo
+    hardware: Hardware = Hardware()
+    clock_synced: bool = False
+    v: Literal[1] = 1

@@ -1,0 +1,139 @@
+"""What the agent and a worker process say to each other.
+
+The agent writes one `WorkerSpec` as a JSON line to the worker's standard input, then
+`WorkerOrder` lines; the worker answers with event lines on its standard output. Logs go to
+standard error. End of input means stop: a worker never outlives its agent.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from edge_agent.contract.messages import SlotHealth
+from edge_agent.contract.state import SlotConfig
+
+
+class BrokerAddress(Struct, frozen=True, kw_only=True):
+    """An MQTT broker.
+
+    Attributes:
+        url: `mqtt://[user[:password]@]host[:port]`, or `mqtts://` for TLS.
+        ca_file: certificates to trust instead of the system's.
+        cert_file: this client's certificate.
+        key_file: its key.
+    """
+
+    url: str
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class WorkerSpec(Struct, frozen=True, kw_only=True):
+    """Everything a worker needs, once, at its start.
+
+    Attributes:
+        mode: "trial" loads the model, checks the golden cases, reports and exits without ever
+            connecting; "live" loads, reports ready, and connects when ordered to "connect".
+        manifest_file: canonical manifest; its bytes must hash to `digest`.
+        blob_files: blob digest to the file that holds it. Each is hashed again when it is read.
+        client_id: of the MQTT session; the session is persistent, so a successor with the same id
+            gets what its predecessor did not answer.
+        topic_prefix: put before every data topic, on input and output.
+        stats_interval_s: between two `WorkerStats`.
+    """
+
+    mode: Literal["trial", "live"]
+    device: str
+    slot: str
+    version: int
+    digest: str
+    manifest_file: str
+    blob_files: dict[str, str]
+    config: SlotConfig = SlotConfig()
+    broker: BrokerAddress | None = None
+    client_id: str = ""
+    topic_prefix: str = ""
+    stats_interval_s: float = 1.0
+
+
+class WorkerOrder(Struct, frozen=True, kw_only=True):
+    """What the agent may ask of a live worker.
+
+    "connect": take over the slot's topics. "stop": answer what was received, then disconnect
+    and exit 0. "stats": report counters now.
+    """
+
+    order: Literal["connect", "stop", "stats"]
+
+
+class WorkerReady(Struct, frozen=True, kw_only=True, tag="ready"):
+    """The model is loaded and warm; nothing is connected yet."""
+
+    load_ms: float
+    rss_mb: float
+    providers: tuple[str, ...]
+
+
+class WorkerConnected(Struct, frozen=True, kw_only=True, tag="connected"):
+    """Subscribed: messages are answered from now on. Sent again after each reconnect."""
+
+    session_present: bool
+
+
+class WorkerDisconnected(Struct, frozen=True, kw_only=True, tag="disconnected"):
+    """The broker is away; the worker keeps trying."""
+
+    text: str
+
+
+class WorkerStats(Struct, frozen=True, kw_only=True, tag="stats"):
+    """Counters since the start."""
+
+    health: SlotHealth
+
+
+class WorkerUplink(Struct, frozen=True, kw_only=True, tag="uplink"):
+    """A published result that the module's `uplink` rule also wants in the cloud."""
+
+    time: float
+    result: Raw
+
+
+class WorkerTrialPassed(Struct, frozen=True, kw_only=True, tag="trial_passed"):
+    """The golden cases gave what they should."""
+
+    cases: int
+    p99_ms: float
+    max_difference: float
+    peak_rss_mb: float
+
+
+class WorkerFailed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """The worker cannot do its job and exits; `retryable` says whether trying again can help."""
+
+    code: str
+    text: str
+    retryable: bool
+
+
+WorkerEvent = (
+    WorkerReady
+    | WorkerConnected
+    | WorkerDisconnected
+    | WorkerStats
+    | WorkerUplink
+    | WorkerTrialPassed
+    | WorkerFailed
+)
+
+encoder: Final = msgspec.json.Encoder()
+spec_decoder: Final = msgspec.json.Decoder(WorkerSpec)
+order_decoder: Final = msgspec.json.Decoder(WorkerOrder)
+event_decoder: Final[msgspec.json.Decoder[WorkerEvent]] = msgspec.json.Decoder(WorkerEvent)
+
+
+def line(message: Struct) -> bytes:
+    """One message as one line."""
+    return encoder.encode(message) + b"\n"
