@@ -1,0 +1,71 @@
+"""Fixtures shared by all tests, and the rule for tests that need an outside program."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.broker.embedded import EmbeddedBroker
+from tests.support.brokers import Broker, MosquittoBroker
+
+PROGRAMS = {
+    "mosquitto": ("mosquitto", "/usr/sbin/mosquitto"),
+    "mosquitto-clients": ("mosquitto_pub", "/usr/bin/mosquitto_pub"),
+    "systemd-analyze": ("systemd-analyze", "/usr/bin/systemd-analyze"),
+    "faketime": ("faketime", "/usr/bin/faketime"),
+}
+
+_missing: dict[str, int] = {}
+
+
+def has_program(name: str) -> bool:
+    command, path = PROGRAMS[name]
+    return shutil.which(command) is not None or Path(path).exists()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program is missing, by name; with SHOAL_TEST_REQUIRE=all, fail it."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if has_program(name):
+                continue
+            if os.environ.get("SHOAL_TEST_REQUIRE") == "all":
+                pytest.fail(f"needs the program {name}, which is not installed", pytrace=False)
+            _missing[name] = _missing.get(name, 0) + 1
+            pytest.skip(f"needs the program {name}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the very last lines what was not tested, and why."""
+    for name, count in sorted(_missing.items()):
+        print(f"SKIPPED for want of '{name}': {count} test(s). Install it to run them.")
+
+
+@pytest.fixture
+def nats_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path / "nats")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def mosquitto_broker(tmp_path: Path) -> Iterator[MosquittoBroker]:
+    broker = MosquittoBroker(tmp_path / "mosquitto")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(
+    params=["nats", pytest.param("mosquitto", marks=pytest.mark.needs("mosquitto"))],
+)
+def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """The same test on the embedded broker and on mosquitto."""
+    kind = EmbeddedBroker if request.param == "nats" else MosquittoBroker
+    broker: Broker = kind(tmp_path / request.param)
+    broker.start()
+    yield broker
+    broker.stop()

@@ -1,0 +1,68 @@
+"""Real brokers for tests: the embedded one, and Debian's mosquitto."""
+
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloud_sync.broker.embedded import EmbeddedBroker, free_port
+
+
+@dataclass
+class MosquittoBroker:
+    """A mosquitto with persistence in a folder of its own."""
+
+    folder: Path
+    port: int = 0
+    host: str = "127.0.0.1"
+
+    def __post_init__(self) -> None:
+        self.port = self.port or free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.port} {self.host}\n"
+            "allow_anonymous true\n"
+            "set_tcp_nodelay true\n"
+            "max_queued_messages 100000\n"
+            "persistence true\n"
+            f"persistence_location {self.folder}/\n"
+            "autosave_on_changes true\n"
+            "autosave_interval 1\n"
+            "user root\n"
+        )
+        self._process = subprocess.Popen(
+            [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection((self.host, self.port), timeout=1).close()
+                return
+            except OSError as error:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise RuntimeError("mosquitto did not start") from error
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+
+Broker = EmbeddedBroker | MosquittoBroker

@@ -1,0 +1,29 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.broker.embedded import EmbeddedBroker, free_port
+from cloud_sync.errors import Conflict
+
+
+def test_broker_listens_where_its_url_says_and_is_gone_after_stop(tmp_path: Path):
+    broker = EmbeddedBroker(tmp_path)
+    broker.start()
+    address = ("127.0.0.1", broker.port)
+    socket.create_connection(address, timeout=2).close()
+    assert broker.url == f"mqtt://127.0.0.1:{broker.port}"
+    broker.stop()
+    broker.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=2)
+
+
+def test_taken_port_is_named_in_the_error(tmp_path: Path):
+    port = free_port()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with pytest.raises(Conflict, match=str(port)) as caught:
+            EmbeddedBroker(tmp_path, port=port).start()
+    assert caught.value.code == "port_taken"
