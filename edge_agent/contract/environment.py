@@ -1,0 +1,67 @@
+"""Settings from environment variables: `PREFIX_SECTION_KEY=value` replaces `[section] key`.
+
+The environment is passed in; this file never reads it.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct, inspect
+
+from edge_agent.contract.names import did_you_mean
+from edge_agent.errors import ShoalError
+
+S = TypeVar("S", bound=Struct)
+
+
+def override(
+    settings: S, environment: Mapping[str, str], *, prefix: str, error: type[ShoalError]
+) -> S:
+    """Return `settings` with the values that the environment gives.
+
+    Args:
+        settings: a Struct whose fields are Structs (the sections) of plain values.
+        environment: variable name to value.
+        prefix: what the names begin with, for example `CLOUD_SYNC`.
+        error: class of the error that is raised.
+
+    Raises:
+        ShoalError: of class `error`: a variable that begins with `PREFIX_` and names no setting,
+            or a value that does not fit.
+    """
+    known = variables(type(settings), prefix=prefix)
+    changes: dict[str, dict[str, str]] = {}
+    for name in sorted(environment):
+        if not name.startswith(f"{prefix}_"):
+            continue
+        if name not in known:
+            raise error(
+                f"environment variable {name} names no setting", hint=did_you_mean(name, known)
+            )
+        section, key = known[name]
+        changes.setdefault(section, {})[key] = environment[name]
+    for section, values in changes.items():
+        current = getattr(settings, section)
+        merged = {name: getattr(current, name) for name in current.__struct_fields__} | values
+        try:
+            # Not strict: everything in the environment is a string.
+            changed = msgspec.convert(merged, type(current), strict=False)
+        except msgspec.ValidationError as misfit:
+            names = ", ".join(f"{prefix}_{section}_{key}".upper() for key in values)
+            raise error(f"environment variable {names} does not fit: {misfit}") from misfit
+        settings = msgspec.structs.replace(settings, **{section: changed})
+    return settings
+
+
+def variables(kind: type[Struct], *, prefix: str) -> dict[str, tuple[str, str]]:
+    """Every environment variable that is read: its name to section and key."""
+    found: dict[str, tuple[str, str]] = {}
+    top = inspect.type_info(kind)
+    assert isinstance(top, inspect.StructType)  # noqa: S101  # by the argument's type
+    for section in top.fields:
+        if isinstance(section.type, inspect.StructType):
+            for setting in section.type.fields:
+                name = f"{prefix}_{section.encode_name}_{setting.encode_name}".upper()
+                found[name] = (section.encode_name, setting.encode_name)
+    return found
