@@ -18,6 +18,8 @@ class Versioned(msgspec.Struct):
     v: int = 0
 
 
+# UnicodeDecodeError comes from bytes that are not UTF-8 inside a string.
+_MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _version_decoder: Final = msgspec.json.Decoder(Versioned)
 
@@ -55,7 +57,7 @@ def decode(kind: type[M], data: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) 
         )
     try:
         return _decoder(kind).decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _MALFORMED as error:
         # A newer version explains most misfits, so it is named before the misfit.
         _refuse_newer(name, data)
         raise ContractError(f"{name} is malformed: {error}") from error
@@ -64,7 +66,7 @@ def decode(kind: type[M], data: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) 
 def _refuse_newer(name: str, data: bytes) -> None:
     try:
         found = _version_decoder.decode(data).v
-    except (msgspec.DecodeError, RecursionError):
+    except _MALFORMED:
         return
     if found > VERSION:
         raise ContractError(
