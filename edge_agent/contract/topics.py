@@ -202,9 +202,23 @@ def expand_output(template: str, caught: tuple[str, ...], device: str) -> str:
     return _PLACEHOLDER.sub(value, template)
 
 
-def template_as_filter(template: str) -> str:
-    """The widest filter that an output template can produce topics for."""
-    return "/".join("+" if "{" in level else level for level in template.split("/"))
+def template_as_filter(template: str, topic_filter: str = "") -> str:
+    """The narrowest filter that matches every topic an output template can produce.
+
+    Args:
+        template: the output topic of a manifest.
+        topic_filter: the input filter whose wildcards it names. A final `#` may catch several
+            levels, so a template that uses it can be of any length.
+    """
+    levels = topic_filter.split("/")
+    wildcards = sum(level in ("+", "#") for level in levels)
+    open_end = f"{{{wildcards}}}" if levels[-1] == "#" else None
+    narrow: list[str] = []
+    for level in template.split("/"):
+        if open_end is not None and open_end in level:
+            return "/".join([*narrow, "#"])
+        narrow.append("+" if "{" in level else level)
+    return "/".join(narrow)
 
 
 def filters_overlap(left: str, right: str) -> bool:

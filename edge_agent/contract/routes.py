@@ -1,0 +1,56 @@
+"""Routes: whether a module's input filter and output topic can be used together.
+
+A module whose results, or whose errors, come back to its own input would feed itself for ever.
+Pure.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from edge_agent.contract.topics import (
+    check_filter,
+    check_output_template,
+    expand_device,
+    filters_overlap,
+    template_as_filter,
+)
+from edge_agent.errors import ContractError
+
+ERROR_SUFFIX: Final = "/error"
+"""Errors go to the output topic with this behind it."""
+
+_SOME_DEVICE: Final = "device"
+
+
+def route_problems(topic_filter: str, template: str) -> Iterator[str]:
+    """What is wrong with an input filter and an output template, one sentence each.
+
+    Args:
+        topic_filter: `input.topic` of a manifest; `{device}` is allowed.
+        template: `output.topic` of a manifest.
+    """
+    readable = expand_device(topic_filter, _SOME_DEVICE)
+    try:
+        check_filter(readable)
+        if "{" in readable or "}" in readable:
+            yield f"input topic {topic_filter!r}: the only placeholder here is {{device}}"
+    except ContractError as error:
+        yield f"input topic: {error.text}"
+        return
+    try:
+        check_output_template(template, topic_filter)
+    except ContractError as error:
+        yield error.text
+        return
+    written = template_as_filter(expand_device(template, _SOME_DEVICE), readable)
+    if filters_overlap(readable, written):
+        yield _cycle(template, "results", topic_filter)
+    elif filters_overlap(readable, written + ERROR_SUFFIX):
+        yield _cycle(template, "errors", topic_filter)
+
+
+def _cycle(template: str, what: str, topic_filter: str) -> str:
+    return (
+        f"output topic {template!r}: the module's own {what} would match its input "
+        f"{topic_filter!r} and be read again"
+    )
