@@ -156,6 +156,41 @@ class DeviceDetail(Struct, frozen=True, kw_only=True):
     health_age_s: float | None
 
 
+class SlotExplanation(Struct, frozen=True, kw_only=True):
+    """Why a slot is where it is, and what happens next.
+
+    Attributes:
+        wanted: `module/version` that should run, or empty.
+        wanted_digest: its digest.
+        running: `module/version` that does run, as last reported, or empty.
+        running_digest: its digest.
+        phase: as last reported, or empty.
+        error: `code: text` of the last failure, or empty.
+        error_step: the step that failed, or empty.
+        attempts: how often the wanted version was tried and failed.
+        next_retry: seconds since 1970, or None if no retry is due.
+        since: when the phase was entered, seconds since 1970, or None.
+        reported_age_s: age of the report all this is from, or None if there is none.
+        advice: what a person can do, or that nothing needs doing.
+    """
+
+    device: Name
+    slot: str
+    presence: Literal["online", "offline", "unknown"]
+    wanted: str
+    wanted_digest: str
+    running: str
+    running_digest: str
+    phase: str
+    error: str
+    error_step: str
+    attempts: int
+    next_retry: float | None
+    since: float | None
+    reported_age_s: float | None
+    advice: str
+
+
 class TagChange(Struct, frozen=True, kw_only=True):
     """Tags to set, and names of tags to take away."""
 
