@@ -1,0 +1,187 @@
+"""The service's settings: `cloud-sync.toml`, then environment variables, then the command line.
+
+Describes and reads settings; starts nothing and creates nothing.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cloud_sync.errors import ConfigError
+from edge_agent.contract.environment import override
+from edge_agent.contract.toml import read_toml
+
+FILE_NAME: Final = "cloud-sync.toml"
+ENVIRONMENT_PREFIX: Final = "CLOUD_SYNC"
+MAX_FILE_BYTES: Final = 2**20
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Days = Annotated[float, Meta(gt=0, le=36_500)]
+Rows = Annotated[int, Meta(ge=1)]
+
+
+class ServiceSettings(Struct, frozen=True, kw_only=True):
+    """`[service]`.
+
+    Attributes:
+        data_dir: database, blobs and the embedded broker's store; relative to the settings file.
+    """
+
+    data_dir: Annotated[str, Meta(min_length=1)] = "cloud-sync-data"
+
+
+class HttpSettings(Struct, frozen=True, kw_only=True):
+    """`[http]`: the API.
+
+    Attributes:
+        host: address to listen on.
+        port: 0 chooses a free one.
+        allow_remote: listen on other addresses than loopback although anybody who reaches the
+            service may change everything.
+        max_blob_mb: largest file that is taken.
+    """
+
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Port = 8080
+    allow_remote: bool = False
+    max_blob_mb: Annotated[int, Meta(ge=1)] = 4096
+
+
+class BrokerSettings(Struct, frozen=True, kw_only=True):
+    """`[broker]`: MQTT.
+
+    Attributes:
+        url: `mqtt://[user[:password]@]host[:port]` or `mqtts://`; empty starts the embedded broker.
+        host: address of the embedded broker.
+        port: port of the embedded broker; 0 chooses a free one.
+        ca_file: certificates to trust instead of the system's, for `mqtts://`.
+        cert_file: the service's certificate.
+        key_file: its key.
+    """
+
+    url: str = ""
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Port = 1883
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class DatabaseSettings(Struct, frozen=True, kw_only=True):
+    """`[database]`.
+
+    Attributes:
+        url: SQLAlchemy URL; empty is a SQLite file in the data folder.
+    """
+
+    url: str = ""
+
+
+class RetentionSettings(Struct, frozen=True, kw_only=True):
+    """`[retention]`: what is kept, by age and by number, whichever is less.
+
+    Attributes:
+        hour: of the day (local time) at which old rows and unused blobs are deleted.
+        unused_blob_days: how long an uploaded file waits to be named by a model or module.
+    """
+
+    health_days: Days = 7
+    events_days: Days = 90
+    results_days: Days = 30
+    health_rows: Rows = 2_000_000
+    events_rows: Rows = 1_000_000
+    results_rows: Rows = 5_000_000
+    unused_blob_days: Days = 1
+    hour: Annotated[int, Meta(ge=0, le=23)] = 3
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set."""
+
+    service: ServiceSettings = ServiceSettings()
+    http: HttpSettings = HttpSettings()
+    broker: BrokerSettings = BrokerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+
+TEMPLATE: Final = """\
+# Settings of cloud-sync. Every key is optional; what is commented out shows its default.
+# Each can also be given as an environment variable: CLOUD_SYNC_HTTP_PORT=8081
+
+[service]
+# Database, blobs and the embedded broker's store. Relative to this file.
+data_dir = "{data_dir}"
+
+[http]
+# host = "127.0.0.1"
+# port = 8080                 # 0 chooses a free one
+# allow_remote = false        # needed for any host that is not loopback: there is no login yet
+# max_blob_mb = 4096
+
+[broker]
+# url = ""                    # mqtt://host:1883 or mqtts://host:8883; empty: the embedded broker
+# host = "127.0.0.1"          # of the embedded broker
+# port = 1883                 # of the embedded broker; 0 chooses a free one
+# ca_file = ""
+# cert_file = ""
+# key_file = ""
+
+[database]
+# url = ""                    # postgresql+psycopg://...; empty: SQLite in the data folder
+
+[retention]
+# health_days = 7
+# events_days = 90
+# results_days = 30
+# health_rows = 2000000
+# events_rows = 1000000
+# results_rows = 5000000
+# unused_blob_days = 1
+# hour = 3                    # local time of the nightly cleaning
+"""
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Args:
+        path: the settings file, or None for defaults alone.
+        environment: of the process.
+
+    Returns:
+        Settings whose `data_dir` is absolute if there is a file (relative to its folder).
+
+    Raises:
+        ConfigError: the file is missing, unreadable or wrong, or a variable is.
+    """
+    settings = Settings()
+    if path is not None:
+        settings = read_toml(_read(path), Settings, source=str(path), error=ConfigError)
+        data_dir = path.absolute().parent / settings.service.data_dir
+        settings = msgspec.structs.replace(
+            settings, service=ServiceSettings(data_dir=str(data_dir))
+        )
+    return override(settings, environment, prefix=ENVIRONMENT_PREFIX, error=ConfigError)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"settings file {path} does not exist", hint="cloud-sync init writes one"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"settings file {path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"settings file {path} is larger than {MAX_FILE_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path} line {line}: not UTF-8") from error

@@ -1,0 +1,1 @@
+"""The database: tables, engine and migrations. Knows rows, not what they mean."""

@@ -1,0 +1,1 @@
+"""The registry: blobs, models and modules; what is published never changes."""

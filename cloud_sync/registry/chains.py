@@ -1,0 +1,63 @@
+"""Chains of modules: the output topic of one is the input of the next. Finds cycles. Pure."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.routes import ERROR_SUFFIX
+from edge_agent.contract.topics import filters_overlap, template_as_filter
+
+
+class Link(Struct, frozen=True):
+    """A module as a link of a chain.
+
+    Attributes:
+        name: of the module.
+        reads: filter of the topics that it reads.
+        writes: filters of the topics that it writes, results and errors.
+    """
+
+    name: str
+    reads: str
+    writes: tuple[str, ...]
+
+    def feeds(self, other: "Link") -> bool:
+        """Whether a message of this module can be a message for the other."""
+        return any(filters_overlap(topic, other.reads) for topic in self.writes)
+
+
+def link_of(manifest: Manifest) -> Link:
+    """The link that a manifest makes. `{device}` stands for any device."""
+    output = template_as_filter(manifest.output.topic)
+    return Link(
+        manifest.name,
+        template_as_filter(manifest.input.topic),
+        (output, f"{output}{ERROR_SUFFIX}"),
+    )
+
+
+def find_cycle(new: Link, others: Iterable[Link]) -> tuple[str, ...]:
+    """The modules that a message would go round through, beginning and ending with `new`.
+
+    Args:
+        new: the module that is about to join.
+        others: the modules that it joins; one of the same name is left out.
+
+    Returns:
+        Names in order of the flow, the shortest round; empty if there is none.
+    """
+    rest = [link for link in others if link.name != new.name]
+    reached: dict[str, tuple[str, ...]] = {new.name: (new.name,)}
+    front = [new]
+    while front:
+        following: list[Link] = []
+        for link in front:
+            if link.feeds(new):
+                return (*reached[link.name], new.name)
+            for other in rest:
+                if other.name not in reached and link.feeds(other):
+                    reached[other.name] = (*reached[link.name], other.name)
+                    following.append(other)
+        front = following
+    return ()
