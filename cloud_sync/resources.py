@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, Struct
 
 from edge_agent.contract.manifest import Blob, Digest, Name
 from edge_agent.contract.messages import Health
-from edge_agent.contract.state import DesiredState, ReportedState, SlotConfig, SlotError
+from edge_agent.contract.state import DesiredState, ReportedState, SlotConfig
 
 Tags = dict[str, str]
 Page = Annotated[int, Meta(ge=1, le=1000)]
@@ -280,38 +280,3 @@ class Deleted(Struct, frozen=True, kw_only=True):
     """What was deleted."""
 
     what: str
-
-
-class SlotExplanation(Struct, frozen=True, kw_only=True):
-    """Why a slot of a device is where it is.
-
-    Attributes:
-        wanted_version: 0 if nothing is wanted.
-        running_version: 0 if nothing runs, as last reported.
-        phase: as last reported; empty if the device never reported this slot.
-        since: when the phase was entered, seconds since 1970 by the device's clock.
-        next_retry: when it will be tried again, or None.
-        reported_age_s: since the last report, seconds, or None if there is none.
-        is_settled: whether what is wanted runs.
-        advice: what it means and what to do, sentences for people.
-    """
-
-    device: Name
-    slot: Name
-    presence: Literal["online", "offline", "unknown"]
-    wanted_module: str
-    wanted_version: int
-    wanted_digest: str
-    running_version: int
-    running_digest: str
-    phase: str
-    since: float | None
-    error: SlotError | None
-    attempts: int
-    next_retry: float | None
-    reported_age_s: float | None
-    revision_wanted: int
-    revision_seen: int
-    revision_applied: int
-    is_settled: bool
-    advice: tuple[str, ...]
