@@ -1,0 +1,89 @@
+"""Devices of the fleet: what they are, what they should run, what they do."""
+
+from collections.abc import Mapping, Sequence
+
+from cloud_sync.client.transport import Transport, path_of
+from cloud_sync.resources import Deleted, DeviceDetail, DeviceSummary, SlotExplanation, TagChange
+from edge_agent.contract.messages import Health
+from edge_agent.contract.names import check_name
+
+
+class Devices:
+    """The group `client.devices`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def search(
+        self, *, name: str = "", tags: Mapping[str, str] | None = None
+    ) -> list[DeviceSummary]:
+        """Every device that fits all conditions.
+
+        Args:
+            name: a glob, `line-*`; empty for all.
+            tags: all of them must be there with these values.
+        """
+        params = {
+            "name": name or None,
+            "tag": [f"{k}={v}" for k, v in (tags or {}).items()] or None,
+        }
+        return self._transport.ask("GET", path_of("devices"), list[DeviceSummary], params=params)
+
+    def show(self, device: str) -> DeviceDetail:
+        """Everything that is known about a device.
+
+        Raises:
+            NotFound: there is no such device.
+        """
+        return self._transport.ask("GET", path_of("devices", device), DeviceDetail)
+
+    def add(self, device: str, *, reason: str = "") -> DeviceSummary:
+        """Make a device known before it has ever spoken."""
+        path = path_of("devices", check_name("device", device))
+        return self._transport.ask("PUT", path, DeviceSummary, reason=reason)
+
+    def remove(self, device: str, *, reason: str = "") -> Deleted:
+        """Forget a device and what it should run.
+
+        Raises:
+            NotFound: there is no such device.
+        """
+        return self._transport.ask("DELETE", path_of("devices", device), Deleted, reason=reason)
+
+    def tag(
+        self, device: str, *, set_tags: Mapping[str, str] | None = None, remove: Sequence[str] = ()
+    ) -> DeviceSummary:
+        """Set tags and take tags away.
+
+        Raises:
+            NotFound: there is no such device.
+        """
+        change = TagChange(set=dict(set_tags or {}), remove=tuple(remove))
+        path = path_of("devices", device, "tags")
+        return self._transport.ask("PATCH", path, DeviceSummary, body=change)
+
+    def health(
+        self, device: str, *, since: float | None = None, limit: int | None = None
+    ) -> list[Health]:
+        """Health reports, newest first.
+
+        Args:
+            device: its name.
+            since: only later ones, seconds since 1970.
+            limit: at most so many; None for the service's own bound.
+
+        Raises:
+            NotFound: there is no such device.
+        """
+        path = path_of("devices", device, "health")
+        params = {"since": since, "limit": limit}
+        return self._transport.ask("GET", path, list[Health], params=params)
+
+    def explain(self, device: str, slot: str) -> SlotExplanation:
+        """Why a slot is where it is, and what happens next.
+
+        Raises:
+            NotFound: there is no such device, or no such slot on it.
+        """
+        path = path_of("devices", device, "explain", slot)
+        return self._transport.ask("GET", path, SlotExplanation)
