@@ -1,0 +1,52 @@
+"""`from = "fields"`: named values of each message become one row."""
+
+import numpy as np
+
+from edge_agent.contract.layout import Layout
+from edge_agent.contract.manifest import Tensor
+from edge_agent.contract.signature import TensorSpec
+from edge_agent.errors import MessageError
+from edge_agent.runtime.binding.fields import Scalar, row_reader
+from edge_agent.runtime.session import Array
+
+
+class NamedSource:
+    """Rows of named values.
+
+    Args:
+        tensor: with its fields.
+        spec: the model's input.
+        layout: how a row, or a window of rows, lies in it.
+    """
+
+    def __init__(self, tensor: Tensor, spec: TensorSpec, layout: Layout) -> None:
+        self.name = tensor.name
+        self.layout = layout
+        self._read = row_reader(tensor.fields, spec.dtype)
+        self._dtype = np.dtype(object if spec.dtype == "string" else spec.dtype)
+        self._width = len(tensor.fields)
+        self._is_plain = layout.row == (self._width,)
+
+    def stack(self, messages: list[object], *, is_list: bool) -> tuple[Array, bool]:
+        """All rows, [n, *row]."""
+        array, is_single = self.rows(messages, is_list=is_list)
+        return (array if self._is_plain else array.reshape(-1, *self.layout.row)), is_single
+
+    def whole(self, message: object) -> tuple[Array, bool]:
+        """One row as the whole tensor."""
+        row = np.array(self._read(message), dtype=self._dtype).reshape(self.layout.row)
+        return (row[None], True) if self.layout.has_rows else (row, False)
+
+    def rows(self, messages: list[object], *, is_list: bool) -> tuple[Array, bool]:
+        """All rows, [n, F]."""
+        if not is_list:
+            return np.array([self._read(messages[0])], dtype=self._dtype), True
+        rows: list[list[Scalar]] = []
+        for index, message in enumerate(messages):
+            try:
+                rows.append(self._read(message))
+            except MessageError as error:
+                # The row's number goes in front; field and code stay what they are.
+                error.text = f"row {index}: {error.text}"
+                raise
+        return np.array(rows, dtype=self._dtype), False

@@ -1,0 +1,30 @@
+"""Paths: where a value stands in a message. Levels are joined by '.'; a number is a list index."""
+
+from typing import Final
+
+_MISSING: Final = None
+
+
+def keys_of(path: str) -> tuple[str, ...]:
+    """The levels of a path; none for the empty path, which is the message itself."""
+    return tuple(path.split(".")) if path else ()
+
+
+def walk(value: object, keys: tuple[str, ...]) -> object:
+    """What stands at `keys`, or None where there is nothing (JSON's null is nothing, too)."""
+    for key in keys:
+        if type(value) is dict:
+            value = value.get(key)
+        elif type(value) is list and key.isdecimal() and len(key) < 10 and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return _MISSING
+    return value
+
+
+def look_up(value: object, keys: tuple[str, ...]) -> object:
+    """As `walk`, but a key that holds dots itself ("petal.width") is found, too."""
+    found = walk(value, keys)
+    if found is None and len(keys) > 1 and type(value) is dict:
+        return value.get(".".join(keys))
+    return found
