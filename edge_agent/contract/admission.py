@@ -7,7 +7,7 @@ numbers, and by `fit` its binding. Pure: whether the files exist is the caller's
 import math
 from collections.abc import Iterator
 
-from edge_agent.contract.fit import fit_problems, problem_text
+from edge_agent.contract.fit import Problem, fit_problems, problem_text
 from edge_agent.contract.limits import MAX_GOLDEN_BYTES, MAX_GOLDEN_FILES, MAX_MODEL_BYTES
 from edge_agent.contract.manifest import Blob, Manifest, canonical, read_manifest
 from edge_agent.contract.names import check_digest, check_name
@@ -20,14 +20,20 @@ def check_manifest(manifest: Manifest) -> None:
     Raises:
         ContractError: it may not be published; the text lists everything that is wrong.
     """
-    problems = [
+    problems = [problem.text for problem in manifest_problems(manifest)]
+    if problems:
+        raise ContractError(problem_text(problems), code="manifest_invalid")
+
+
+def manifest_problems(manifest: Manifest) -> Iterator[Problem]:
+    """Everything that keeps a manifest out, one sentence each."""
+    for text in (
         *_encoding_problems(manifest),
         *_file_problems(manifest),
         *_metric_problems(manifest),
-        *fit_problems(manifest),
-    ]
-    if problems:
-        raise ContractError(problem_text(problems), code="manifest_invalid")
+    ):
+        yield Problem((), text)
+    yield from fit_problems(manifest)
 
 
 def _encoding_problems(manifest: Manifest) -> Iterator[str]:

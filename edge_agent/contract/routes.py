@@ -29,14 +29,25 @@ def route_problems(topic_filter: str, template: str) -> Iterator[str]:
         topic_filter: `input.topic` of a manifest; `{device}` is allowed.
         template: `output.topic` of a manifest.
     """
+    yield from filter_problems(topic_filter)
+    yield from template_problems(template, topic_filter)
+
+
+def filter_problems(topic_filter: str) -> Iterator[str]:
+    """What is wrong with an input filter by itself."""
     readable = expand_device(topic_filter, _SOME_DEVICE)
     try:
         check_filter(readable)
-        if "{" in readable or "}" in readable:
-            yield f"input topic {topic_filter!r}: the only placeholder here is {{device}}"
     except ContractError as error:
         yield f"input topic: {error.text}"
         return
+    if "{" in readable or "}" in readable:
+        yield f"input topic {topic_filter!r}: the only placeholder here is {{device}}"
+
+
+def template_problems(template: str, topic_filter: str) -> Iterator[str]:
+    """What is wrong with an output template for an input filter."""
+    readable = expand_device(topic_filter, _SOME_DEVICE)
     try:
         check_output_template(template, topic_filter)
     except ContractError as error:
