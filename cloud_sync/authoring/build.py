@@ -1,0 +1,272 @@
+"""Build: a module's folder becomes a manifest and the files it names.
+
+The same folder gives the same manifest, byte for byte, on every machine and at any time: nothing
+of the machine, the clock or the folder's own path gets in. Reads the folder, never writes to it.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from cloud_sync.authoring.draft import input_specs, output_hint, usable_outputs
+from cloud_sync.authoring.facts import OnnxFacts, Port
+from cloud_sync.authoring.inspection import inspect_model
+from cloud_sync.authoring.measured import Measured, parity_problem, read_measured
+from cloud_sync.authoring.rehearsal import Rehearsal, loaded_outputs, rehearse
+from cloud_sync.authoring.source import SOURCE_FILE, SourceFile, read_source
+from cloud_sync.errors import ModelError, ModuleError
+from edge_agent.contract.admission import manifest_problems
+from edge_agent.contract.fit import Problem, problem_text
+from edge_agent.contract.limits import MAX_GOLDEN_BYTES, MAX_GOLDEN_FILES
+from edge_agent.contract.manifest import Blob, Health, Manifest, Model, manifest_digest
+from edge_agent.contract.names import did_you_mean, digest_of
+from edge_agent.contract.signature import TensorSpec
+
+Progress = Callable[[str], None]
+"""Told what the build does now."""
+
+FetchModel = Callable[[str, str], Path]
+"""Downloads a registered model: given `name/version` and the name of one of its files (empty for
+its only ONNX file), returns the path of the downloaded file."""
+
+_REGISTERED_FILE: Final = "model.onnx"
+
+
+class Built(Struct, frozen=True, kw_only=True):
+    """A module that was built and proved.
+
+    Attributes:
+        manifest: what to publish.
+        digest: of the manifest.
+        files: digest to file, of everything that the manifest names.
+        warnings: what a person should know, one sentence each.
+        rehearsal: what loading it and running its golden cases showed.
+    """
+
+    manifest: Manifest
+    digest: str
+    files: dict[str, Path]
+    warnings: tuple[str, ...]
+    rehearsal: Rehearsal
+
+
+def build(
+    folder: Path,
+    *,
+    fetch_model: FetchModel | None = None,
+    progress: Progress | None = None,
+) -> Built:
+    """Build a module's folder: read, inspect, check that everything fits, run the golden cases.
+
+    Args:
+        folder: holds module.toml.
+        fetch_model: needed only for modules whose [model] names a registered one.
+        progress: told about each step.
+
+    Raises:
+        ModuleError: something in the folder is missing or wrong; the text names the file, and the
+            line where there is one.
+        Unsupported: the model can never run on this version: opset, IR, operator domain, types.
+        ModelError: the model does not load, crashes, or fails a golden case.
+    """
+    tell = progress or _say_nothing
+    tell(f"reading {SOURCE_FILE}")
+    file = read_source(folder)
+    model_path, blob_path = _find_model(folder, file, fetch_model)
+    tell("inspecting the model")
+    facts = inspect_model(model_path)
+    model_digest, model_size = _hash(model_path)
+    warnings: list[str] = []
+    model = Model(
+        blob=Blob(path=blob_path, digest=model_digest, size=model_size),
+        ir_version=facts.ir_version,
+        opsets=facts.opsets,
+        inputs=input_specs(facts),
+        outputs=_select_outputs(file, facts, model_path, warnings),
+        registry=file.source.model.registry,
+    )
+    golden = _find_golden(folder, file)
+    if not golden:
+        warnings.append("the module has no golden cases: devices cannot check that it works")
+    measured = read_measured(folder, model_digest) or Measured(model=model_digest)
+    _check_parity(folder, measured)
+    manifest = _assemble(file, model, [blob for blob, _ in golden], measured)
+    tell("checking that the binding fits the model")
+    _refuse(file, list(manifest_problems(manifest)))
+    tell(f"running the model and {len(golden)} golden files")
+    golden_files = {blob.path: path for blob, path in golden}
+    try:
+        rehearsal = rehearse(manifest, model_path, golden=golden_files)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error.text}", hint=error.hint, code=error.code) from error
+    return Built(
+        manifest=manifest,
+        digest=manifest_digest(manifest),
+        files={model_digest: model_path, **{blob.digest: path for blob, path in golden}},
+        warnings=tuple(warnings),
+        rehearsal=rehearsal,
+    )
+
+
+def _say_nothing(step: str) -> None:
+    """Progress for callers that want none."""
+
+
+def _find_model(folder: Path, file: SourceFile, fetch_model: FetchModel | None) -> tuple[Path, str]:
+    """The ONNX file on this machine, and its path in the manifest."""
+    table = file.source.model
+    if table.registry:
+        if fetch_model is None:
+            raise ModuleError(
+                f"{file.where('model', 'registry')}: the model {table.registry!r} is in a "
+                "registry, and none can be reached from here",
+                hint="build with the service's address, or use file = ...",
+                code="model_missing",
+            )
+        return fetch_model(table.registry, table.file), table.file or _REGISTERED_FILE
+    where = file.where("model", "file")
+    relative = _below(folder, table.file, where)
+    path = folder / relative
+    if not path.exists():
+        train = folder / "train.py"
+        raise ModuleError(
+            f"{where}: the model {path} is missing",
+            hint=f"run: python {train}" if train.exists() else "put the ONNX file there",
+            code="model_missing",
+        )
+    return path, relative
+
+
+def _below(folder: Path, path: str, where: str) -> str:
+    """A path of module.toml, checked to stay below the folder, with '/' between its parts."""
+    parts = Path(path).parts
+    if Path(path).is_absolute() or ".." in parts or not parts:
+        raise ModuleError(
+            f"{where}: expected a path below {folder}, found {path!r}",
+            hint="copy or link the file into the module's folder",
+        )
+    return "/".join(parts)
+
+
+def _select_outputs(
+    file: SourceFile, facts: OnnxFacts, model_path: Path, warnings: list[str]
+) -> tuple[TensorSpec, ...]:
+    ports = {port.name: port for port in facts.outputs}
+    chosen: list[Port] = []
+    for index, name in enumerate(file.source.model.outputs):
+        where = file.where("model", "outputs", index)
+        port = ports.get(name)
+        if port is None:
+            raise ModuleError(
+                f"{where}: the model has no output {name!r}", hint=did_you_mean(name, ports)
+            )
+        if port.misfit(needs_shape=False):
+            raise ModuleError(
+                f"{where}: output {name!r} cannot be computed: {port.misfit(needs_shape=False)}",
+                hint=output_hint(port),
+                code="output_unsupported",
+            )
+        chosen.append(port)
+    if not file.source.model.outputs:
+        usable, left_out = usable_outputs(facts)
+        chosen = list(usable)
+        warnings += [f"output {name!r} is left out: {why}" for name, why in left_out.items()]
+    if any(port.shape is None for port in chosen):
+        # The file leaves shapes out; what onnxruntime infers is all there is to know.
+        known = {spec.name: spec for spec in loaded_outputs(model_path)}
+        return tuple(port.spec() or known[port.name] for port in chosen)
+    return tuple(spec for port in chosen if (spec := port.spec()) is not None)
+
+
+def _find_golden(folder: Path, file: SourceFile) -> list[tuple[Blob, Path]]:
+    """Golden files in the order of their paths, which is the same everywhere."""
+    pattern = file.source.health.golden
+    if not pattern:
+        return []
+    where = file.where("health", "golden")
+    _below(folder, pattern, where)
+    try:
+        found = {p.relative_to(folder).as_posix(): p for p in folder.glob(pattern) if p.is_file()}
+    except (ValueError, NotImplementedError) as error:
+        raise ModuleError(f"{where}: {pattern!r} is not a pattern: {error}") from error
+    if len(found) > MAX_GOLDEN_FILES:
+        raise ModuleError(
+            f"{where}: expected at most {MAX_GOLDEN_FILES} golden files, found {len(found)}",
+            hint="a golden file may hold a list of cases",
+        )
+    size = sum(path.stat().st_size for path in found.values())
+    if size > MAX_GOLDEN_BYTES:
+        raise ModuleError(
+            f"{where}: golden files expected at most {MAX_GOLDEN_BYTES} bytes together, "
+            f"found {size}",
+            hint="they travel to every device: keep a few telling samples",
+        )
+    golden = []
+    for relative in sorted(found):
+        digest, size = _hash(found[relative])
+        golden.append((Blob(path=relative, digest=digest, size=size), found[relative]))
+    return golden
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModuleError(f"{path} cannot be read: {error.strerror}") from error
+    return digest_of(data), len(data)
+
+
+def _check_parity(folder: Path, measured: Measured) -> None:
+    if measured.parity is None:
+        return
+    problem = parity_problem(measured.parity)
+    if problem:
+        raise ModuleError(
+            f"{folder}: the converted model does not agree with the original: {problem}",
+            hint="convert it again; see cloud_sync.authoring.convert for known traps",
+            code="parity_failed",
+        )
+
+
+def _assemble(
+    file: SourceFile, model: Model, golden: Iterable[Blob], measured: Measured
+) -> Manifest:
+    source = file.source
+    doubles = sorted(set(source.metrics) & set(measured.metrics))
+    if doubles:
+        raise ModuleError(
+            f"{file.where('metrics', doubles[0])}: metric {doubles[0]!r} is also in measured.json",
+            hint="keep it in one of the two",
+        )
+    return Manifest(
+        name=source.module.name,
+        license=source.module.license,
+        description=source.module.description,
+        model=model,
+        input=source.input,
+        tensors=tuple(table.tensor() for table in source.tensor),
+        output=source.output,
+        runtime=source.runtime,
+        health=Health(
+            golden=tuple(golden),
+            tolerance=source.health.tolerance,
+            max_p99_ms=source.health.max_p99_ms,
+            trial=source.health.trial,
+        ),
+        parity=measured.parity,
+        metrics={**source.metrics, **measured.metrics},
+    )
+
+
+def _refuse(file: SourceFile, problems: list[Problem]) -> None:
+    """Raise all problems at once, each with its line in module.toml."""
+    if not problems:
+        return
+    texts = []
+    for problem in problems:
+        # The manifest says `tensors` where module.toml says [[tensor]].
+        place = ("tensor" if part == "tensors" else part for part in problem.place)
+        texts.append(f"{file.where(*place)}: {problem.text}")
+    raise ModuleError(problem_text(texts), code="misfit")

@@ -1,0 +1,106 @@
+"""The child's half of `rehearsal`: loads a module, checks it, answers, and exits.
+
+Run as `python -m cloud_sync.authoring.rehearsal_child`; never imported by a process that must
+live. Reads one request from standard input and prints one JSON line.
+"""
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from cloud_sync.authoring.rehearsal import (
+    Rehearsal,
+    RehearsalFault,
+    RehearsalRequest,
+    Reply,
+)
+from cloud_sync.errors import ModuleError
+from edge_agent.contract.names import digest_of
+from edge_agent.errors import ContractError, ShoalError, Unsupported
+from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.golden import GoldenCase, check_golden, parse_golden
+from edge_agent.runtime.session import ModelSession
+
+_MEMORY_BYTES: Final = 8 * 2**30
+"""Address space: a file of a few bytes can ask for any amount."""
+
+_DEVICE: Final = "rehearsal"
+
+
+def rehearse(request: RehearsalRequest) -> Rehearsal:
+    """Do what was asked.
+
+    Raises:
+        ShoalError: the module, the model or a golden case is at fault.
+    """
+    started = time.perf_counter()
+    model = Path(request.model_file).read_bytes()
+    if not request.manifest:
+        session = ModelSession(model)
+        return Rehearsal(outputs=session.outputs, load_ms=_since_ms(started))
+    manifest = request.manifest.encode("utf-8")
+    engine = Engine.load(manifest, digest_of(manifest), model, device=_DEVICE, slot=_DEVICE)
+    engine.warm_up()
+    load_ms = _since_ms(started)
+    cases: list[GoldenCase] = []
+    for path, file in request.golden.items():
+        cases += parse_golden(path, Path(file).read_bytes())
+    report = check_golden(engine, cases)
+    replies = tuple(_answer(engine, message) for message in request.messages)
+    return Rehearsal(
+        load_ms=load_ms,
+        cases=report.cases,
+        p99_ms=report.p99_ms,
+        max_difference=report.max_difference,
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        replies=replies,
+    )
+
+
+def _answer(engine: Engine, message: Raw) -> Reply:
+    answer = engine.answer(engine.sample_topic(), bytes(message), 0.0)
+    if answer is None:
+        return Reply(fault="the message does not fill a window")
+    if not answer.ok:
+        fault = msgspec.json.decode(answer.payload)["error"]
+        return Reply(fault=f"{fault['code']}: {fault['text']}")
+    return Reply(outputs=Raw(answer.outputs))
+
+
+def _since_ms(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3
+
+
+def _fault(error: ShoalError) -> RehearsalFault:
+    kind = "model"
+    if isinstance(error, Unsupported):
+        kind = "unsupported"
+    elif isinstance(error, ContractError | ModuleError):
+        kind = "module"
+    return RehearsalFault(kind=kind, code=error.code, text=error.text, hint=error.hint)
+
+
+def main() -> int:
+    """Answer the one request on standard input."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=RehearsalRequest)
+    size = Path(request.model_file).stat().st_size
+    limit = _MEMORY_BYTES + 4 * size
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        rehearsal = rehearse(request)
+    except ShoalError as error:
+        rehearsal = Rehearsal(fault=_fault(error))
+    except MemoryError:
+        text = f"the model needs more than {limit // 2**20} MB of memory"
+        rehearsal = Rehearsal(fault=RehearsalFault(kind="model", code="out_of_memory", text=text))
+    sys.stdout.buffer.write(msgspec.json.encode(rehearsal) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
