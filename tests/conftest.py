@@ -9,6 +9,7 @@ import pytest
 
 from cloud_sync.broker.embedded import EmbeddedBroker
 from tests.support.brokers import Broker, MosquittoBroker
+from tests.support.service import CloudService
 
 PROGRAMS = {
     "mosquitto": ("mosquitto", "/usr/sbin/mosquitto"),
@@ -69,3 +70,11 @@ def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broke
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[CloudService]:
+    """A running cloud-sync with its embedded broker."""
+    running = CloudService(tmp_path / "cloud").start()
+    yield running
+    running.stop()

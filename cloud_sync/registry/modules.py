@@ -204,6 +204,12 @@ def choose(connection: Connection, name: str, version: int | None) -> ModuleVers
     raise not_found("module", name, None, _names(connection))
 
 
+def manifest_of(connection: Connection, module: ModuleVersion) -> Manifest:
+    """The manifest of a version that was found in the same transaction."""
+    key = (_V.name == module.name) & (_V.version == module.version)
+    return read_manifest(bytes(connection.execute(select(_V.manifest).where(key)).scalar_one()))
+
+
 def put(objects: Objects, digest: str, data: bytes) -> None:
     """Store a small blob that is in memory.
 

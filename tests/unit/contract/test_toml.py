@@ -61,7 +61,7 @@ def test_tables_lists_of_tables_and_inline_tables_are_read() -> None:
         ("# c\n\n[http]\nprot = 1\n", ["line 4", "unknown key 'prot' in http", "mean 'port'"]),
         ("[htp]\n", ["line 1", "unknown key 'htp' at the top level", "mean 'http'"]),
         (
-            '[[tensor]]\nname="a"\n[[tensor]]\nname="b"\nfields=[\n{name="q"},\n{name="f", minn=0}]\n',
+            '[[tensor]]\nname="a"\n[[tensor]]\nname="b"\nfields=[\n{name="q"},\n{name="f",minn=0}]',
             ["line 7", "'minn' in tensor[1].fields[1]", "mean 'min'"],
         ),
         (

@@ -1,0 +1,1 @@
+"""The HTTP API: one controller a resource. Translates, and decides nothing."""

@@ -1,0 +1,24 @@
+"""`/v1/deployments` and `/v1/removals`: what devices should run."""
+
+from litestar import Controller, post
+
+from cloud_sync.api.parts import Parts
+from cloud_sync.db.audit import Change
+from cloud_sync.resources import Deployment, DeploymentResult, Removal
+
+
+class DeploymentController(Controller):
+    """Changes of desired states; all devices of a target, or none."""
+
+    path = "/v1"
+    tags = ("deployments",)
+
+    @post("/deployments", sync_to_thread=True)
+    def deploy(self, parts: Parts, change: Change, data: Deployment) -> DeploymentResult:
+        """Put a module on a device, on devices with a tag, or on all."""
+        return parts.deployments.deploy(data, change)
+
+    @post("/removals", sync_to_thread=True)
+    def remove(self, parts: Parts, change: Change, data: Removal) -> DeploymentResult:
+        """Take a slot off a device, off devices with a tag, or off all."""
+        return parts.deployments.remove(data, change)

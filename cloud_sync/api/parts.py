@@ -1,0 +1,79 @@
+"""What the controllers work with, handed to them by name; put together in `app`."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Final
+from urllib.parse import unquote
+
+from litestar.di import Provide
+from litestar.params import Parameter
+from msgspec import Struct
+
+from cloud_sync.db.audit import Change
+from cloud_sync.db.engine import Database
+from cloud_sync.fleet.deployments import Deployments
+from cloud_sync.fleet.devices import Devices
+from cloud_sync.registry.blobs import Blobs
+from cloud_sync.registry.models import Models
+from cloud_sync.registry.modules import Modules
+from cloud_sync.resources import ServiceInfo
+from cloud_sync.telemetry.query import Telemetry
+
+ANONYMOUS: Final = "anonymous"
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """Everything that the API gives access to.
+
+    Attributes:
+        info: what the service says about itself now.
+        max_blob_bytes: largest upload.
+    """
+
+    database: Database
+    blobs: Blobs
+    models: Models
+    modules: Modules
+    devices: Devices
+    deployments: Deployments
+    telemetry: Telemetry
+    info: Callable[[], ServiceInfo]
+    max_blob_bytes: int
+
+
+def providers(parts: Parts) -> dict[str, Provide]:
+    """Dependencies of the handlers, by the names of their arguments."""
+
+    def given() -> Parts:
+        return parts
+
+    return {
+        "parts": Provide(given, sync_to_thread=False),
+        "change": Provide(change, sync_to_thread=False),
+        "now": Provide(now, sync_to_thread=False),
+    }
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return time.time()
+
+
+def change(
+    actor: Annotated[
+        str | None,
+        Parameter(
+            header="X-Shoal-Actor", description="who asks, for the audit log; percent-encoded"
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None,
+        Parameter(header="X-Shoal-Reason", description="why, for the audit log; percent-encoded"),
+    ] = None,
+) -> Change:
+    """Who is changing something and why, from the request's headers."""
+    return Change(
+        actor=unquote(actor or "")[:200].strip() or ANONYMOUS,
+        reason=unquote(reason or "")[:2000],
+        time=time.time(),
+    )

@@ -1,0 +1,54 @@
+"""The web application: all controllers, errors, limits and the OpenAPI description."""
+
+from typing import Final
+
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from cloud_sync.api.blobs import BlobController
+from cloud_sync.api.deployments import DeploymentController
+from cloud_sync.api.devices import DeviceController
+from cloud_sync.api.models import ModelController
+from cloud_sync.api.modules import ModuleController
+from cloud_sync.api.parts import Parts, providers
+from cloud_sync.api.problems import answer_fault, answer_http_error, answer_shoal_error
+from cloud_sync.api.telemetry import TelemetryController
+from cloud_sync.errors import ShoalError
+
+MAX_BODY_BYTES: Final = 8 * 2**20
+
+
+def build(parts: Parts, version: str) -> Litestar:
+    """The ASGI application.
+
+    Args:
+        parts: what it gives access to.
+        version: of the program, for the description.
+    """
+    return Litestar(
+        route_handlers=[
+            BlobController,
+            ModelController,
+            ModuleController,
+            DeviceController,
+            DeploymentController,
+            TelemetryController,
+        ],
+        dependencies=providers(parts),
+        exception_handlers={
+            ShoalError: answer_shoal_error,
+            HTTPException: answer_http_error,
+            Exception: answer_fault,
+        },
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=OpenAPIConfig(
+            title="Shoal",
+            version=version,
+            description="Registry, fleet and telemetry of Shoal. Errors are `Problem` objects.",
+            path="/v1",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+        logging_config=None,
+    )

@@ -1,0 +1,1 @@
+"""The fleet: devices, what they should run, what they say they run."""

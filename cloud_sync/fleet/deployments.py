@@ -1,0 +1,119 @@
+"""Deployments and removals: many devices' desired states changed in one transaction."""
+
+from sqlalchemy import Connection
+
+from cloud_sync.db.audit import Change, record
+from cloud_sync.db.engine import Database
+from cloud_sync.errors import InvalidInput
+from cloud_sync.fleet.desired import read_desired, write_desired
+from cloud_sync.fleet.devices import tags_of_all
+from cloud_sync.fleet.publisher import DesiredPublisher
+from cloud_sync.fleet.targets import parse_target, select_devices
+from cloud_sync.registry.modules import choose, manifest_of
+from cloud_sync.resources import Deployment, DeploymentResult, ModuleVersion, Removal
+from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.routes import route_problems
+from edge_agent.contract.state import SlotConfig, WantedSlot
+
+
+class Deployments:
+    """Changes of what devices should run.
+
+    Args:
+        database: where desired states are.
+        publisher: who tells the devices.
+    """
+
+    def __init__(self, database: Database, publisher: DesiredPublisher) -> None:
+        self._database = database
+        self._publisher = publisher
+
+    def deploy(self, wish: Deployment, change: Change) -> DeploymentResult:
+        """Put a module on all devices of a target, or on none if anything is wrong.
+
+        Raises:
+            NotFound: no such module, version or device.
+            Conflict: the version is retired.
+            InvalidInput: the configuration does not fit the module.
+        """
+        with self._database.write() as connection:
+            module = choose(connection, wish.module, wish.version)
+            _check_config(manifest_of(connection, module), wish.config)
+            slot = wish.slot or module.name
+            wanted = WantedSlot(
+                module=module.name,
+                version=module.version,
+                digest=module.digest,
+                config=wish.config,
+            )
+            result = _change_slot(connection, wish.to, slot, wanted, module, change)
+            record(
+                connection,
+                change,
+                "deployment.create",
+                f"{module.name}/{module.version}",
+                reason=wish.reason,
+                detail={"to": wish.to, "slot": slot, "devices": ", ".join(result.revisions)},
+            )
+        self._publisher.publish(*result.revisions)
+        return result
+
+    def remove(self, wish: Removal, change: Change) -> DeploymentResult:
+        """Take a slot off all devices of a target.
+
+        Raises:
+            NotFound: no such device.
+        """
+        with self._database.write() as connection:
+            result = _change_slot(connection, wish.to, wish.slot, None, None, change)
+            record(
+                connection,
+                change,
+                "deployment.remove",
+                wish.slot,
+                reason=wish.reason,
+                detail={"to": wish.to, "devices": ", ".join(result.revisions)},
+            )
+        self._publisher.publish(*result.revisions)
+        return result
+
+
+def _change_slot(
+    connection: Connection,
+    target: str,
+    slot: str,
+    wanted: WantedSlot | None,
+    module: ModuleVersion | None,
+    change: Change,
+) -> DeploymentResult:
+    revisions: dict[str, int] = {}
+    unchanged: list[str] = []
+    for device in select_devices(parse_target(target), tags_of_all(connection)):
+        before = read_desired(connection, device)
+        if before.slots.get(slot) == wanted:
+            unchanged.append(device)
+            continue
+        slots = {name: value for name, value in before.slots.items() if name != slot}
+        if wanted is not None:
+            slots[slot] = wanted
+        revisions[device] = write_desired(connection, before, slots, change.time).revision
+    return DeploymentResult(
+        module=module.name if module else "",
+        version=module.version if module else 0,
+        digest=module.digest if module else "",
+        slot=slot,
+        revisions=revisions,
+        unchanged=tuple(unchanged),
+    )
+
+
+def _check_config(manifest: Manifest, config: SlotConfig) -> None:
+    """Refuse here what every device would have to refuse."""
+    topic = config.input_topic or manifest.input.topic
+    template = config.output_topic or manifest.output.topic
+    problems = list(route_problems(topic, template))
+    if problems:
+        raise InvalidInput(
+            f"this configuration does not fit {manifest.name}: {'; '.join(problems)}",
+            code="config_misfit",
+        )

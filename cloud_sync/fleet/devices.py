@@ -1,0 +1,186 @@
+"""Devices: registered by their first message or by hand, tagged, listed, deleted."""
+
+from collections import defaultdict
+from typing import Final
+
+from sqlalchemy import Connection, delete, exists, insert, select
+
+from cloud_sync.db.audit import Change, record
+from cloud_sync.db.engine import Database
+from cloud_sync.db.fleet_tables import device_tags, devices
+from cloud_sync.db.search import matches
+from cloud_sync.errors import Conflict
+from cloud_sync.fleet.explain import explain
+from cloud_sync.fleet.facts import read_facts
+from cloud_sync.fleet.presence import DEFAULT_INTERVAL_S, presence
+from cloud_sync.fleet.publisher import DesiredPublisher
+from cloud_sync.fleet.summary import DeviceFacts, age, summarize
+from cloud_sync.fleet.targets import device_not_found
+from cloud_sync.registry.models import check_labels
+from cloud_sync.resources import DeviceDetail, DeviceSummary, SlotExplanation, TagChange, Tags
+from edge_agent.contract.names import check_name
+
+_D: Final = devices.c
+
+
+class Devices:
+    """What people do with devices.
+
+    Args:
+        database: where they are.
+        publisher: takes a deleted device's messages off the broker.
+    """
+
+    def __init__(self, database: Database, publisher: DesiredPublisher) -> None:
+        self._database = database
+        self._publisher = publisher
+
+    def register(self, device: str, change: Change) -> tuple[DeviceSummary, bool]:
+        """Make a device known before it first speaks.
+
+        Returns:
+            The device, and whether it is new.
+
+        Raises:
+            ContractError: a bad name.
+        """
+        check_name("device", device)
+        with self._database.write() as connection:
+            is_new = ensure(connection, device, change.time)
+            if is_new:
+                record(connection, change, "device.register", device)
+            return summarize(_facts(connection, device), change.time), is_new
+
+    def search(
+        self, *, name: str, tags: Tags, now: float, limit: int, offset: int
+    ) -> list[DeviceSummary]:
+        """Devices that match, by name.
+
+        Args:
+            name: a pattern with `*` and `?`.
+            tags: each must have the value given here.
+            now: seconds since 1970.
+            limit: most devices in the answer.
+            offset: how many to leave out first.
+        """
+        query = select(_D.device).where(matches(_D.device, name))
+        for key, value in tags.items():
+            of_device = device_tags.c.device == _D.device
+            query = query.where(
+                exists().where(of_device, device_tags.c.key == key, device_tags.c.value == value)
+            )
+        query = query.order_by(_D.device).limit(limit).offset(offset)
+        with self._database.read() as connection:
+            found = read_facts(connection, list(connection.scalars(query)))
+        return [summarize(facts, now) for facts in found]
+
+    def get(self, device: str, now: float) -> DeviceDetail:
+        """Everything that is known about a device.
+
+        Raises:
+            NotFound: nobody knows it.
+        """
+        with self._database.read() as connection:
+            facts = _facts(connection, device)
+        return DeviceDetail(
+            summary=summarize(facts, now),
+            desired=facts.desired,
+            reported=facts.reported,
+            reported_age_s=age(now, facts.reported_at),
+            health=facts.health,
+            health_age_s=age(now, facts.health_at),
+        )
+
+    def explain(self, device: str, slot: str, now: float) -> SlotExplanation:
+        """Why a slot is where it is.
+
+        Raises:
+            NotFound: nobody knows the device, or it has no such slot.
+        """
+        with self._database.read() as connection:
+            facts = _facts(connection, device)
+        return explain(facts, slot, now)
+
+    def tag(self, device: str, tags: TagChange, change: Change) -> DeviceSummary:
+        """Set and remove tags.
+
+        Raises:
+            NotFound: nobody knows the device.
+            InvalidInput: a tag is too long, or there would be too many.
+        """
+        check_labels("tag", tags.set)
+        with self._database.write() as connection:
+            before = _facts(connection, device).tags
+            after = {k: v for k, v in before.items() if k not in tags.remove} | tags.set
+            check_labels("tag", after)
+            connection.execute(delete(device_tags).where(device_tags.c.device == device))
+            if after:
+                connection.execute(
+                    insert(device_tags),
+                    [{"device": device, "key": k, "value": v} for k, v in after.items()],
+                )
+            record(connection, change, "device.tag", device, detail=after)
+            return summarize(_facts(connection, device), change.time)
+
+    def delete(self, device: str, change: Change) -> str:
+        """Forget a device: its tags, its states, what it should run. Its events stay.
+
+        Returns:
+            What was deleted.
+
+        Raises:
+            NotFound: nobody knows it.
+            Conflict: it is online, so it would be back with its next message.
+        """
+        with self._database.write() as connection:
+            facts = _facts(connection, device)
+            there = presence(change.time, facts.state, facts.last_seen, facts.interval_s)
+            if there == "online":
+                raise Conflict(
+                    f"device {device!r} is online and cannot be deleted",
+                    hint="stop its agent first",
+                    code="device_online",
+                )
+            connection.execute(delete(devices).where(_D.device == device))
+            record(connection, change, "device.delete", device)
+        self._publisher.forget(device)
+        return f"device {device}"
+
+
+def ensure(connection: Connection, device: str, now: float) -> bool:
+    """Make a device known if it is not.
+
+    Returns:
+        Whether it was not.
+    """
+    if connection.scalar(select(_D.device).where(_D.device == device)) is not None:
+        return False
+    connection.execute(
+        insert(devices).values(
+            device=device,
+            created=now,
+            state="",
+            boot_id="",
+            host="",
+            previous_boot_id="",
+            previous_host="",
+            last_seen=None,
+            interval_s=DEFAULT_INTERVAL_S,
+        )
+    )
+    return True
+
+
+def tags_of_all(connection: Connection) -> dict[str, Tags]:
+    """Every device, with its tags."""
+    tags: dict[str, Tags] = defaultdict(dict)
+    for row in connection.execute(select(device_tags)):
+        tags[row.device][row.key] = row.value
+    return {device: tags[device] for device in connection.scalars(select(_D.device))}
+
+
+def _facts(connection: Connection, device: str) -> DeviceFacts:
+    found = read_facts(connection, [device])
+    if not found:
+        raise device_not_found(device, dict.fromkeys(connection.scalars(select(_D.device))))
+    return found[0]

@@ -1,0 +1,212 @@
+"""What devices say about themselves, written down: status, reported state, health.
+
+Runs inside the transaction of whoever took the messages off the broker; publishes nothing.
+"""
+
+import logging
+from typing import Any, Final
+
+from msgspec import Struct
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from cloud_sync.db.audit import Change, record
+from cloud_sync.db.fleet_tables import device_health, devices, reported_states, running_slots
+from cloud_sync.fleet.desired import read_desired, write_desired
+from cloud_sync.fleet.devices import ensure
+from edge_agent.contract.messages import Event, Health, Status
+from edge_agent.contract.state import ReportedState
+from edge_agent.contract.wire import encode
+
+SERVICE: Final = "cloud-sync"
+_D: Final = devices.c
+_R: Final = reported_states.c
+logger = logging.getLogger(__name__)
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What has to follow once the transaction is committed.
+
+    Attributes:
+        tell: the device has to be told again what it should run.
+        event: something to be remembered about the device.
+    """
+
+    tell: bool = False
+    event: Event | None = None
+
+
+NOTHING: Final = Outcome()
+
+
+def take_status(
+    connection: Connection, status: Status, now: float, *, is_retained: bool
+) -> Outcome:
+    """Note that a device came or went. Its first message makes it known.
+
+    Args:
+        connection: of the transaction.
+        status: what it said.
+        now: seconds since 1970.
+        is_retained: the broker had kept the message; it is not news.
+    """
+    is_new = ensure(connection, status.device, now)
+    row = connection.execute(select(devices).where(_D.device == status.device)).one()
+    seen = min(now, status.time) if is_retained else now
+    values: dict[str, Any] = {  # Any: columns of several types
+        "last_seen": max(seen, row.last_seen or 0.0)
+    }
+    event: Event | None = None
+    if status.state == "offline":
+        if row.boot_id and status.boot_id != row.boot_id:
+            # The last will of a boot that another one has replaced already.
+            return NOTHING
+        values |= {"state": "offline", "boot_id": status.boot_id, "host": status.host[:255]}
+        if row.state != "offline":
+            event = Event(name="offline", text=status.reason, level="warning")
+    else:
+        event = _came_online(row, status, is_new=is_new)
+        values["state"] = "online"
+        if status.boot_id != row.boot_id:
+            values |= {
+                "boot_id": status.boot_id,
+                "host": status.host[:255],
+                "previous_boot_id": row.boot_id,
+                "previous_host": row.host,
+            }
+    connection.execute(update(devices).where(_D.device == status.device).values(**values))
+    return Outcome(tell=status.state == "online" and not is_retained, event=event)
+
+
+def _came_online(row: Row[Any], status: Status, *, is_new: bool) -> Event | None:  # Any: columns
+    # A boot never comes back once another was there, unless both are alive and the broker lets
+    # only one of them in at a time.
+    if status.boot_id and status.boot_id == row.previous_boot_id != row.boot_id:
+        logger.error(
+            "event=two_agents device=%s host=%s other_host=%s",
+            status.device,
+            status.host,
+            row.host,
+        )
+        return Event(
+            name="two-agents",
+            level="error",
+            text=f"two agents use the name {status.device!r}: on {status.host or 'an unnamed host'}"
+            f" (boot {status.boot_id}) and on {row.host or 'an unnamed host'} (boot {row.boot_id});"
+            " give one of them another name",
+            detail={
+                "host": status.host,
+                "boot_id": status.boot_id,
+                "other_host": row.host,
+                "other_boot_id": row.boot_id,
+            },
+        )
+    if is_new:
+        return Event(name="registered", text=f"{status.device} is new; host {status.host}")
+    if row.state != "online" or row.boot_id != status.boot_id:
+        return Event(name="online", detail={"boot_id": status.boot_id, "host": status.host})
+    return None
+
+
+def take_reported(connection: Connection, reported: ReportedState, now: float) -> Outcome:
+    """Note what a device runs. The device must be known."""
+    row = connection.execute(select(reported_states).where(_R.device == reported.device)).first()
+    current = connection.scalar(select(_D.boot_id).where(_D.device == reported.device))
+    if row is not None and not is_newer(
+        reported, stored_boot=row.boot_id, stored_seq=row.seq, current_boot=current or ""
+    ):
+        return NOTHING
+    values = {
+        "boot_id": reported.boot_id,
+        "seq": reported.seq,
+        "time": reported.time,
+        "received": now,
+        "revision_seen": reported.revision_seen,
+        "revision_applied": reported.revision_applied,
+        "state": encode(reported),
+    }
+    if row is None:
+        connection.execute(insert(reported_states).values(device=reported.device, **values))
+    else:
+        key = _R.device == reported.device
+        connection.execute(update(reported_states).where(key).values(**values))
+    connection.execute(delete(running_slots).where(running_slots.c.device == reported.device))
+    running = [
+        {"device": reported.device, "slot": name, "digest": slot.running}
+        for name, slot in reported.slots.items()
+        if slot.running
+    ]
+    if running:
+        connection.execute(insert(running_slots), running)
+    return _compare_revisions(connection, reported, now)
+
+
+def is_newer(
+    reported: ReportedState, *, stored_boot: str, stored_seq: int, current_boot: str
+) -> bool:
+    """Whether a report replaces the stored one. Pure.
+
+    Reports go through the device's outbox, so those of an earlier boot may come late.
+
+    Args:
+        reported: the report.
+        stored_boot: boot id of the stored one.
+        stored_seq: its number.
+        current_boot: boot id of the last status message, or empty.
+    """
+    if reported.boot_id == stored_boot:
+        return reported.seq > stored_seq
+    return stored_boot != current_boot or reported.boot_id == current_boot
+
+
+def _compare_revisions(connection: Connection, reported: ReportedState, now: float) -> Outcome:
+    desired = read_desired(connection, reported.device)
+    if reported.revision_seen <= desired.revision:
+        return Outcome(tell=reported.revision_seen < desired.revision)
+    # The device remembers orders that we do not: the database is from a backup, or the device was
+    # deleted and came back. It takes nothing below what it has seen, so we go above it.
+    after = write_desired(connection, desired, desired.slots, now, above=reported.revision_seen)
+    change = Change(
+        actor=SERVICE,
+        reason=f"the device had already seen revision {reported.revision_seen}",
+        time=now,
+    )
+    record(connection, change, "desired.raise", f"{reported.device}@{after.revision}")
+    return Outcome(tell=True)
+
+
+def take_health(connection: Connection, health: Health, now: float) -> Outcome:
+    """Note a device's counters, and the report before them. The device must be known."""
+    key = device_health.c.device == health.device
+    row = connection.execute(select(device_health).where(key)).first()
+    data = encode(health)
+    if row is None:
+        connection.execute(
+            insert(device_health).values(
+                device=health.device,
+                boot_id=health.boot_id,
+                received=now,
+                last=data,
+                previous=None,
+            )
+        )
+    elif bytes(row.last) != data:  # the broker may send one twice
+        previous = row.last if row.boot_id == health.boot_id else None
+        connection.execute(
+            update(device_health)
+            .where(key)
+            .values(boot_id=health.boot_id, received=now, last=data, previous=previous)
+        )
+    connection.execute(
+        update(devices).where(_D.device == health.device).values(interval_s=health.interval_s)
+    )
+    return NOTHING
+
+
+def saw(connection: Connection, device: str, now: float) -> bool:
+    """Note that a message came from a device.
+
+    Returns:
+        Whether the device is known.
+    """
+    query = update(devices).where(_D.device == device).values(last_seen=now)
+    return connection.execute(query).rowcount > 0

@@ -1,0 +1,1 @@
+"""Telemetry: what devices send, taken in once, kept for a while, found again."""

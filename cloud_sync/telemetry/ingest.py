@@ -1,0 +1,249 @@
+"""Ingest: messages off the broker, into the database, and only then acknowledged.
+
+    1. receive what has come, several messages at once
+    2. decode each; what is malformed is counted and complained about
+    3. write all of them in one transaction
+    4. acknowledge: outbox rows to the devices, messages to the broker
+    5. tell devices again what they should run, where that is needed
+
+A failure of the database stops at 3: nothing is acknowledged and the same messages are tried
+again. Nothing that a device sends can end the thread.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud_sync.broker.session import Received
+from cloud_sync.db.engine import Database
+from cloud_sync.errors import ContractError, ShoalError
+from cloud_sync.fleet import reports
+from cloud_sync.fleet.publisher import DesiredPublisher
+from cloud_sync.telemetry import records
+from cloud_sync.telemetry.complaints import Complaints
+from cloud_sync.telemetry.inbox import Letter, open_letter
+from edge_agent.contract.messages import Ack, CommandResult, Event, Health, Status, Telemetry
+from edge_agent.contract.state import ReportedState
+from edge_agent.contract.topics import Channel, control
+from edge_agent.contract.wire import encode
+
+BATCH_MESSAGES: Final = 256
+WAIT_S: Final = 0.5
+RETRY_MAX_S: Final = 15.0
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where messages come from and acknowledgements go: the service's MQTT session."""
+
+    def receive(self, *, limit: int, timeout_s: float) -> list[Received]:
+        """Wait for messages."""
+
+    def acknowledge(self, messages: Sequence[Received]) -> None:
+        """These need not be sent again."""
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Hand over a message; false if it was not taken."""
+
+
+class Rejected(Struct, frozen=True):
+    """A message that was not understood; `device` is whose it was if that is known."""
+
+    device: str
+    error: ContractError
+
+
+class Ingest:
+    """Takes in everything that devices send, in a thread of its own.
+
+    Args:
+        database: where it goes.
+        source: where it comes from.
+        publisher: tells devices what they should run.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        source: Source,
+        publisher: DesiredPublisher,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._source = source
+        self._publisher = publisher
+        self._clock = clock
+        self._complaints = Complaints()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+        self.progressed = time.monotonic()
+        """When the thread last came round, monotonic; for the watchdog."""
+
+    @property
+    def malformed(self) -> int:
+        """Messages that were not understood, since the start."""
+        return self._complaints.total
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """End the thread after the batch that it is at."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.progressed = time.monotonic()
+            batch = self._source.receive(limit=BATCH_MESSAGES, timeout_s=WAIT_S)
+            if batch:
+                self._take(batch)
+
+    def _take(self, batch: list[Received]) -> None:
+        """Write a batch, however often it takes; alone, message by message, if one is poison."""
+        attempt = 0
+        while not self._stopping.is_set():
+            self.progressed = time.monotonic()
+            try:
+                self.write(batch)
+            except ShoalError as error:
+                attempt += 1
+                logger.error(
+                    "event=ingest_failed code=%s text=%r attempt=%d",
+                    error.code,
+                    error.text,
+                    attempt,
+                )
+                longest = min(RETRY_MAX_S, 0.5 * 2 ** min(attempt, 8))
+                self._stopping.wait(random.uniform(0.1, longest))  # noqa: S311  # spreads load
+            except (SQLAlchemyError, ValueError, TypeError, LookupError, AttributeError):
+                if len(batch) > 1:
+                    for message in batch:
+                        self._take([message])
+                    return
+                # One message that our own code cannot take must not stop all others.
+                logger.exception("event=message_poison topic=%s", batch[0].topic)
+                self._source.acknowledge(batch)
+                return
+            else:
+                return
+
+    def write(self, batch: Sequence[Received]) -> None:
+        """Take in a batch: everything in it, or nothing.
+
+        Raises:
+            StorageError, Unavailable: the database refused; nothing was acknowledged.
+        """
+        now = self._clock()
+        opened = [_open(message) for message in batch]
+        acks: list[tuple[str, Ack]] = []
+        tell: set[str] = set()
+        with self._database.write() as connection:
+            for letter in opened:
+                if isinstance(letter, Rejected):
+                    self._complain(connection, letter, now)
+                elif letter is not None:
+                    self._file(connection, letter, now, acks, tell)
+        for device, ack in acks:
+            self._source.publish(control(device, Channel.ACK), encode(ack))
+        self._source.acknowledge(batch)
+        self._publisher.publish(*sorted(tell))
+
+    def _file(
+        self,
+        connection: Connection,
+        letter: Letter,
+        now: float,
+        acks: list[tuple[str, Ack]],
+        tell: set[str],
+    ) -> None:
+        device = letter.topic.device
+        message = letter.message
+        if isinstance(message, Status):
+            outcome = reports.take_status(connection, message, now, is_retained=letter.is_retained)
+        elif not reports.saw(connection, device, now):
+            # Not acknowledged to the device: it keeps its rows until it is known.
+            logger.warning(
+                "event=unknown_device device=%s channel=%s", device, letter.topic.channel.value
+            )
+            return
+        else:
+            outcome = _file_known(connection, message, letter.topic.message_id, now, acks)
+        if outcome.tell:
+            tell.add(device)
+        if outcome.event is not None:
+            records.add_event(connection, outcome.event, device, now, now)
+
+    def _complain(self, connection: Connection, rejected: Rejected, now: float) -> None:
+        error = rejected.error
+        count = self._complaints.add(rejected.device, error.code, now)
+        if count == 0:
+            return
+        logger.warning(
+            "event=malformed_message device=%s code=%s count=%d text=%r",
+            rejected.device,
+            error.code,
+            count,
+            error.text,
+        )
+        event = Event(
+            name="malformed-message",
+            level="warning",
+            text=str(error),
+            detail={"code": error.code, "count": str(count)},
+        )
+        records.add_event(connection, event, rejected.device, now, now)
+
+
+def _open(message: Received) -> Letter | Rejected | None:
+    try:
+        return open_letter(message.topic, message.payload, is_retained=message.is_retained)
+    except ContractError as error:
+        parts = message.topic.split("/")
+        return Rejected(parts[2][:63] if len(parts) > 2 else "", error)
+
+
+def _file_known(
+    connection: Connection,
+    message: ReportedState | Health | Telemetry | CommandResult,
+    message_id: str,
+    now: float,
+    acks: list[tuple[str, Ack]],
+) -> reports.Outcome:
+    """Write one message of a known device, and note which outbox rows it brought."""
+    match message:
+        case Telemetry():
+            records.take_rows(connection, message, now)
+            seqs = tuple(row.seq for row in message.rows)
+            acks.append((message.device, Ack(boot_id=message.boot_id, seqs=seqs)))
+            return reports.NOTHING
+        case ReportedState():
+            outcome = reports.take_reported(connection, message, now)
+            records.unseen(connection, message.device, message.boot_id, (message.seq,), now)
+            acks.append((message.device, Ack(boot_id=message.boot_id, seqs=(message.seq,))))
+            return outcome
+        case Health():
+            records.add_health(connection, message, now)
+            return reports.take_health(connection, message, now)
+        case CommandResult():
+            answer = Event(
+                name="command-result",
+                level="info" if message.ok else "warning",
+                text=message.text,
+                detail={"id": message_id, "code": message.code},
+            )
+            return reports.Outcome(event=answer)
