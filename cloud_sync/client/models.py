@@ -9,9 +9,10 @@ from cloud_sync.client.paging import pages
 from cloud_sync.client.progress import Progress, ignore
 from cloud_sync.client.transport import Transport, path_of
 from cloud_sync.client.versions import newest
-from cloud_sync.errors import InvalidInput
+from cloud_sync.errors import InvalidInput, NotFound
 from cloud_sync.resources import Deleted, ModelUpload, ModelVersion, TagChange
-from edge_agent.contract.names import check_name
+from edge_agent.contract.manifest import Blob
+from edge_agent.contract.names import check_name, did_you_mean
 
 
 class Models:
@@ -118,6 +119,26 @@ class Models:
         if version is None:
             return newest("model", name, self.versions(name))
         return self._transport.ask("GET", path_of("models", name, version), ModelVersion)
+
+    def file_of(self, model: ModelVersion, path: str = "") -> Blob:
+        """One file of a version; its only ONNX file if no path is given.
+
+        Raises:
+            NotFound: there is no such file, or not exactly one ONNX file.
+        """
+        files = {blob.path: blob for blob in model.files}
+        if path in files:
+            return files[path]
+        ref = f"{model.name}/{model.version}"
+        if path:
+            raise NotFound(f"model {ref} has no file {path!r}", hint=did_you_mean(path, files))
+        found = [blob for blob in model.files if blob.path.endswith(".onnx")]
+        if len(found) != 1:
+            raise NotFound(
+                f"model {ref} expected one ONNX file, found {len(found)}",
+                hint=f"name the file; it has {', '.join(sorted(files)[:12])}",
+            )
+        return found[0]
 
     def download(self, model: ModelVersion, folder: Path, on_progress: Progress = ignore) -> None:
         """Fetch all files of a version into `folder`, each verified; what is whole is kept.

@@ -22,8 +22,8 @@ class Built(Protocol):
         """The module."""
 
     @property
-    def sources(self) -> Mapping[str, Source]:
-        """Digest to bytes, for every blob of the manifest."""
+    def files(self) -> Mapping[str, Source]:
+        """Digest to where the bytes are, for every blob of the manifest."""
 
 
 class Modules:
@@ -50,7 +50,7 @@ class Modules:
             IntegrityError: a file changed since the module was built.
             StorageError: a file cannot be read, or the service has no space.
         """
-        self._blobs.upload(built.manifest.blobs(), built.sources, on_progress)
+        self._blobs.upload(built.manifest.blobs(), built.files, on_progress)
         body = canonical(built.manifest)
         return self._transport.ask(
             "POST", path_of("modules"), ModulePublished, body=body, reason=reason

@@ -100,7 +100,7 @@ class ScriptedService:
                     self.wfile.write(found.body[: found.cut_after])
                     self.close_connection = True
 
-            do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _serve
+            do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
 
             def handle(self) -> None:
                 try:

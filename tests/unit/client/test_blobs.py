@@ -133,9 +133,9 @@ def test_more_bytes_than_announced_are_refused_while_they_stream(tmp_path: Path)
 
 def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with ScriptedService() as service, ShoalClient(service.url) as client:
-        with pytest.raises(StorageError, match="cannot write"):
-            client.blobs.download(BLOB, tmp_path / "file" / "model.onnx")
+    refused = pytest.raises(StorageError, match="cannot write")
+    with ScriptedService() as service, ShoalClient(service.url) as client, refused:
+        client.blobs.download(BLOB, tmp_path / "file" / "model.onnx")
 
 
 def test_a_download_that_always_breaks_is_given_up_and_its_part_kept(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for name in ("a/model.onnx", "model.onnx"):
         (tmp_path / name).write_text(name)
-    with pytest.raises(InvalidInput, match="would both be called 'model.onnx'"):
+    with pytest.raises(InvalidInput, match="would both be called"):
         named_files([tmp_path / "model.onnx", tmp_path / "a" / "model.onnx"])
 
 

@@ -1,0 +1,283 @@
+"""`shoal device ...`: single devices of the fleet."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloud_sync.cli import words
+from cloud_sync.cli.options import JsonFlag, Limit, Reason, TagFilter, pairs
+from cloud_sync.cli.session import open_client
+
+if TYPE_CHECKING:
+    from cloud_sync.cli.output import Cell
+    from cloud_sync.resources import DeviceDetail
+
+app = typer.Typer(
+    help="Look at devices, tag them, and ask why they do what they do.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Device = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.")]
+
+
+@app.command("list")
+def list_devices(
+    context: typer.Context,
+    name: Annotated[str, typer.Option("--name", metavar="GLOB", help="Only these names.")] = "",
+    tag: TagFilter = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the devices: presence, tags, and whether they run what they should.
+
+    \b
+    Example:
+      shoal device list --tag site=hall-2
+    """
+    from cloud_sync.cli.output import Column, print_json, print_table, right
+    from cloud_sync.cli.status import presence_cell
+
+    with open_client(context) as client:
+        devices = client.devices.search(name=name, tags=pairs(tag, "--tag"))
+    if as_json:
+        print_json(devices)
+        return
+    rows = [
+        (
+            device.device,
+            presence_cell(device.presence),
+            words.age(device.age_s),
+            str(len(device.slots)),
+            "yes" if device.is_settled else "no",
+            words.tags(device.tags),
+        )
+        for device in devices
+    ]
+    columns = [
+        Column("device"),
+        Column("presence"),
+        right("seen"),
+        right("slots"),
+        Column("settled"),
+        Column("tags", wraps=True),
+    ]
+    print_table(columns, rows, "no devices match")
+
+
+@app.command()
+def show(context: typer.Context, device: Device, as_json: JsonFlag = False) -> None:
+    """Show everything that is known about a device, each with its age.
+
+    \b
+    Example:
+      shoal device show line-1
+    """
+    from cloud_sync.cli.output import print_facts, print_json, print_line
+    from cloud_sync.cli.status import print_status
+
+    with open_client(context) as client:
+        detail = client.devices.show(device)
+    if as_json:
+        print_json(detail)
+        return
+    print_facts(_facts(detail))
+    if detail.summary.slots:
+        print_line("")
+        print_status([detail.summary])
+
+
+@app.command()
+def tag(
+    context: typer.Context,
+    device: Device,
+    tags: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Tags to set.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="KEY", help="Take this tag away.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Set tags of a device, or take them away.
+
+    \b
+    Example:
+      shoal device tag line-1 site=hall-2 --remove spare
+    """
+    from cloud_sync.cli.output import print_json, print_line
+
+    changes = pairs(tags, "KEY=VALUE")
+    if not changes and not remove:
+        raise typer.BadParameter("expected at least one KEY=VALUE or --remove KEY")
+    with open_client(context) as client:
+        summary = client.devices.tag(device, set_tags=changes, remove=remove or ())
+    if as_json:
+        print_json(summary)
+        return
+    print_line(f"{summary.device}: {words.tags(summary.tags)}")
+
+
+@app.command()
+def add(
+    context: typer.Context, device: Device, reason: Reason = "", as_json: JsonFlag = False
+) -> None:
+    """Make a device known before its agent has ever spoken, so that it can be deployed to.
+
+    \b
+    Example:
+      shoal device add line-7
+    """
+    from cloud_sync.cli.output import print_json, print_line
+
+    with open_client(context) as client:
+        summary = client.devices.add(device, reason=reason)
+    if as_json:
+        print_json(summary)
+        return
+    print_line(f"known: {summary.device}")
+
+
+@app.command()
+def remove(
+    context: typer.Context, device: Device, reason: Reason = "", as_json: JsonFlag = False
+) -> None:
+    """Forget a device. It becomes known again when its agent speaks.
+
+    \b
+    Example:
+      shoal device remove line-7 --reason "scrapped"
+    """
+    from cloud_sync.cli.output import print_json, print_line
+
+    with open_client(context) as client:
+        deleted = client.devices.remove(device, reason=reason)
+    if as_json:
+        print_json(deleted)
+        return
+    print_line(f"forgotten: {deleted.what}")
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    device: Device,
+    slot: Annotated[str, typer.Argument(metavar="SLOT", help="The slot's name.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Say why a slot is where it is, and what happens next.
+
+    \b
+    Example:
+      shoal device explain line-1 shuttle-anomaly
+    """
+    from cloud_sync.cli.output import print_facts, print_json
+    from cloud_sync.cli.status import phase_cell, presence_cell
+
+    with open_client(context) as client:
+        found = client.devices.explain(device, slot)
+    if as_json:
+        print_json(found)
+        return
+    now = time.time()
+    step = f" (step {found.error_step})" if found.error_step else ""
+    print_facts(
+        {
+            "device": found.device,
+            "presence": presence_cell(found.presence),
+            "slot": found.slot,
+            "wanted": _version(found.wanted, found.wanted_digest),
+            "running": _version(found.running, found.running_digest),
+            "phase": phase_cell(found.phase),
+            "in it since": words.since(found.since, now) if found.since else words.NOTHING,
+            "error": f"{found.error}{step}" if found.error else words.NOTHING,
+            "attempts": str(found.attempts),
+            "next try": words.until(found.next_retry, now),
+            "reported": words.age(found.reported_age_s),
+            "what to do": found.advice,
+        }
+    )
+
+
+@app.command()
+def health(
+    context: typer.Context, device: Device, limit: Limit = 20, as_json: JsonFlag = False
+) -> None:
+    """Show a device's health reports, newest first.
+
+    \b
+    Example:
+      shoal device health line-1 --limit 5
+    """
+    from cloud_sync.cli.output import Column, print_json, print_table, right
+
+    with open_client(context) as client:
+        reports = client.devices.health(device, limit=limit)
+    if as_json:
+        print_json(reports)
+        return
+    rows = [
+        (
+            words.clock(report.time),
+            words.duration(report.uptime_s),
+            f"{report.cpu_percent:.1f}",
+            f"{report.rss_mb:.0f}",
+            words.size(report.disk_free_mb * 1e6),
+            words.count(report.outbox_rows),
+            words.count(report.outbox_dropped),
+            words.count(sum(slot.messages_in for slot in report.slots.values())),
+            words.count(sum(sum(slot.failed.values()) for slot in report.slots.values())),
+            words.count(sum(slot.restarts for slot in report.slots.values())),
+        )
+        for report in reports
+    ]
+    columns = [
+        Column("time"),
+        right("up"),
+        right("cpu %"),
+        right("memory MB"),
+        right("disk free"),
+        right("outbox"),
+        right("dropped"),
+        right("messages"),
+        right("failed"),
+        right("restarts"),
+    ]
+    print_table(columns, rows, f"{device} has sent no health report yet")
+
+
+def _version(name: str, digest: str) -> str:
+    return f"{name} {digest}" if name else words.NOTHING
+
+
+def _facts(detail: "DeviceDetail") -> "dict[str, str | Cell]":
+    from cloud_sync.cli.status import presence_cell
+
+    summary, reported, health = detail.summary, detail.reported, detail.health
+    facts: dict[str, str | Cell] = {
+        "device": summary.device,
+        "presence": presence_cell(summary.presence),
+        "last seen": words.age(summary.age_s),
+        "tags": words.tags(summary.tags),
+        "revision wanted": str(summary.revision_wanted),
+        "revision applied": str(max(summary.revision_applied, 0)),
+        "settled": "yes" if summary.is_settled else "no",
+        "reported": words.age(detail.reported_age_s),
+    }
+    if reported is not None:
+        agent, machine = reported.agent, reported.hardware
+        facts["agent"] = f"{agent.version}, onnxruntime {agent.onnxruntime or words.NOTHING}"
+        facts["machine"] = (
+            f"{machine.machine or words.NOTHING}, {words.plural(machine.cpus, 'CPU')}, "
+            f"{words.size(machine.memory_mb * 1e6)} memory, {machine.system}"
+        )
+    facts["health"] = words.age(detail.health_age_s)
+    if health is not None:
+        facts["load"] = (
+            f"{health.cpu_percent:.1f} % CPU, {health.rss_mb:.0f} MB memory, "
+            f"{words.size(health.disk_free_mb * 1e6)} disk free"
+        )
+        facts["outbox"] = (
+            f"{words.plural(health.outbox_rows, 'row')}, {health.outbox_dropped:,} dropped"
+        )
+    return facts

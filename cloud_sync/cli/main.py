@@ -1,0 +1,113 @@
+"""`shoal`: composes the commands and is the one place where errors become exit codes.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cloud_sync.cli import deploy, device, fleet, model, module, records
+from cloud_sync.cli.demo import demo
+from cloud_sync.cli.failure import FAILED, INTERRUPTED, fail, silence_output
+from cloud_sync.cli.session import DEFAULT_SERVER, Session, login_name
+
+app = typer.Typer(
+    name="shoal",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.add_typer(module.app, name="module")
+app.add_typer(model.app, name="model")
+app.add_typer(device.app, name="device")
+app.add_typer(fleet.app, name="fleet")
+app.command("deploy")(deploy.deploy)
+app.command("remove")(deploy.remove)
+app.command("events")(records.events)
+app.command("results")(records.results)
+app.command("audit")(records.audit)
+app.command("info")(records.info)
+app.command("demo")(demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import version
+
+    typer.echo(f"shoal {version('shoal')}")
+    raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    server: Annotated[
+        str,
+        typer.Option("--server", "-s", envvar="SHOAL_SERVER", help="Address of cloud-sync."),
+    ] = DEFAULT_SERVER,
+    actor: Annotated[
+        str,
+        typer.Option(
+            "--actor",
+            envvar="SHOAL_ACTOR",
+            show_default="the login name",
+            help="Who you are, for the audit log.",
+        ),
+    ] = "",
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            envvar="SHOAL_TIMEOUT",
+            min=0.1,
+            metavar="SECONDS",
+            help="Longest time for the service to answer.",
+        ),
+    ] = 30.0,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Build, publish and deploy machine-learning modules to a fleet, and watch them run.
+
+    \b
+    Example:
+      shoal module init my-module --from model.onnx
+      shoal module publish my-module
+      shoal deploy my-module --to all --wait 60
+      shoal fleet status --watch
+    """
+    context.obj = Session(server, actor or login_name(), timeout)
+
+
+def main() -> None:
+    """Run `shoal` and exit.
+
+    Raises:
+        SystemExit: always.
+    """
+    try:
+        try:
+            app(prog_name="shoal")
+        finally:
+            # A broken pipe must show here, where it can be kept quiet, and not at exit.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        silence_output()
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person must not get a traceback
+        fail(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""`shoal model ...`: models in the registry."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloud_sync.cli import words
+from cloud_sync.cli.options import JsonFlag, Limit, Reason, Retired, TagFilter, pairs
+from cloud_sync.cli.session import open_client
+
+if TYPE_CHECKING:
+    from cloud_sync.client import ShoalClient
+    from cloud_sync.resources import ModelVersion
+
+app = typer.Typer(
+    help="Register, find and fetch models: named, versioned files of any framework.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Ref = Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The newest if no version.")]
+ExactRef = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Which version.")]
+PropertyFilter = Annotated[
+    list[str] | None,
+    typer.Option("--property", metavar="KEY=VALUE", help="Only with this property."),
+]
+
+
+@app.command()
+def register(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files, or folders with all in them.")
+    ],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="To find it by; can be changed."),
+    ] = None,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option("--property", metavar="KEY=VALUE", help="A fact; cannot be changed."),
+    ] = None,
+    framework: Annotated[
+        str, typer.Option("--framework", help="What the files are of; else by their names.")
+    ] = "",
+    description: Annotated[str, typer.Option("--description", help="Free text.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Register files as the next version of a model.
+
+    Files that the service has already are not sent again.
+
+    \b
+    Example:
+      shoal model register shuttle model.onnx labels.txt --tag stage=trial --property f1=0.998
+    """
+    from cloud_sync.cli.bars import transfer_bars
+    from cloud_sync.cli.output import print_json, print_line
+
+    tags, facts = pairs(tag, "--tag"), pairs(properties, "--property")
+    with open_client(context) as client, transfer_bars() as bars:
+        model = client.models.register(
+            name,
+            files,
+            framework=framework,
+            description=description,
+            tags=tags,
+            properties=facts,
+            on_progress=bars,
+        )
+    if as_json:
+        print_json(model)
+        return
+    print_line(f"registered {model.name}/{model.version}: {_extent(model)}")
+
+
+@app.command("list")
+def list_models(
+    context: typer.Context,
+    name: Annotated[str, typer.Option("--name", metavar="GLOB", help="Only these names.")] = "",
+    tag: TagFilter = None,
+    properties: PropertyFilter = None,
+    retired: Retired = False,
+    limit: Limit = 200,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the versions of all models.
+
+    \b
+    Example:
+      shoal model list --name 'shuttle*' --tag stage=trial
+    """
+    with open_client(context) as client:
+        found = client.models.search(
+            name=name,
+            tags=pairs(tag, "--tag"),
+            properties=pairs(properties, "--property"),
+            retired=retired,
+            limit=limit,
+        )
+        _print_models(found, as_json=as_json)
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="Part of the name, or a glob with '*' or '?'.")
+    ] = "",
+    tag: TagFilter = None,
+    properties: PropertyFilter = None,
+    retired: Retired = False,
+    limit: Limit = 200,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find models by a part of their name, by tags and by properties.
+
+    \b
+    Example:
+      shoal model search shut --property framework-version=1.6
+    """
+    is_glob = any(character in text for character in "*?[")
+    pattern = text if is_glob or not text else f"*{text}*"
+    with open_client(context) as client:
+        found = client.models.search(
+            name=pattern,
+            tags=pairs(tag, "--tag"),
+            properties=pairs(properties, "--property"),
+            retired=retired,
+            limit=limit,
+        )
+        _print_models(found, as_json=as_json)
+
+
+@app.command()
+def show(context: typer.Context, ref: Ref, as_json: JsonFlag = False) -> None:
+    """Show everything about one version.
+
+    \b
+    Example:
+      shoal model show shuttle/3
+    """
+    from cloud_sync.cli.output import (
+        Column,
+        print_facts,
+        print_json,
+        print_line,
+        print_table,
+        right,
+    )
+
+    with open_client(context) as client:
+        model = _find(client, ref)
+    if as_json:
+        print_json(model)
+        return
+    now = time.time()
+    print_facts(
+        {
+            "model": f"{model.name}/{model.version}" + (" (retired)" if model.retired else ""),
+            "framework": model.framework or words.NOTHING,
+            "description": model.description or words.NOTHING,
+            "tags": words.tags(model.tags),
+            "properties": words.tags(model.properties),
+            "created": f"{words.clock(model.created)} by {model.created_by} "
+            f"({words.since(model.created, now)})",
+        }
+    )
+    print_line("")
+    rows = [(blob.path, words.size(blob.size), blob.digest) for blob in model.files]
+    print_table([Column("file"), right("size"), Column("digest")], rows, "no files")
+
+
+@app.command()
+def download(
+    context: typer.Context,
+    ref: Ref,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Fetch all files of a version. What was broken off is continued, what is there is kept.
+
+    \b
+    Example:
+      shoal model download shuttle/3 ./shuttle
+    """
+    from cloud_sync.cli.bars import transfer_bars
+    from cloud_sync.cli.output import print_json, print_line
+
+    with open_client(context) as client, transfer_bars() as bars:
+        model = _find(client, ref)
+        client.models.download(model, folder, bars)
+    if as_json:
+        print_json(model)
+        return
+    print_line(f"fetched {model.name}/{model.version} to {folder}: {_extent(model)}, verified")
+
+
+@app.command()
+def tag(
+    context: typer.Context,
+    ref: ExactRef,
+    tags: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Tags to set.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="KEY", help="Take this tag away.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Set tags of a version, or take them away.
+
+    \b
+    Example:
+      shoal model tag shuttle/3 stage=production --remove candidate
+    """
+    from cloud_sync.cli.output import print_json, print_line
+
+    changes = pairs(tags, "KEY=VALUE")
+    if not changes and not remove:
+        raise typer.BadParameter("expected at least one KEY=VALUE or --remove KEY")
+    name, version = _exact(ref)
+    with open_client(context) as client:
+        model = client.models.tag(name, version, set_tags=changes, remove=remove or ())
+    if as_json:
+        print_json(model)
+        return
+    print_line(f"{model.name}/{model.version}: {words.tags(model.tags)}")
+
+
+@app.command()
+def retire(
+    context: typer.Context, ref: ExactRef, reason: Reason = "", as_json: JsonFlag = False
+) -> None:
+    """Take a version out of use without deleting it.
+
+    \b
+    Example:
+      shoal model retire shuttle/2 --reason "replaced by 3"
+    """
+    from cloud_sync.cli.output import print_json, print_line
+
+    name, version = _exact(ref)
+    with open_client(context) as client:
+        model = client.models.retire(name, version, reason=reason)
+    if as_json:
+        print_json(model)
+        return
+    print_line(f"retired {model.name}/{model.version}")
+
+
+@app.command()
+def delete(
+    context: typer.Context, ref: ExactRef, reason: Reason = "", as_json: JsonFlag = False
+) -> None:
+    """Delete a version. Refused while devices run, or should run, what was made of it.
+
+    \b
+    Example:
+      shoal model delete shuttle/1 --reason "trained on the wrong rows"
+    """
+    from cloud_sync.cli.output import print_json, print_line
+
+    name, version = _exact(ref)
+    with open_client(context) as client:
+        deleted = client.models.delete(name, version, reason=reason)
+    if as_json:
+        print_json(deleted)
+        return
+    print_line(f"deleted {deleted.what}")
+
+
+def _exact(ref: str) -> tuple[str, int]:
+    from cloud_sync.client.versions import parse_exact
+
+    return parse_exact("model", ref)
+
+
+def _find(client: "ShoalClient", ref: str) -> "ModelVersion":
+    from cloud_sync.client.versions import parse_ref
+
+    return client.models.show(*parse_ref("model", ref))
+
+
+def _extent(model: "ModelVersion") -> str:
+    total = words.size(sum(blob.size for blob in model.files))
+    return f"{words.plural(len(model.files), 'file')}, {total}"
+
+
+def _print_models(models: "Iterator[ModelVersion]", *, as_json: bool) -> None:
+    from cloud_sync.cli.output import Column, print_json, print_table, right
+
+    found = list(models)
+    if as_json:
+        print_json(found)
+        return
+    now = time.time()
+    rows = [
+        (
+            f"{model.name}/{model.version}",
+            model.framework or words.NOTHING,
+            str(len(model.files)),
+            words.size(sum(blob.size for blob in model.files)),
+            words.tags(model.tags),
+            words.tags(model.properties),
+            words.since(model.created, now),
+            model.created_by + (" (retired)" if model.retired else ""),
+        )
+        for model in found
+    ]
+    columns = [
+        Column("model"),
+        Column("framework"),
+        right("files"),
+        right("size"),
+        Column("tags", wraps=True),
+        Column("properties", wraps=True),
+        right("created"),
+        Column("by"),
+    ]
+    print_table(columns, rows, "no models match")

@@ -1,0 +1,147 @@
+"""`shoal module build|check|publish`: what is done with a module's folder.
+
+Works without a service, but for `publish` and for modules that name a registered model.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloud_sync.cli import words
+from cloud_sync.cli.options import JsonFlag, Reason
+
+if TYPE_CHECKING:
+    from cloud_sync.authoring.build import Built
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The module's folder.")]
+
+
+def build(
+    context: typer.Context,
+    folder: Folder,
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", metavar="FILE", help="Write the manifest's bytes here."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Build a module and run its golden cases; nothing is sent anywhere.
+
+    The same folder gives the same digest, byte for byte, on every machine.
+
+    \b
+    Example:
+      shoal module build my-module
+    """
+    from cloud_sync.authoring.build import build as build_folder
+    from cloud_sync.cli.bars import step_line
+    from cloud_sync.cli.output import print_json
+    from cloud_sync.cli.registered import registered_models
+    from edge_agent.contract.manifest import canonical
+
+    with registered_models(context) as fetch:
+        with step_line(f"building {folder}") as step:
+            built = build_folder(folder, fetch_model=fetch, progress=step)
+        if manifest is not None:
+            manifest.write_bytes(canonical(built.manifest))
+    if as_json:
+        print_json({"digest": built.digest, "warnings": built.warnings, "manifest": built.manifest})
+        return
+    _print_built(built)
+
+
+def check(context: typer.Context, folder: Folder, as_json: JsonFlag = False) -> None:
+    """Prove that a module works: build it, run its golden cases, report figures.
+
+    \b
+    Example:
+      shoal module check my-module
+    """
+    from cloud_sync.authoring.check import check as check_folder
+    from cloud_sync.cli.bars import step_line
+    from cloud_sync.cli.output import print_facts, print_json
+    from cloud_sync.cli.registered import registered_models
+
+    with registered_models(context) as fetch, step_line(f"checking {folder}") as step:
+        report = check_folder(folder, fetch_model=fetch, progress=step)
+    if as_json:
+        print_json(report)
+        return
+    print_facts(
+        {
+            "module": report.name,
+            "digest": report.digest,
+            "size": words.size(report.size_bytes),
+            "golden cases": f"{words.plural(report.cases, 'case')} passed, largest difference "
+            f"{report.max_difference:.2g} (allowed {report.tolerance:g})",
+            "one answer": f"{words.milliseconds(report.p99_ms)} ms (p99, here)"
+            if report.cases
+            else words.NOTHING,
+            "load": f"{words.milliseconds(report.load_ms)} ms",
+            "memory": f"{report.peak_rss_mb:.0f} MB at most",
+            "metrics": words.tags({k: f"{v:.4g}" for k, v in report.metrics.items()}),
+        }
+    )
+    _print_warnings(report.warnings)
+
+
+def publish(
+    context: typer.Context, folder: Folder, reason: Reason = "", as_json: JsonFlag = False
+) -> None:
+    """Build a module and publish it as the next version of its name.
+
+    Files that the service has already are not sent again; a module that has not changed since it
+    was published stays the version that it is.
+
+    \b
+    Example:
+      shoal module publish my-module --reason "trained on March"
+    """
+    from cloud_sync.authoring.build import build as build_folder
+    from cloud_sync.cli.bars import step_line, transfer_bars
+    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.registered import registered_models
+    from cloud_sync.cli.session import open_client
+
+    with registered_models(context) as fetch, open_client(context) as client:
+        # Asked first: nobody wants to wait for a build to learn that the service is away.
+        client.telemetry.info()
+        with step_line(f"building {folder}") as step:
+            built = build_folder(folder, fetch_model=fetch, progress=step)
+        with transfer_bars() as bars:
+            published = client.modules.publish(built, reason=reason, on_progress=bars)
+    if as_json:
+        print_json(published)
+        return
+    module = published.module
+    what = "published" if published.created else "unchanged, already published as"
+    print_line(f"{what} {module.name}/{module.version}, {words.size(module.size)}, {module.digest}")
+    _print_warnings(built.warnings)
+
+
+def _print_built(built: "Built") -> None:
+    from cloud_sync.cli.output import Column, print_facts, print_line, print_table, right
+
+    manifest = built.manifest
+    print_facts(
+        {
+            "module": manifest.name,
+            "digest": built.digest,
+            "takes": "; ".join(str(spec) for spec in manifest.model.inputs),
+            "gives": "; ".join(str(spec) for spec in manifest.model.outputs),
+            "golden cases": f"{words.plural(built.rehearsal.cases, 'case')} passed",
+        }
+    )
+    print_line("")
+    rows = [(blob.path, words.size(blob.size), blob.digest) for blob in manifest.blobs()]
+    print_table([Column("file"), right("size"), Column("digest")], rows, "no files")
+    _print_warnings(built.warnings)
+
+
+def _print_warnings(warnings: tuple[str, ...]) -> None:
+    """Warnings go to standard error, so that what a script reads stays what it asked for."""
+    from cloud_sync.cli.failure import warn
+
+    for warning in warnings:
+        warn(warning)

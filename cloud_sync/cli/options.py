@@ -1,0 +1,38 @@
+"""Options that several commands share, and how `KEY=VALUE` is read."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print JSON, in the form of the HTTP API's resources.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")]
+Retired = Annotated[bool, typer.Option("--retired", help="Show retired versions as well.")]
+TagFilter = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="Only with this tag. May be repeated."),
+]
+
+
+def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
+    """Read `KEY=VALUE` options.
+
+    Args:
+        values: as typed.
+        option: for the error, `--tag`.
+
+    Raises:
+        typer.BadParameter: not of that form, or one key with two values.
+    """
+    found: dict[str, str] = {}
+    for value in values or ():
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"{option} expected KEY=VALUE, found {value!r}")
+        if found.get(key, text) != text:
+            raise typer.BadParameter(f"{option} gives {key!r} twice: {found[key]!r} and {text!r}")
+        found[key] = text
+    return found

@@ -1,0 +1,151 @@
+"""What commands print: aligned tables, facts, JSON. The only place that draws on standard output.
+
+On a terminal long texts are folded to its width; in a pipe nothing is cut and no control code is
+written, whatever a device or a person put into the text.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+PIPE_COLUMNS: Final = 100_000
+PADDING: Final = 2
+LEAST_WRAPPED: Final = 16
+_CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), "�")
+
+
+class Cell(Struct, frozen=True):
+    """A text with a colour that carries its meaning; the text alone must carry it too."""
+
+    text: str
+    style: str = ""
+
+
+class Column(Struct, frozen=True):
+    """A column of a table: its heading, and which side its values stand on.
+
+    Attributes:
+        wraps: whether long values may take several lines on a narrow terminal.
+    """
+
+    title: str
+    justify: Literal["left", "right"] = "left"
+    wraps: bool = False
+
+
+Row = Sequence[str | Cell]
+
+
+def right(title: str) -> Column:
+    """A column of numbers."""
+    return Column(title, "right")
+
+
+def console(*, to_stderr: bool = False) -> "Console":
+    """A console that adds nothing of its own: no highlighting, no markup, no emoji."""
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = None if stream.isatty() else PIPE_COLUMNS
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+
+
+def table(columns: Sequence[Column], rows: Iterable[Row]) -> "Table":
+    """An aligned table without lines."""
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, PADDING, 0, 0), header_style="bold")
+    for column in columns:
+        drawn.add_column(
+            column.title,
+            justify=column.justify,
+            no_wrap=not column.wraps,
+            overflow="fold" if column.wraps else "ellipsis",
+        )
+    for row in rows:
+        drawn.add_row(*(_text(cell) for cell in row))
+    return drawn
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Row], empty: str) -> None:
+    """Print a table, or the sentence `empty` if it has no rows."""
+    if not rows:
+        print_line(empty)
+        return
+    _print(table(columns, rows), least=_width(columns, rows))
+
+
+def print_facts(facts: Mapping[str, str | Cell]) -> None:
+    """Print names and values, one a line, aligned."""
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, PADDING, 0, 0), show_header=False)
+    drawn.add_column(no_wrap=True, style="bold")
+    drawn.add_column(overflow="fold")
+    for name, value in facts.items():
+        drawn.add_row(name, _text(value))
+    _print(drawn)
+
+
+def print_line(text: str) -> None:
+    """Print one line as it is, without control characters."""
+    sys.stdout.write(clean(text) + "\n")
+
+
+def print_json(value: object) -> None:
+    """Print a resource, or a list of them, indented."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_json_line(value: object) -> None:
+    """Print a resource, or a list of them, on one line, and let readers have it at once."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def clean(text: str) -> str:
+    """Text without control characters: names and events come from devices and other people."""
+    return text.translate(_CONTROLS)
+
+
+def _text(cell: str | Cell) -> "RenderableType":
+    from rich.text import Text
+
+    if isinstance(cell, Cell):
+        return Text(clean(cell.text), style=cell.style)
+    return Text(clean(cell))
+
+
+def _width(columns: Sequence[Column], rows: Iterable[Row]) -> int:
+    """Characters that a table needs so that no value is cut; columns that wrap need a few."""
+    from rich.cells import cell_len
+
+    total = 0
+    for index, column in enumerate(columns):
+        texts = [cell.text if isinstance(cell, Cell) else cell for cell in (r[index] for r in rows)]
+        longest = max(map(cell_len, [column.title, *texts]))
+        total += (min(longest, LEAST_WRAPPED) if column.wraps else longest) + PADDING
+    return total
+
+
+def _print(drawn: "RenderableType", least: int = 0) -> None:
+    """Print without the blanks that pad the last column.
+
+    A terminal that is narrower than `least` breaks the lines itself: untidy, but nothing is lost.
+    """
+    target = console()
+    if target.is_terminal:
+        target.width = max(least, target.width)
+        target.print(drawn)
+        return
+    with target.capture() as caught:
+        target.print(drawn)
+    lines = caught.get().splitlines()
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))

@@ -1,0 +1,184 @@
+"""Every command of `shoal`, found by walking the tree: nothing here is a list to keep up."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from cloud_sync.cli.main import app
+from tests.support.brokers import free_port
+from tests.support.scripted_http import ScriptedService, answer, problem
+from tests.support.shoal_command import Shoal, environment
+
+INTERACTIVE = {"demo"}
+"""Commands that tell a story to a person and have nothing to print as JSON."""
+
+
+def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:  # Any: typer's type is not public
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield name, command
+        return
+    for child, below in children.items():
+        yield from walk(f"{name} {child}".strip(), below)
+
+
+COMMANDS = dict(walk("", typer.main.get_command(app)))
+
+
+def test_the_commands_of_the_guide_are_there() -> None:
+    assert {"module init", "module build", "module check", "module publish"} <= COMMANDS.keys()
+    assert {"model register", "model search", "model download"} <= COMMANDS.keys()
+    assert {"deploy", "remove", "fleet status", "device explain", "info"} <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does_and_gives_an_example(name: str) -> None:
+    text = COMMANDS[name].help
+    assert text.strip().splitlines()[0].endswith(".")
+    assert "Example" in text
+    assert re.search(rf"shoal (--server \S+ )?{name}\b", text)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_and_option_is_described(name: str) -> None:
+    undescribed = [p.name for p in COMMANDS[name].params if not (p.help or p.name == "help")]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - INTERACTIVE))
+def test_every_command_has_json(name: str) -> None:
+    assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['shoal', '--help']\n"
+        "from cloud_sync.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as done: assert done.code == 0\n"
+        "heavy = {'httpx', 'rich', 'onnx', 'onnxruntime', 'numpy', 'sqlalchemy', 'litestar'}\n"
+        "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    best = 10.0
+    for _ in range(3):
+        began = time.perf_counter()
+        finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        best = min(best, time.perf_counter() - began)
+        assert finished.returncode == 0, finished.stderr
+    assert "module" in finished.stdout
+    assert best < 0.4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("model", "show"),
+        ("model", "list", "--limit", "0"),
+        ("deploy", "m"),
+        ("model", "list", "--tag", "no-equals-sign"),
+        ("device", "tag", "line-1"),
+    ],
+)
+def test_wrong_usage_exits_with_2_before_anything_is_asked(arguments: tuple[str, ...]) -> None:
+    outcome = Shoal().run(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_a_service_that_is_down_is_said_in_two_lines() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    outcome = Shoal(url).run("fleet", "status")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert outcome.err.splitlines() == [
+        f"error: no answer from {url}: connection refused",
+        f"what to do: is cloud-sync serve running at {url}?",
+    ]
+
+
+@pytest.mark.parametrize("ref", ["Shuttle", "shuttle/0", "shuttle/x", "../x"])
+def test_a_malformed_name_is_refused_here(ref: str) -> None:
+    outcome = Shoal().run("model", "show", ref)
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: ")
+
+
+def test_a_problem_of_the_service_keeps_its_text_and_hint() -> None:
+    with ScriptedService() as service:
+        service.on("GET", "/v1/devices/lin-1", problem(404, "not_found", "no lin-1", "line-1?"))
+        outcome = Shoal(service.url).run("device", "show", "lin-1")
+    assert (outcome.code, outcome.err) == (1, "error: no lin-1\nwhat to do: line-1?\n")
+
+
+def test_options_of_the_root_and_the_actor_reach_the_service() -> None:
+    with ScriptedService() as service:
+        service.on("GET", "/v1/devices", answer([]))
+        Shoal(service.url, actor="ada").ok("device", "list", "--tag", "a=1", "--tag", "b=2")
+        Shoal("http://127.0.0.1:1").ok("-s", service.url, "--actor", "bob", "fleet", "status")
+    first, second = service.requests
+    assert first.headers["x-shoal-actor"] == "ada"
+    assert first.query == {"tag": ["a=1", "b=2"]}
+    assert second.headers["x-shoal-actor"] == "bob"
+
+
+def test_json_is_the_resource_as_the_service_gave_it() -> None:
+    info = {
+        "ok": False,
+        "version": "1",
+        "database": "sqlite",
+        "broker": "embedded",
+        "broker_connected": False,
+        "broker_url": "mqtt://127.0.0.1:1883",
+    }
+    with ScriptedService() as service:
+        service.on("GET", "/v1/info", answer(info))
+        outcome = Shoal(service.url).run("info", "--json")
+    assert outcome.json() == info
+    assert outcome.code == 1  # a part of the service does not work
+
+
+def test_a_reader_that_goes_away_is_not_complained_about() -> None:
+    event = {
+        "id": 1,
+        "time": 1.0,
+        "device": "d",
+        "slot": "s",
+        "name": "n",
+        "level": "info",
+        "text": "x" * 1000,
+    }
+    with ScriptedService() as service:
+        service.on("GET", "/v1/events", answer([event] * 1000))
+        command = [sys.executable, "-m", "cloud_sync.cli.main", "events"]
+        with subprocess.Popen(
+            command,
+            env=environment(service.url, "t"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as running:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            running.stdout.readline()
+            running.stdout.close()
+            assert running.stderr.read() == b""
+            running.wait(30)
+
+
+def test_watching_as_json_prints_a_line_for_every_look_until_the_service_goes() -> None:
+    with ScriptedService() as service:
+        service.on("GET", "/v1/devices", answer([]), answer([]), problem(503, "unavailable"))
+        outcome = Shoal(service.url).run("fleet", "status", "--watch", "--json", "--every", "0.2")
+    assert outcome.out == "[]\n[]\n"
+    assert outcome.code == 1
+
+
+def test_the_version_is_printed() -> None:
+    assert Shoal().ok("--version").out.startswith("shoal 0.")

@@ -1,0 +1,71 @@
+import pytest
+
+from cloud_sync.cli.status import print_status
+from cloud_sync.resources import DeviceSummary, SlotSummary
+
+
+def slot(**changes: object) -> SlotSummary:
+    values: dict[str, object] = {
+        "module": "shuttle",
+        "wanted_version": 2,
+        "running_version": 1,
+        "phase": "rolled_back",
+        "messages_in": 12_345,
+        "messages_per_s": None,
+        "p50_ms": 0.421,
+        "p99_ms": None,
+        "failed": 3,
+        "error": "model_failed: golden case 3 differs",
+    }
+    return SlotSummary(**(values | changes))  # type: ignore[arg-type]  # values of mixed types
+
+
+def device(name: str, slots: dict[str, SlotSummary], age_s: float | None = 12.0) -> DeviceSummary:
+    return DeviceSummary(
+        device=name,
+        presence="online" if age_s is not None else "unknown",
+        last_seen=1.0 if age_s is not None else None,
+        age_s=age_s,
+        revision_wanted=1,
+        revision_applied=1,
+        is_settled=False,
+        tags={},
+        slots=slots,
+    )
+
+
+def printed(capsys: pytest.CaptureFixture[str], *devices: DeviceSummary) -> list[str]:
+    print_status(devices)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_every_slot_has_a_line_with_wanted_running_and_figures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    slots = {"a": slot(), "shuttle": slot(phase="active", running_version=2, error="")}
+    header, first, second = printed(capsys, device("line-1", slots))
+    assert header.split()[:3] == ["device", "presence", "slot"]
+    assert first.startswith("line-1  online, 12 s ago  a        shuttle/2 -> 1")
+    assert first.endswith("12,345     -      0.42/-       3  model_failed: golden case 3 differs")
+    assert second.split()[:5] == ["shuttle", "2", "->", "2", "active"]
+
+
+def test_a_fleet_without_errors_has_no_column_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    header, _ = printed(capsys, device("line-1", {"a": slot(error="")}))
+    assert "last error" not in header
+
+
+def test_a_slot_that_is_being_removed_wants_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    _, line = printed(capsys, device("line-1", {"shuttle": slot(wanted_version=0, error="")}))
+    assert "nothing -> 1" in line
+
+
+def test_a_device_that_never_spoke_is_listed_without_invented_figures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, line = printed(capsys, device("line-2", {}, None))
+    assert line.split() == ["line-2", "unknown,", "never", "seen", *"-" * 7]
+
+
+def test_a_fleet_without_devices_says_how_one_appears(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "when it first connects" in printed(capsys)[0]
