@@ -1,0 +1,75 @@
+"""After the story: the fleet stays up, rows keep coming slowly, and there are commands to try."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from rich.table import Table
+
+from cloud_sync.demo.programs import Programs, command
+from cloud_sync.demo.score import Scorer
+from cloud_sync.demo.screen import Screen
+from cloud_sync.demo.sensors import Sensors
+from cloud_sync.demo.shuttle import ShuttleModule, TrainedVersion
+from cloud_sync.demo.story import DEVICES, Service
+
+RATE_PER_S: Final = 20.0
+
+
+def stay(
+    screen: Screen,
+    service: Service,
+    programs: Programs,
+    module: ShuttleModule,
+    versions: tuple[TrainedVersion, ...],
+    settings: Mapping[str, Path],
+) -> None:
+    """Keep everything running and rows coming until Ctrl-C."""
+    screen.console.print()
+    screen.console.rule("[bold]Still running: try these", align="left", style="cyan")
+    screen.show(_commands(service, module.name, settings))
+    screen.console.print(
+        f"\n  {RATE_PER_S:g} rows a second keep coming. Ctrl-C ends everything.", style="bold"
+    )
+    held_out = module.held_out()
+    try:
+        while True:
+            scorer = Scorer(held_out.labels, {v.number: v.labels for v in versions})
+            sensors = Sensors(service.broker_url, DEVICES, held_out.rows, scorer)
+            try:
+                sensors.replay(range(len(held_out.rows)), RATE_PER_S, programs.check)
+            finally:
+                sensors.close()
+    except KeyboardInterrupt:
+        screen.console.print("\n  Stopping everything.")
+
+
+def _commands(service: Service, module: str, settings: Mapping[str, Path]) -> Table:
+    shoal = f"{_shown('shoal')} -s {service.url}"
+    port = urlsplit(service.broker_url).port
+    agent = _shown("edge-agent")
+    device, config = next(iter(settings.items()))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(overflow="fold")
+    table.add_column(style="bright_black")
+    for line, what in (
+        (f"{shoal} fleet status --watch", "versions, rates, latencies"),
+        (f"{shoal} module list", "what is in the registry"),
+        (f"{shoal} events", "what happened"),
+        (f"{shoal} deploy {module}/1 --to {device} --wait 30", "back to version 1 on one device"),
+        (f"{agent} status --config {config}", "what a device says of itself"),
+        (f"{agent} explain {module} --config {config}", "why a slot is where it is"),
+        (f"mosquitto_sub -p {port} -t 'data/+/results/#'", "the results as they come"),
+    ):
+        if line.startswith("mosquitto_sub") and shutil.which("mosquitto_sub") is None:
+            continue
+        table.add_row(line, what)
+    return table
+
+
+def _shown(name: str) -> str:
+    """A program as a person in this folder would type it."""
+    path = Path(command(name)[0])
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

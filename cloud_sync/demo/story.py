@@ -1,0 +1,311 @@
+"""The story of the demo: a fleet, a model, real rows, and a second version under load.
+
+It uses what a user has: the programs, the SDK, the module folder. Nothing here knows the inside
+of the service or the agent.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rich.text import Text
+
+from cloud_sync.client import ShoalClient
+from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
+from cloud_sync.demo.score import DeviceTally, Scorer, Verdict, confusion
+from cloud_sync.demo.screen import Screen, device_table, progress_line, replay_view, summary
+from cloud_sync.demo.sensors import Sensors
+from cloud_sync.demo.shuttle import ShuttleModule, TrainedVersion
+from cloud_sync.errors import Unavailable
+from cloud_sync.resources import DeploymentResult
+
+DEVICES: Final = ("line-1", "line-2", "line-3")
+START_TIMEOUT_S: Final = 60.0
+DEPLOY_TIMEOUT_S: Final = 60.0
+DRAIN_TIMEOUT_S: Final = 20.0
+SWAP_AT: Final = 0.4
+"""Share of the rows after which version 2 is deployed."""
+HEALTH_INTERVAL_S: Final = 2.0
+REDRAW_S: Final = 0.25
+ACTOR: Final = "demo"
+
+
+class Service(msgspec.Struct, frozen=True):
+    """Where the demo's service listens."""
+
+    url: str
+    broker_url: str
+
+
+class FleetView:
+    """What the table shows about the devices: asked at most every half second.
+
+    Args:
+        client: of the service.
+        slot: the slot that is shown.
+        scorer: counts the answers.
+    """
+
+    _ASK_S: Final = 0.5
+
+    def __init__(self, client: ShoalClient, slot: str, scorer: Scorer) -> None:
+        self._client = client
+        self._slot = slot
+        self._scorer = scorer
+        self._asked = 0.0
+        self._counted: dict[str, tuple[float, int]] = {}
+        self.rates: dict[str, float] = {}
+        self.wanted: dict[str, int] = {}
+        self.running: dict[str, int] = {}
+        self.phases: dict[str, str] = {}
+
+    def refresh(self) -> None:
+        """Ask the service and compute rates, if it is time."""
+        now = time.monotonic()
+        if now - self._asked < self._ASK_S:
+            return
+        self._asked = now
+        for device in self._client.devices.search():
+            slot = device.slots.get(self._slot)
+            if slot is not None:
+                self.wanted[device.device] = slot.wanted_version
+                self.running[device.device] = slot.running_version
+                self.phases[device.device] = slot.phase
+        for name, tally in self._scorer.devices.items():
+            before, count = self._counted.get(name, (now, tally.answers))
+            if now > before:
+                self.rates[name] = (tally.answers - count) / (now - before)
+            self._counted[name] = (now, tally.answers)
+
+    def devices(self) -> dict[str, DeviceTally]:
+        """A tally for every device, also for those that have not answered yet."""
+        return {name: self._scorer.devices.get(name, DeviceTally()) for name in DEVICES}
+
+
+class Story:
+    """The demo, act by act.
+
+    Args:
+        screen: where it is shown.
+        folder: for everything that is made; removed by the caller.
+        programs: the processes that are started.
+        module: the reference module.
+        rows: how many held-out rows are replayed; 0 for all.
+        rate_per_s: rows a second over all devices.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        folder: Path,
+        programs: Programs,
+        module: ShuttleModule,
+        *,
+        rows: int,
+        rate_per_s: float,
+    ) -> None:
+        self._screen = screen
+        self._folder = folder
+        self._programs = programs
+        self._module = module
+        self._limit = rows
+        self._rate = rate_per_s
+        self.settings: dict[str, Path] = {}
+
+    def start_fleet(self) -> Service:
+        """Act 1: the service with its broker, and three devices."""
+        self._screen.act(1, "a service and three devices")
+        data = self._folder / "cloud"
+        with self._screen.step("starting") as report:
+            report("cloud-sync", 0.1)
+            self._programs.start(
+                "cloud-sync",
+                [
+                    *command("cloud-sync"),
+                    "serve",
+                    *("--data-dir", str(data)),
+                    *("--port", "0", "--broker-port", "0"),
+                ],
+            )
+            ready = data / "service.json"
+            wait_for("cloud-sync", ready.exists, self._programs, timeout_s=START_TIMEOUT_S)
+            service = msgspec.json.decode(ready.read_bytes(), type=Service)
+            for count, device in enumerate(DEVICES):
+                report(device, 0.3 + 0.2 * count)
+                self.settings[device] = write_agent_settings(
+                    self._folder / device,
+                    device=device,
+                    cloud_url=service.url,
+                    broker_url=service.broker_url,
+                    health_interval_s=HEALTH_INTERVAL_S,
+                )
+                self._programs.start(
+                    device,
+                    [*command("edge-agent"), "run", "--config", str(self.settings[device])],
+                )
+            with ShoalClient(service.url, actor=ACTOR) as client:
+                wait_for(
+                    "all devices online",
+                    lambda: _online(client) >= set(DEVICES),
+                    self._programs,
+                    timeout_s=START_TIMEOUT_S,
+                )
+                for number, device in enumerate(DEVICES, 1):
+                    client.devices.tag(device, set_tags={"site": "demo", "line": str(number)})
+        self._screen.fact("service", f"{service.url}  (API, registry, fleet)")
+        self._screen.fact("broker", f"{service.broker_url}  (MQTT)")
+        self._screen.fact("devices", f"{', '.join(DEVICES)}: online, each a real edge-agent")
+        return service
+
+    def train(self) -> tuple[TrainedVersion, TrainedVersion]:
+        """Act 2: two versions of a model from the first rows of a real data set."""
+        self._screen.act(2, "a model, from data to a verified module")
+        made: list[TrainedVersion] = []
+        for number in (1, 2):
+            with self._screen.step(f"version {number}") as report:
+                trained = self._module.make(number, report)
+            made.append(trained)
+            self._screen.fact(f"trained v{number}", trained.story)
+        return made[0], made[1]
+
+    def publish(self, client: ShoalClient, trained: TrainedVersion) -> int:
+        """Register the model, publish the module; returns the module's version."""
+        with self._screen.step("publishing") as report:
+            report("model", 0.2)
+            model = client.models.register(
+                self._module.name,
+                [trained.model_file],
+                description="Random forest on the Statlog Shuttle data",
+                tags={"data": "shuttle"},
+                properties={"f1": f"{trained.f1:.6f}"},
+            )
+            report("module", 0.7)
+            module = client.modules.publish(trained.built).module
+        self._screen.fact(
+            "published",
+            f"{module.name}/{module.version}  {module.digest[:19]}…  {_size(module.size)}"
+            f"  (model {model.name}/{model.version})",
+        )
+        return module.version
+
+    def deploy(self, client: ShoalClient, version: int) -> None:
+        """Deploy to all and wait until every device runs it."""
+        wish = client.deployments.deploy(self._module.name, "all", version=version, reason="demo")
+        begun = time.monotonic()
+        with self._screen.step("deploying") as report:
+            arrivals = client.deployments.wait(
+                wish,
+                DEPLOY_TIMEOUT_S,
+                lambda all_: report(
+                    f"{sum(a.state == 'running' for a in all_)} of {len(all_)} devices",
+                    sum(a.state == "running" for a in all_) / len(all_),
+                ),
+            )
+        late = [a for a in arrivals if a.state != "running"]
+        if late:
+            raise Unavailable(
+                "; ".join(f"{a.device} does not run version {version}: {a.text}" for a in late),
+                hint=f"see the logs in {self._folder / 'logs'}",
+                code="deploy_failed",
+            )
+        self._screen.fact(
+            "deployed",
+            f"v{version} to {len(arrivals)} devices: fetched, verified, tried on its golden "
+            f"cases, running after {time.monotonic() - begun:.1f} s",
+        )
+
+    def replay(
+        self, client: ShoalClient, service: Service, versions: tuple[TrainedVersion, TrainedVersion]
+    ) -> bool:
+        """Act 3: held-out rows over MQTT, version 2 deployed on the way; True if all is well."""
+        self._screen.act(3, "held-out rows over MQTT, and a new version under load")
+        begun = time.monotonic()
+        held_out = self._module.held_out()
+        count = len(held_out.rows) if self._limit == 0 else min(self._limit, len(held_out.rows))
+        offline = {v.number: v.labels for v in versions}
+        scorer = Scorer(held_out.labels, offline)
+        view = FleetView(client, self._module.name, scorer)
+        sensors = Sensors(service.broker_url, DEVICES, held_out.rows[:count], scorer)
+        note = ""
+        drawn = 0.0
+        try:
+            with self._screen.live() as draw:
+
+                def tick() -> None:
+                    nonlocal drawn
+                    now = time.monotonic()
+                    if now - drawn < REDRAW_S:
+                        return
+                    drawn = now
+                    self._programs.check()
+                    view.refresh()
+                    table = device_table(
+                        view.devices(), wanted=view.wanted, phases=view.phases, rates=view.rates
+                    )
+                    line = progress_line(len(sensors.sent), count, now - begun, note)
+                    draw(replay_view(table, line))
+
+                swap_at = int(count * SWAP_AT)
+                sensors.replay(range(swap_at), self._rate, tick)
+                note = "publishing and deploying version 2 while rows keep coming"
+                wish = self._publish_quietly(client, versions[1])
+                sensors.replay(range(swap_at, count), self._rate, tick)
+                note = "waiting for the last answers"
+                sensors.drain(DRAIN_TIMEOUT_S, tick)
+                arrivals = client.deployments.wait(wish, DEPLOY_TIMEOUT_S)
+            verdict = scorer.verdict(sensors.sent)
+        finally:
+            sensors.close()
+        view.refresh()
+        self._screen.show(
+            device_table(view.devices(), wanted=view.wanted, phases=view.phases, rates={})
+        )
+        late = [f"{a.device} does not run v2: {a.text}" for a in arrivals if a.state != "running"]
+        return self._judge(verdict, held_out.labels, versions, late, time.monotonic() - begun)
+
+    def _publish_quietly(self, client: ShoalClient, trained: TrainedVersion) -> DeploymentResult:
+        """Publish and deploy without a bar: the live table is on the screen."""
+        client.models.register(self._module.name, [trained.model_file], tags={"data": "shuttle"})
+        module = client.modules.publish(trained.built).module
+        return client.deployments.deploy(
+            module.name, "all", version=module.version, reason="demo: new version under load"
+        )
+
+    def _judge(
+        self,
+        verdict: Verdict,
+        truth: Sequence[int],
+        versions: tuple[TrainedVersion, TrainedVersion],
+        late: list[str],
+        seconds: float,
+    ) -> bool:
+        self._screen.console.print()
+        alone = {v.number: confusion(truth, v.labels) for v in versions}
+        self._screen.show(summary(verdict, alone, seconds))
+        complaints = [*verdict.complaints([v.number for v in versions]), *late]
+        self._screen.console.print()
+        if complaints:
+            for text in complaints:
+                self._screen.console.print(Text.assemble(("  ✗ ", "red"), text))
+            return False
+        self._screen.console.print(
+            Text.assemble(
+                ("  ✓ ", "bold green"),
+                "Every row was answered exactly once, before, during and after the new version,\n"
+                "    and every answer is the one that the model gives offline.",
+            )
+        )
+        return True
+
+
+def _online(client: ShoalClient) -> set[str]:
+    try:
+        return {d.device for d in client.devices.search() if d.presence == "online"}
+    except Unavailable:
+        return set()
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1_000_000 else f"{size / 1e3:.0f} kB"
