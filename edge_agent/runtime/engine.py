@@ -272,7 +272,7 @@ class Engine:
             return values
         # The dimension that the binding added is taken away again.
         return [
-            value[0] if strips and value.shape[0] == 1 else value
+            value[0, ...] if strips and value.shape[0] == 1 else value
             for value, strips in zip(values, self._strips, strict=True)
         ]
 
@@ -309,7 +309,8 @@ class Engine:
                 f"topic {topic!r} does not match the input {self.input_filter!r}",
                 code="topic_mismatch",
             )
-        output_topic = check_data_topic(expand_output(self._template, caught, self._device))
+        output_topic = expand_output(self._template, caught, self._device)
+        check_data_topic(output_topic + ERROR_SUFFIX)
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()
         self._routes[topic] = output_topic

@@ -111,11 +111,18 @@ class WorkerTrialPassed(Struct, frozen=True, kw_only=True, tag="trial_passed"):
 
 
 class WorkerFailed(Struct, frozen=True, kw_only=True, tag="failed"):
-    """The worker cannot do its job and exits; `retryable` says whether trying again can help."""
+    """The worker cannot do its job and exits; `retryable` says whether trying again can help.
+
+    Attributes:
+        kind: which class of `edge_agent.errors` it was, so that the agent can raise it again.
+        hint: what to do.
+    """
 
     code: str
     text: str
     retryable: bool
+    kind: Literal["invalid", "unsupported", "integrity", "storage", "model"] = "model"
+    hint: str = ""
 
 
 WorkerEvent = (
@@ -132,6 +139,14 @@ encoder: Final = msgspec.json.Encoder()
 spec_decoder: Final = msgspec.json.Decoder(WorkerSpec)
 order_decoder: Final = msgspec.json.Decoder(WorkerOrder)
 event_decoder: Final[msgspec.json.Decoder[WorkerEvent]] = msgspec.json.Decoder(WorkerEvent)
+
+
+def client_id(device: str, slot: str) -> str:
+    """The client id of a slot's MQTT session.
+
+    '_' stands in no name, so two slots never share an id; NATS refuses ids with a '.'.
+    """
+    return f"{device}_{slot}"
 
 
 def line(message: Struct) -> bytes:

@@ -34,7 +34,6 @@ _DTYPES: Final[dict[str, DType]] = {
     "tensor(bool)": "bool",
     "tensor(string)": "string",
 }
-_ERRORS_ONLY: Final = 3
 _SILENT: Final = 4
 
 # What onnxruntime says, what it means, whether the file is at fault for good.
@@ -82,7 +81,6 @@ class ModelSession:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.enable_cpu_mem_arena = False
-        options.log_severity_level = _ERRORS_ONLY
         # A spinning pool burns a core between two messages.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")

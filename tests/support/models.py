@@ -27,7 +27,7 @@ from edge_agent.contract.manifest import (
 )
 from edge_agent.contract.names import digest_of
 from edge_agent.contract.signature import TensorSpec
-from edge_agent.runtime.protocol import WorkerSpec
+from edge_agent.runtime.protocol import WorkerSpec, client_id
 
 OPSET = 21
 IR = 10
@@ -158,7 +158,7 @@ class BuiltModule:
                 "digest": self.digest,
                 "manifest_file": str(self.manifest_file),
                 "blob_files": self.blob_files,
-                "client_id": f"line-1.{self.manifest.name}",
+                "client_id": client_id("line-1", self.manifest.name),
                 **msgspec.to_builtins(options),
             },
             WorkerSpec,

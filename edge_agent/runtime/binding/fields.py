@@ -7,7 +7,7 @@ costs one lookup, one type check and one comparison; everything else goes throug
 
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from msgspec import Struct
@@ -136,8 +136,7 @@ def _plain_reader(rules: tuple[tuple[str, float, float, FieldRule], ...], kind: 
             raise _not_an_object(message)
         row: list[Scalar] = []
         for key, _, _, rule in rules:
-            # Any: a JSON value; the line below finds out which
-            value: Any = message.get(key) if key else walk(message, rule.keys)
+            value = cast(Scalar, message.get(key) if key else walk(message, rule.keys))
             row.append(value if type(value) is kind else rule.settle(message))
         return row
 

@@ -1,0 +1,46 @@
+"""Broker URLs: `mqtt://[user[:password]@]host[:port]`, or `mqtts://` for TLS. Pure."""
+
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from edge_agent.errors import ConfigError
+
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+
+
+class BrokerEndpoint(Struct, frozen=True):
+    """Where and how to connect."""
+
+    host: str
+    port: int
+    is_tls: bool
+    user: str
+    password: str
+
+
+def parse_broker_url(url: str) -> BrokerEndpoint:
+    """Take a broker URL apart.
+
+    Raises:
+        ConfigError: `broker_url_invalid`; the password is not repeated.
+    """
+    shown = url.rpartition("@")[2]
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"broker URL {shown!r}: {error}", code="broker_url_invalid") from error
+    if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/"):
+        raise ConfigError(
+            f"broker URL expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT], found {shown!r}",
+            code="broker_url_invalid",
+        )
+    return BrokerEndpoint(
+        host=parts.hostname,
+        port=port or _PORTS[parts.scheme],
+        is_tls=parts.scheme == "mqtts",
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )

@@ -1,0 +1,41 @@
+"""This process's memory: how much it uses, and the bound on what a model may add. Linux."""
+
+import resource
+from pathlib import Path
+from typing import Final
+
+_STATM: Final = Path("/proc/self/statm")
+_MB: Final = 2**20
+
+
+def rss_mb() -> float:
+    """Resident memory now, MB."""
+    return _pages(1) * resource.getpagesize() / _MB
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def limit_growth(memory_mb: int) -> None:
+    """Bound the address space to what is mapped now plus some.
+
+    Beyond it, allocations fail where they are asked for, as an error of that one message, and
+    not in the kernel, which would end some process of its choice.
+
+    Args:
+        memory_mb: what may be added; 0 is no bound.
+    """
+    if memory_mb == 0:
+        return
+    mapped = _pages(0) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = mapped + memory_mb * _MB
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+
+
+def _pages(column: int) -> int:
+    return int(_STATM.read_text().split()[column])

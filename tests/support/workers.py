@@ -1,0 +1,65 @@
+"""Worker processes in tests: started, listened to, and ended for sure."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from edge_agent.runtime.process import WorkerProcess
+from edge_agent.runtime.protocol import WorkerEvent, WorkerOrder, WorkerSpec
+
+E = TypeVar("E")
+
+
+class Worker:
+    """A worker process whose events can be waited for."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.events: list[WorkerEvent] = []
+        self.returncode: int | None = None
+        self._changed = threading.Condition()
+        self.process = WorkerProcess(spec, on_event=self._on_event, on_exit=self._on_exit)
+
+    def __enter__(self) -> "Worker":
+        self.process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+
+    def connect(self) -> None:
+        self.process.send(WorkerOrder(order="connect"))
+
+    def wait_event(
+        self,
+        kind: type[E],
+        matches: Callable[[E], bool] = lambda _: True,
+        timeout_s: float = 20,
+    ) -> E:
+        """The newest event of a kind that matches; waits for one."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                for event in reversed(self.events):
+                    if isinstance(event, kind) and matches(event):
+                        return event
+                left = deadline - time.monotonic()
+                assert left > 0, f"no {kind.__name__} in {self.events[-5:]}"
+                assert self.returncode is None, f"ended with {self.returncode}: {self.events[-5:]}"
+                self._changed.wait(left)
+
+    def wait_exit(self, timeout_s: float = 15) -> int:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.returncode is not None, timeout_s)
+        assert self.returncode is not None
+        return self.returncode
+
+    def _on_event(self, event: WorkerEvent) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def _on_exit(self, returncode: int) -> None:
+        with self._changed:
+            self.returncode = returncode
+            self._changed.notify_all()
