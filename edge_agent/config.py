@@ -1,0 +1,222 @@
+"""The device's settings: `agent.toml`, then `EDGE_AGENT_<SECTION>_<KEY>` of the environment.
+
+Settings are read once, at the start, into frozen structs that are passed to what needs them.
+Nothing else of the agent reads the file or the environment.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge_agent.contract.names import check_name, did_you_mean
+from edge_agent.contract.toml import read_toml
+from edge_agent.errors import ConfigError, ContractError
+
+ENVIRONMENT_PREFIX: Final = "EDGE_AGENT_"
+CONFIG_VARIABLE: Final = "EDGE_AGENT_CONFIG"
+DEFAULT_PATHS: Final = ("agent.toml", "/etc/shoal/agent.toml")
+MAX_CONFIG_BYTES: Final = 2**20
+
+
+class AgentSection(Struct, frozen=True, kw_only=True):
+    """The agent itself.
+
+    Attributes:
+        device: this device's name: 1-63 characters of a-z, 0-9 and '-'. Required; no two devices
+            of one cloud may share it.
+        state_dir: folder for everything the agent keeps. Relative to the settings file.
+        log_level: least severe kind of log line that is written.
+    """
+
+    device: str
+    state_dir: Annotated[str, Meta(min_length=1)] = "/var/lib/shoal"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class CloudSection(Struct, frozen=True, kw_only=True):
+    """The service that the device belongs to.
+
+    Attributes:
+        url: of its HTTP API, from which files are downloaded.
+        broker: MQTT broker for control messages: `mqtt://` or `mqtts://`, with
+            `user:password@` where the broker asks for it.
+        ca_file: certificates to trust for both, instead of the system's.
+        cert_file: this device's certificate.
+        key_file: its key.
+    """
+
+    url: str = "http://127.0.0.1:8080"
+    broker: str = "mqtt://127.0.0.1:1883"
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class DataSection(Struct, frozen=True, kw_only=True):
+    """Where the sensors are.
+
+    Attributes:
+        broker: MQTT broker of the data topics. Empty for the cloud's, where this device's data
+            topics then live below `data/{device}/`.
+        ca_file: certificates to trust instead of the system's.
+        cert_file: certificate to show.
+        key_file: its key.
+    """
+
+    broker: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+class HealthSection(Struct, frozen=True, kw_only=True):
+    """What the device says about itself.
+
+    Attributes:
+        interval_s: seconds between two health reports, unless the cloud sets another.
+    """
+
+    interval_s: Annotated[float, Meta(ge=1, le=86_400)] = 30.0
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings of a device."""
+
+    agent: AgentSection
+    cloud: CloudSection = CloudSection()
+    data: DataSection = DataSection()
+    health: HealthSection = HealthSection()
+
+    @property
+    def shares_cloud_broker(self) -> bool:
+        """Whether data topics are on the cloud's broker, below `data/{device}/`."""
+        return not self.data.broker
+
+
+def find_config(environment: Mapping[str, str]) -> Path:
+    """The settings file to use when none is named.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    named = environment.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named)
+    for place in DEFAULT_PATHS:
+        if Path(place).is_file():
+            return Path(place)
+    raise ConfigError(
+        f"no settings file: expected ${CONFIG_VARIABLE}, {' or '.join(DEFAULT_PATHS)}",
+        hint="run 'edge-agent init --device NAME', or name the file with --config",
+        code="config_missing",
+    )
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read a settings file; variables of the environment win over it.
+
+    Raises:
+        ConfigError: unreadable, not TOML, an unknown key, or a value that does not fit.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"settings file {path} cannot be read: {error.strerror}",
+            hint="check the path and its permissions, or run 'edge-agent init --device NAME'",
+            code="config_unreadable",
+        ) from error
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"settings file {path} expected at most {MAX_CONFIG_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path} line {line}: expected UTF-8 text, {error.reason}") from error
+    return parse(text, environment, source=str(path), folder=path.parent)
+
+
+def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Path) -> Settings:
+    """Settings from the text of a settings file.
+
+    Args:
+        text: TOML.
+        environment: variables that win over the file.
+        source: the file's name, for errors.
+        folder: what relative paths in the file are relative to.
+
+    Raises:
+        ConfigError: see `load`.
+    """
+    settings = read_toml(text, Settings, source=source, error=ConfigError)
+    settings = _override(settings, environment)
+    try:
+        check_name("device", settings.agent.device)
+    except ContractError as error:
+        raise ConfigError(f"{source}: agent.device: {error.text}") from error
+    _check_url(source, "cloud.url", settings.cloud.url, ("http", "https"))
+    _check_url(source, "cloud.broker", settings.cloud.broker, ("mqtt", "mqtts"))
+    if settings.data.broker:
+        _check_url(source, "data.broker", settings.data.broker, ("mqtt", "mqtts"))
+    return _resolve_paths(settings, folder.absolute())
+
+
+def _override(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    sections = {section.name: section.type for section in msgspec.structs.fields(Settings)}
+    known = {
+        f"{ENVIRONMENT_PREFIX}{section}_{key.name}".upper(): (section, key)
+        for section, kind in sections.items()
+        for key in msgspec.structs.fields(kind)
+    }
+    for variable in sorted(environment):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        if variable not in known:
+            raise ConfigError(
+                f"environment variable {variable} is no setting", hint=did_you_mean(variable, known)
+            )
+        name, key = known[variable]
+        try:
+            value = msgspec.convert(environment[variable], key.type, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"environment variable {variable}: {error}; found {environment[variable]!r:.100}"
+            ) from error
+        section = msgspec.structs.replace(getattr(settings, name), **{key.name: value})
+        settings = msgspec.structs.replace(settings, **{name: section})
+    return settings
+
+
+def _check_url(source: str, key: str, url: str, schemes: tuple[str, ...]) -> None:
+    wanted = " or ".join(f"{scheme}://HOST[:PORT]" for scheme in schemes)
+    try:
+        parts = urlsplit(url)
+        is_fine = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        is_fine = False
+    if not is_fine:
+        raise ConfigError(f"{source}: {key} expected {wanted}; found {url!r:.200}")
+
+
+def _resolve_paths(settings: Settings, folder: Path) -> Settings:
+    """Make paths absolute, so that a later change of the working directory means nothing."""
+
+    def full(path: str) -> str:
+        return os.path.normpath(folder / path) if path else ""
+
+    files = ("ca_file", "cert_file", "key_file")
+    cloud, data = settings.cloud, settings.data
+    return msgspec.structs.replace(
+        settings,
+        agent=msgspec.structs.replace(settings.agent, state_dir=full(settings.agent.state_dir)),
+        cloud=msgspec.structs.replace(
+            cloud, **{name: full(getattr(cloud, name)) for name in files}
+        ),
+        data=msgspec.structs.replace(data, **{name: full(getattr(data, name)) for name in files}),
+    )
