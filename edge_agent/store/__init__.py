@@ -1,0 +1,1 @@
+"""The disk: atomic writes, blobs, the journal and the outbox. Nothing else writes to it."""

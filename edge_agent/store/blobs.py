@@ -1,0 +1,276 @@
+"""Files by their sha256: received into `tmp/`, checked, and only then given their name.
+
+A file under `blobs/` was whole and right when it was put there; it is hashed again whenever it is
+read, because disks rot and people touch files. Nothing is ever changed in place.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from edge_agent.contract.names import check_digest
+from edge_agent.errors import IntegrityError, NotFound, StorageError
+from edge_agent.store.files import fsync_folder, make_folder, storage_error
+
+CHUNK_BYTES: Final = 256 * 1024
+
+
+class Reservation:
+    """A blob that is being received. Made by `BlobStore.reserve`; used by one thread.
+
+    What arrived before an interruption is kept in the file, so that the rest can be fetched later.
+
+    Args:
+        store: where it will be put.
+        digest: what it must hash to.
+        part: the file that is filled.
+        limit: most bytes.
+        size: exact number of bytes, or None if only the limit is known.
+    """
+
+    def __init__(
+        self, store: "BlobStore", digest: str, part: Path, *, limit: int, size: int | None
+    ) -> None:
+        self._store = store
+        self._digest = digest
+        self._part = part
+        self._limit = limit
+        self._size = size
+        try:
+            self._file = part.open("ab")
+            part.chmod(0o600)
+            self.received = part.stat().st_size
+            if self.received > limit:
+                self._file.truncate(0)
+                self.received = 0
+            self._hash = hashlib.sha256()
+            with part.open("rb") as before:
+                while chunk := before.read(CHUNK_BYTES):
+                    self._hash.update(chunk)
+        except OSError as error:
+            raise storage_error("cannot write", part, error) from error
+
+    def expect(self, total: int) -> None:
+        """Check a length that the source announces, before its bytes come.
+
+        Raises:
+            IntegrityError: more than is allowed (`blob_too_large`); the part is dropped.
+        """
+        if total > self._limit:
+            self.discard()
+            raise IntegrityError(
+                f"blob {self._digest} expected at most {self._limit} bytes, found {total}",
+                hint="the source sends something else than was announced; publish it again",
+                code="blob_too_large",
+            )
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            IntegrityError: more bytes than announced (`blob_too_large`); the part is dropped.
+            StorageError: the disk refused (`disk_full` if so); the part is dropped.
+        """
+        self.expect(self.received + len(chunk))
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            self.discard()
+            raise storage_error("cannot write", self._part, error) from error
+        self._hash.update(chunk)
+        self.received += len(chunk)
+
+    def restart(self) -> None:
+        """Begin again from the first byte."""
+        try:
+            self._file.flush()
+            self._file.truncate(0)
+        except OSError as error:
+            self.discard()
+            raise storage_error("cannot write", self._part, error) from error
+        self._hash = hashlib.sha256()
+        self.received = 0
+
+    def commit(self) -> Path:
+        """Check length and hash, make it durable, give it its name.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            IntegrityError: `truncated` (the part is kept, to be continued), or `digest_mismatch`
+                (the part is dropped).
+            StorageError: the disk refused; the part is dropped.
+        """
+        if self._size is not None and self.received < self._size:
+            self.keep()
+            raise IntegrityError(
+                f"blob {self._digest} expected {self._size} bytes, found {self.received}",
+                hint="the connection ended early; the rest is fetched by itself",
+                code="truncated",
+            )
+        found = f"sha256:{self._hash.hexdigest()}"
+        if found != self._digest:
+            self.discard()
+            raise IntegrityError(
+                f"blob expected {self._digest}, found {found}",
+                hint="the source or the way from it changes bytes; publish the module again",
+                code="digest_mismatch",
+            )
+        target = self._store.path(self._digest)
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._part.replace(target)
+            fsync_folder(target.parent)
+        except OSError as error:
+            self.discard()
+            raise storage_error("cannot write", self._part, error) from error
+        return target
+
+    def keep(self) -> None:
+        """Stop for now; the next reservation of this digest goes on from here."""
+        try:
+            self._file.close()
+        except OSError as error:  # the last buffered bytes did not fit on the disk
+            self.discard()
+            raise storage_error("cannot write", self._part, error) from error
+
+    def discard(self) -> None:
+        """Stop and forget what arrived."""
+        # What is still buffered may not fit on the disk; nobody wants it any more.
+        with suppress(OSError):
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+class BlobStore:
+    """All blobs of a device. Safe to use from several threads, one thread a digest.
+
+    Args:
+        folder: the state directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._blobs = make_folder(folder / "blobs")
+        # On the same filesystem, so that the rename is atomic.
+        self._parts = make_folder(folder / "tmp")
+
+    def path(self, digest: str) -> Path:
+        """Where a blob is, or would be."""
+        return self._blobs / check_digest(digest).removeprefix("sha256:")
+
+    def has(self, digest: str, size: int | None = None) -> bool:
+        """Whether a blob is here, of that size if one is given. The bytes are not read."""
+        try:
+            found = self.path(digest).stat().st_size
+        except OSError:
+            return False
+        return size is None or found == size
+
+    def reserve(self, digest: str, *, limit: int, size: int | None = None) -> Reservation:
+        """Begin to receive a blob, or go on where the last attempt stopped.
+
+        Args:
+            digest: what it must hash to.
+            limit: most bytes that are taken.
+            size: exact number of bytes, if it is known.
+
+        Raises:
+            StorageError: there is no room for it (`disk_full`), or the disk refused.
+        """
+        limit = limit if size is None else size
+        part = self._parts / f"{check_digest(digest).removeprefix('sha256:')}.part"
+        if size is not None:
+            there = part.stat().st_size if part.exists() else 0
+            free = shutil.disk_usage(self._parts).free
+            if size - there > free:
+                part.unlink(missing_ok=True)
+                raise StorageError(
+                    f"blob {digest} expected {size - there} bytes of free disk, found {free}",
+                    hint="free some space on this disk; it is tried again by itself",
+                    code="disk_full",
+                )
+        return Reservation(self, digest, part, limit=limit, size=size)
+
+    def put(self, digest: str, data: bytes) -> Path:
+        """Store bytes that are at hand.
+
+        Raises:
+            IntegrityError: they do not hash to `digest`.
+            StorageError: the disk refused.
+        """
+        part = self.reserve(digest, limit=len(data), size=len(data))
+        part.restart()
+        part.write(data)
+        return part.commit()
+
+    def read(self, digest: str, *, limit: int) -> bytes:
+        """A blob's bytes, hashed again.
+
+        Raises:
+            NotFound: it is not here.
+            IntegrityError: the file has changed or is longer than `limit`; it is removed, so that
+                it is fetched again.
+            StorageError: the disk refused.
+        """
+        path = self.path(digest)
+        try:
+            with path.open("rb") as file:
+                data = file.read(limit + 1)
+        except FileNotFoundError as error:
+            raise NotFound(f"blob {digest} is not on this device") from error
+        except OSError as error:
+            raise storage_error("cannot read", path, error) from error
+        if len(data) > limit or f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+            path.unlink(missing_ok=True)
+            raise IntegrityError(
+                f"file {path} does not hash to its name any more",
+                hint="it was removed and is fetched again; if it comes back, check the disk",
+                code="blob_damaged",
+            )
+        return data
+
+    def is_intact(self, digest: str) -> bool:
+        """Whether a blob is here and still hashes to its name. One that does not is removed."""
+        path = self.path(digest)
+        found = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    found.update(chunk)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise storage_error("cannot read", path, error) from error
+        if f"sha256:{found.hexdigest()}" == digest:
+            return True
+        path.unlink(missing_ok=True)
+        return False
+
+    def collect(self, keep: Collection[str]) -> tuple[int, int]:
+        """Remove every blob, and every unfinished one, whose digest is not in `keep`.
+
+        Returns:
+            Number of files and bytes that were freed.
+        """
+        names = {digest.removeprefix("sha256:") for digest in keep}
+        files = freed = 0
+        for path in self._files():
+            if path.name.removesuffix(".part") not in names:
+                try:
+                    size = path.stat().st_size
+                    path.unlink()
+                except OSError as error:
+                    raise storage_error("cannot remove", path, error) from error
+                files, freed = files + 1, freed + size
+        return files, freed
+
+    def _files(self) -> Iterator[Path]:
+        for folder in (self._blobs, self._parts):
+            yield from (path for path in folder.iterdir() if path.is_file())

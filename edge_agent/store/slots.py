@@ -1,0 +1,67 @@
+"""What is remembered about a slot: the versions in it and how far a new one has come.
+
+Pure values. `active` and `previous` were both committed: they passed their whole trial. What is
+still on trial is the `candidate`, and it never overwrites either of them.
+"""
+
+from msgspec import Struct
+
+from edge_agent.contract.manifest import Trial
+from edge_agent.contract.state import Phase, SlotConfig, SlotError
+
+
+class Installed(Struct, frozen=True, kw_only=True):
+    """A module version together with the configuration it runs with.
+
+    A rollback goes back to both; the same version with another configuration is another one.
+    """
+
+    module: str
+    version: int
+    digest: str
+    config: SlotConfig = SlotConfig()
+
+
+class SlotRecord(Struct, frozen=True, kw_only=True):
+    """One slot, as it is journalled.
+
+    Attributes:
+        target: what `phase`, `error` and `attempts` are about: the version that was last wanted.
+        active: the last version that was committed; it runs unless a candidate does.
+        previous: the one that was committed before it.
+        candidate: a version that answers live messages on trial, not committed yet.
+        trial: what the candidate has to do before it is committed.
+        candidate_starts: how often the agent itself started while the candidate was on trial.
+        attempts: how often the target failed.
+        next_retry: when it is due again, seconds since 1970, or None.
+        since: when the phase was entered, seconds since 1970.
+        blobs: digests of the files that each manifest (by its digest) needs, to keep them.
+    """
+
+    slot: str
+    phase: Phase = Phase.ABSENT
+    target: Installed | None = None
+    active: Installed | None = None
+    previous: Installed | None = None
+    candidate: Installed | None = None
+    trial: Trial = Trial()
+    candidate_starts: int = 0
+    error: SlotError | None = None
+    attempts: int = 0
+    next_retry: float | None = None
+    since: float = 0.0
+    blobs: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def serving(self) -> Installed | None:
+        """What should answer messages now."""
+        return self.candidate or self.active
+
+    @property
+    def installed(self) -> tuple[Installed, ...]:
+        """Every version whose files must stay."""
+        return tuple(
+            version
+            for version in (self.target, self.active, self.previous, self.candidate)
+            if version is not None
+        )
