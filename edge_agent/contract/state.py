@@ -28,17 +28,24 @@ class Phase(StrEnum):
 _P = Phase
 TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     _P.ABSENT: frozenset({_P.FETCHING}),
-    _P.FETCHING: frozenset({_P.VERIFIED, _P.FAILED, _P.REJECTED, _P.ABSENT}),
-    _P.VERIFIED: frozenset({_P.INSTALLED, _P.FAILED, _P.REJECTED, _P.ABSENT}),
-    _P.INSTALLED: frozenset({_P.TRIAL, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ABSENT}),
-    _P.TRIAL: frozenset({_P.ACTIVE, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ABSENT}),
+    _P.FETCHING: frozenset({_P.VERIFIED, _P.FAILED, _P.REJECTED, _P.ACTIVE, _P.ABSENT}),
+    _P.VERIFIED: frozenset(
+        {_P.INSTALLED, _P.FETCHING, _P.FAILED, _P.REJECTED, _P.ACTIVE, _P.ABSENT}
+    ),
+    _P.INSTALLED: frozenset(
+        {_P.TRIAL, _P.FETCHING, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ACTIVE, _P.ABSENT}
+    ),
+    _P.TRIAL: frozenset(
+        {_P.ACTIVE, _P.FETCHING, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ABSENT}
+    ),
     _P.ACTIVE: frozenset({_P.FETCHING, _P.ABSENT, _P.FAILED, _P.ROLLED_BACK}),
     _P.FAILED: frozenset({_P.FETCHING, _P.ABSENT, _P.REJECTED, _P.ROLLED_BACK, _P.ACTIVE}),
     _P.REJECTED: frozenset({_P.FETCHING, _P.ABSENT, _P.ACTIVE}),
     _P.ROLLED_BACK: frozenset({_P.FETCHING, _P.ABSENT, _P.ACTIVE, _P.FAILED}),
 }
-"""Which phase may follow which. FETCHING follows the settled phases when something else is wanted;
-ACTIVE follows the three failures when what runs is wanted again."""
+"""Which phase may follow which. FETCHING follows any later phase when something else is wanted, or
+when the agent was interrupted on the way and begins again; ACTIVE follows any phase when what runs
+is wanted again."""
 
 
 def check_transition(before: Phase, after: Phase) -> Phase:
