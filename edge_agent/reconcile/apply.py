@@ -1,0 +1,340 @@
+"""Doing what a plan says: every side effect of a step is here, in one `match`.
+
+A step either does its work and journals the phase it reached, or raises; then the failure is
+journalled and the slot's remaining steps are void. Slots are worked on by one thread each; a step
+looks up whether it is still wanted before it begins and wherever it waits.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from edge_agent.contract.admission import check_manifest
+from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
+from edge_agent.contract.state import DesiredState, Phase, SlotError
+from edge_agent.errors import ContractError, NotFound, ShoalError, Unsupported
+from edge_agent.link.download import Downloader, Superseded, TryLater, Wanted
+from edge_agent.reconcile import transition
+from edge_agent.reconcile.plan import SlotSeen
+from edge_agent.reconcile.retry import delay_s, remaining_s
+from edge_agent.reconcile.specs import WorkerSpecs
+from edge_agent.reconcile.steps import (
+    Begin,
+    Commit,
+    Fetch,
+    Install,
+    Prove,
+    Reject,
+    Remove,
+    RollBack,
+    Run,
+    Settle,
+    Step,
+    Switch,
+)
+from edge_agent.reconcile.trial import TrialRun
+from edge_agent.reconcile.workers import WorkerRefused, Workers
+from edge_agent.store.blobs import BlobStore
+from edge_agent.store.journal import Journal
+from edge_agent.store.slots import Installed, SlotRecord
+
+log: Final = logging.getLogger("edge_agent.reconcile")
+
+FETCH_BASE_S: Final = 120.0
+FETCH_BYTES_PER_S: Final = 8 * 1024
+"""A download may take two minutes, and a second more for every 8 KiB: slower lines are given up
+and continued, so that nothing hangs on them."""
+
+Observer = Callable[[str, SlotRecord, SlotRecord], None]
+
+
+class Applier:
+    """Carries steps out. Safe for several threads, one thread a slot.
+
+    Args:
+        journal: where every step is noted.
+        blobs: the device's files.
+        downloader: brings files from the cloud.
+        workers: runs the versions.
+        specs: what workers are told.
+        on_change: told the slot, its record before and its record after every change.
+        forget_session: called with a removed slot's MQTT client id; must not raise.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        blobs: BlobStore,
+        downloader: Downloader,
+        workers: Workers,
+        specs: WorkerSpecs,
+        on_change: Observer,
+        forget_session: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._downloader = downloader
+        self._workers = workers
+        self._specs = specs
+        self._on_change = on_change
+        self._forget_session = forget_session
+        self._due: dict[str, float] = {}
+        # Held while files are listed as needed, and while what nothing needs is removed.
+        self._collecting = threading.Lock()
+
+    def recover(self) -> None:
+        """At the start of the agent, before anything is planned."""
+        now, wall = time.monotonic(), time.time()
+        for record in self._journal.slots().values():
+            self._put(record, transition.restarted(record))
+            self._due[record.slot] = now + remaining_s(record.next_retry, wall)
+
+    def observe(self) -> dict[str, SlotSeen]:
+        """Every slot that is in the journal or has a worker, as it is now."""
+        records = self._journal.slots()
+        workers = self._workers.seen()
+        now = time.monotonic()
+        seen = {}
+        for slot in {*records, *workers}:
+            record = records.get(slot, SlotRecord(slot=slot))
+            worker = workers.get(slot)
+            seen[slot] = SlotSeen(
+                record=record,
+                running=worker.version if worker else None,
+                trial=_counting_starts(worker.trial, record) if worker else None,
+                is_damaged=bool(worker and worker.is_damaged),
+                is_retry_due=now >= self._due.get(slot, now),
+            )
+        return seen
+
+    def next_due_s(self) -> float | None:
+        """Seconds until the next attempt is due, or None if none waits."""
+        now = time.monotonic()
+        waits = [due - now for due in list(self._due.values()) if due > now]
+        return min(waits) if waits else None
+
+    def ask_again(self, slot: str) -> None:
+        """Make a failed or refused version due at once.
+
+        Raises:
+            NotFound: no such slot.
+        """
+        record = self._journal.slot(slot)
+        if record.target is None:
+            raise NotFound(f"slot {slot!r} is not on this device")
+        self._due.pop(slot, None)
+        self._put(record, transition.asked_again(record, time.time()))
+
+    def run(self, steps: Sequence[Step], is_superseded: Callable[[], bool]) -> None:
+        """Carry the steps of one slot out, up to the first that fails.
+
+        Args:
+            steps: of one slot, in order.
+            is_superseded: whether something else is wanted by now. Asked from this thread.
+        """
+        for step in steps:
+            try:
+                if is_superseded():
+                    return
+                log.info("event=step slot=%s step=%s", step.slot, type(step).__name__)
+                self._apply(step, is_superseded)
+            except Superseded:
+                log.info("event=superseded slot=%s step=%s", step.slot, type(step).__name__)
+                return
+            except ShoalError as error:
+                self._fail(step, error)
+                return
+
+    def _apply(self, step: Step, is_superseded: Callable[[], bool]) -> None:
+        now = time.time()
+        record = self._journal.slot(step.slot)
+        match step:
+            case Begin(target=target):
+                self._put(record, transition.begun(record, target, now))
+            case Fetch(target=target):
+                self._fetch(record, target, is_superseded)
+            case Install(target=target):
+                self._install(record, target)
+            case Prove(target=target):
+                self._prove(record, target, is_superseded)
+            case Switch(target=target):
+                self._switch(record, target, is_superseded)
+            case Run(version=version):
+                self._workers.run(step.slot, version, self._specs.live(record, version))
+            case Commit():
+                self._put(record, transition.committed(record, now))
+                self.collect()
+            case RollBack(error=error):
+                self._roll_back(record, error)
+            case Settle():
+                self._due.pop(step.slot, None)
+                self._put(record, transition.settled(record, now))
+                self.collect()
+            case Reject(target=target, error=error):
+                self._put(record, transition.rejected(record, target, error, now))
+            case Remove():
+                self._workers.stop(step.slot)
+                self._journal.remove_slot(step.slot)
+                self._due.pop(step.slot, None)
+                self._forget_session(self._specs.client_id(step.slot))
+                self._on_change(step.slot, record, SlotRecord(slot=step.slot))
+                self.collect()
+
+    def _fetch(
+        self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]
+    ) -> None:
+        manifest = self._fetch_manifest(target, is_superseded)
+        files = {blob.digest: blob.size for blob in manifest.blobs()}
+        with self._collecting:
+            record = self._put(record, transition.listed(record, tuple(files)))
+        for digest, size in files.items():
+            if is_superseded():
+                raise Superseded(f"{target.module} is not wanted any more")
+            # What is here already is hashed again: this phase promises verified files.
+            if self._blobs.has(digest, size) and self._blobs.is_intact(digest):
+                continue
+            self._download(Wanted(digest=digest, limit=size, size=size), is_superseded)
+        self._put(record, transition.arrived(record, Phase.VERIFIED, time.time()))
+
+    def _fetch_manifest(self, target: Installed, is_superseded: Callable[[], bool]) -> Manifest:
+        if not (self._blobs.has(target.digest) and self._blobs.is_intact(target.digest)):
+            self._download(Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES), is_superseded)
+        return read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
+
+    def _download(self, wanted: Wanted, is_superseded: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + FETCH_BASE_S + wanted.limit / FETCH_BYTES_PER_S
+        self._downloader.fetch(self._blobs, wanted, deadline=deadline, is_superseded=is_superseded)
+
+    def _install(self, record: SlotRecord, target: Installed) -> None:
+        manifest = read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
+        if manifest.name != target.module:
+            raise Unsupported(
+                f"manifest {target.digest} expected module {target.module!r}, "
+                f"found {manifest.name!r}",
+                hint="deploy the module again",
+                code="wrong_module",
+            )
+        check_manifest(manifest)
+        self._put(record, transition.arrived(record, Phase.INSTALLED, time.time()))
+
+    def _prove(
+        self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]
+    ) -> None:
+        record = self._put(record, transition.arrived(record, Phase.TRIAL, time.time()))
+        passed = self._workers.prove(self._specs.trial(record, target), is_superseded)
+        log.info(
+            "event=proved slot=%s version=%d cases=%d p99_ms=%.3f max_difference=%g",
+            record.slot,
+            target.version,
+            passed.cases,
+            passed.p99_ms,
+            passed.max_difference,
+        )
+
+    def _switch(
+        self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]
+    ) -> None:
+        manifest = read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
+        # 1. The new version is loaded and warm while the old one still answers.
+        self._workers.prepare(record.slot, target, self._specs.live(record, target), is_superseded)
+        # 2. The old one finishes and leaves; 3. the new one connects. A crash up to here finds
+        # the old version in the journal, and its worker is started again.
+        self._workers.hand_over(record.slot)
+        # 4. From here on a crash finds the candidate. `active` is what it falls back to.
+        self._put(record, transition.flipped(record, manifest.health.trial, time.time()))
+
+    def _roll_back(self, record: SlotRecord, error: SlotError | None) -> None:
+        """Journal first: whatever happens after it, the good version is what is started."""
+        now = time.time()
+        if error is None:
+            after = transition.withdrawn(record)
+        elif record.active is not None:
+            after = transition.rolled_back(record, error, now)
+        else:
+            after = transition.failed(
+                transition.withdrawn(record), error, now + self._wait(record, 0.0), now
+            )
+        self._put(record, after)
+        if after.active is None:
+            self._workers.stop(record.slot)
+        else:
+            self._workers.run(record.slot, after.active, self._specs.live(after, after.active))
+
+    def _wait(self, record: SlotRecord, at_least_s: float) -> float:
+        """Set when the slot is due again. Returns seconds from now."""
+        chance = random.random()  # noqa: S311  # jitter, no secret
+        seconds = delay_s(record.attempts + 1, chance, at_least_s=at_least_s)
+        self._due[record.slot] = time.monotonic() + seconds
+        return seconds
+
+    def _fail(self, step: Step, error: ShoalError) -> None:
+        """Journal a failure: tried again, never again, or the old version goes on."""
+        name = type(step).__name__.lower()
+        reason = SlotError(code=error.code, text=str(error), step=name)
+        log.warning(
+            "event=step_failed slot=%s step=%s code=%s text=%r",
+            step.slot,
+            name,
+            error.code,
+            error.text,
+        )
+        try:
+            record = self._journal.slot(step.slot)
+            # In memory first: a full disk must not turn the wait into a busy loop.
+            seconds = self._wait(record, error.after_s if isinstance(error, TryLater) else 0.0)
+            if not isinstance(step, Begin | Fetch | Install | Prove | Switch):
+                return
+            self._put(record, self._after_failure(record, step.target, error, reason, seconds))
+        except ShoalError as again:
+            log.error(
+                "event=journal_failed slot=%s code=%s text=%r", step.slot, again.code, again.text
+            )
+
+    def _after_failure(
+        self,
+        record: SlotRecord,
+        target: Installed,
+        error: ShoalError,
+        reason: SlotError,
+        seconds: float,
+    ) -> SlotRecord:
+        now = time.time()
+        if record.target != target:
+            record = transition.begun(record, target, now)
+        if isinstance(error, WorkerRefused) and not error.is_retryable:
+            if record.active is not None and record.active != target:
+                return transition.rolled_back(record, reason, now)
+            if record.active is None:
+                return transition.rejected(record, target, reason, now)
+        if isinstance(error, Unsupported | ContractError):
+            return transition.rejected(record, target, reason, now)
+        return transition.failed(record, reason, now + seconds, now)
+
+    def collect(self, desired: DesiredState | None = None) -> None:
+        """Remove every file that no installed or wanted version needs."""
+        with self._collecting:
+            keep = set()
+            if desired is not None:
+                keep |= {wanted.digest for wanted in desired.slots.values()}
+            for record in self._journal.slots().values():
+                for version in record.installed:
+                    keep |= {version.digest, *record.blobs.get(version.digest, ())}
+            files, freed = self._blobs.collect(keep)
+        if files:
+            log.info("event=collected files=%d bytes=%d", files, freed)
+
+    def _put(self, before: SlotRecord, after: SlotRecord) -> SlotRecord:
+        if after != before:
+            self._journal.put_slot(after)
+            self._on_change(after.slot, before, after)
+        return after
+
+
+def _counting_starts(run: TrialRun, record: SlotRecord) -> TrialRun:
+    return replace(run, agent_starts=record.candidate_starts)

@@ -1,0 +1,149 @@
+"""What to do next about every slot: from what is wanted and what is seen to a tuple of steps.
+
+Purely computational: no I/O, no clock, no randomness. The same arguments give the same plan, and a
+plan for a slot that is where it should be is empty.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from edge_agent.contract.state import DesiredState, Phase, SlotError, WantedSlot
+from edge_agent.reconcile.steps import (
+    Begin,
+    Commit,
+    Fetch,
+    Install,
+    Prove,
+    Reject,
+    Remove,
+    RollBack,
+    Run,
+    Settle,
+    Step,
+    Switch,
+)
+from edge_agent.reconcile.trial import Outcome, TrialRun, judge
+from edge_agent.store.slots import Installed, SlotRecord
+
+FINAL_FAILURES: Final = frozenset({Phase.REJECTED, Phase.ROLLED_BACK})
+"""Not tried again until something else is wanted, or somebody asks for it."""
+
+
+class SlotSeen(Struct, frozen=True, kw_only=True):
+    """A slot as it is found.
+
+    Attributes:
+        record: what the journal says.
+        running: the version that a worker was started for, whatever state that worker is in.
+        trial: what the running version has done since it took over; None if nothing runs.
+        is_retry_due: whether enough time has passed since the last failure.
+        is_damaged: the running version's worker says that its files are not what they were.
+    """
+
+    record: SlotRecord
+    running: Installed | None = None
+    trial: TrialRun | None = None
+    is_retry_due: bool = True
+    is_damaged: bool = False
+
+
+def wanted_version(wanted: WantedSlot) -> Installed:
+    """What a wanted slot asks to be installed."""
+    return Installed(
+        module=wanted.module, version=wanted.version, digest=wanted.digest, config=wanted.config
+    )
+
+
+def plan(desired: DesiredState | None, seen: Mapping[str, SlotSeen]) -> dict[str, tuple[Step, ...]]:
+    """The steps of every slot that needs any, by slot; slots do not wait for one another.
+
+    Args:
+        desired: what should run; None before anything was ever wanted, which leaves all as it is.
+        seen: every slot that is in the journal or has a worker.
+    """
+    wanted = desired.slots if desired is not None else {}
+    names = sorted({*wanted, *seen})
+    plans = {}
+    for name in names:
+        found = seen.get(name) or SlotSeen(record=SlotRecord(slot=name))
+        steps = keep_running(found) if desired is None else plan_slot(wanted.get(name), found)
+        if steps:
+            plans[name] = steps
+    return plans
+
+
+def plan_slot(wanted: WantedSlot | None, seen: SlotSeen) -> tuple[Step, ...]:
+    """The steps of one slot."""
+    record = seen.record
+    if wanted is None:
+        is_gone = record == SlotRecord(slot=record.slot) and seen.running is None
+        return () if is_gone else (Remove(record.slot),)
+    target = wanted_version(wanted)
+    if record.target == target and record.phase in FINAL_FAILURES:
+        return keep_running(seen)
+    if wanted.mode != "run":
+        return (Reject(record.slot, target, _unsupported_mode(wanted)), *keep_running(seen))
+    if record.candidate == target and record.target == target and record.phase is Phase.TRIAL:
+        return _on_trial(seen, target)
+    if record.active == target and not seen.is_damaged:
+        return _wanted_again(seen, target)
+    if record.target == target and not seen.is_retry_due:
+        return keep_running(seen)
+    return (*keep_running(seen), *_bring(record.slot, target))
+
+
+def keep_running(seen: SlotSeen) -> tuple[Step, ...]:
+    """Start what should answer messages now, if no worker was."""
+    serving = seen.record.serving
+    if serving is None or seen.running == serving:
+        return ()
+    return (Run(seen.record.slot, serving),)
+
+
+def _bring(slot: str, target: Installed) -> tuple[Step, ...]:
+    """The whole way, whatever was done of it before: each step is quick when there is nothing."""
+    return (
+        Begin(slot, target),
+        Fetch(slot, target),
+        Install(slot, target),
+        Prove(slot, target),
+        Switch(slot, target),
+    )
+
+
+def _on_trial(seen: SlotSeen, candidate: Installed) -> tuple[Step, ...]:
+    slot = seen.record.slot
+    starting = keep_running(seen)
+    if starting:
+        return starting
+    verdict = judge(seen.trial or TrialRun(elapsed_s=0.0), seen.record.trial)
+    if isinstance(verdict, SlotError):
+        return (RollBack(slot, verdict),)
+    return (Commit(slot, candidate),) if verdict is Outcome.PASSED else ()
+
+
+def _wanted_again(seen: SlotSeen, active: Installed) -> tuple[Step, ...]:
+    record = seen.record
+    if record.candidate is not None:
+        return (RollBack(record.slot, None), Settle(record.slot, active))
+    if record.target != active or record.phase is not Phase.ACTIVE:
+        return (Settle(record.slot, active), *keep_running(seen))
+    return keep_running(seen)
+
+
+def _unsupported_mode(wanted: WantedSlot) -> SlotError:
+    return SlotError(
+        code="mode_unsupported",
+        text=f"mode expected 'run', found {wanted.mode!r}; this agent does not run shadows",
+        step="plan",
+    )
+
+
+def is_settled(wanted: WantedSlot | None, record: SlotRecord) -> bool:
+    """Whether a slot has arrived: exactly what is wanted is active, and nothing is on trial."""
+    if wanted is None:
+        return record == SlotRecord(slot=record.slot)
+    target = wanted_version(wanted)
+    return record.active == target and record.candidate is None and record.phase is Phase.ACTIVE

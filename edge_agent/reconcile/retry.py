@@ -1,0 +1,41 @@
+"""When a failed attempt is made again. Pure: the random number and the time are given.
+
+Full jitter: a fleet that failed together does not come back together. There is no last attempt:
+what can still succeed is tried for ever, at most every few minutes.
+"""
+
+from typing import Final
+
+FIRST_DELAY_S: Final = 2.0
+LONGEST_DELAY_S: Final = 300.0
+
+
+def delay_s(attempts: int, chance: float, *, at_least_s: float = 0.0) -> float:
+    """How long to wait before the next attempt.
+
+    Args:
+        attempts: failures so far, from 1.
+        chance: a random number from 0 to 1.
+        at_least_s: what the other side asked for, seconds.
+
+    Returns:
+        Seconds: anything up to 2, 4, 8 ... 300, on top of what was asked for.
+    """
+    # The exponent is bounded before the power, so that no count overflows a float.
+    bound = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(max(attempts, 1) - 1, 16))
+    return max(0.0, at_least_s) + chance * bound
+
+
+def remaining_s(next_retry: float | None, now: float) -> float:
+    """How much of a wait is left after a restart of the agent.
+
+    Args:
+        next_retry: when the attempt was due, seconds since 1970, or None.
+        now: seconds since 1970, by a clock that may have been set in between.
+
+    Returns:
+        Seconds, never more than the longest delay: a clock that jumped back cannot stop retries.
+    """
+    if next_retry is None:
+        return 0.0
+    return min(max(0.0, next_retry - now), LONGEST_DELAY_S)

@@ -1,0 +1,131 @@
+"""How a slot's record changes: one function a change, each checked against the transition table.
+
+Pure. `apply` writes what these return to the journal; nothing else makes a record.
+"""
+
+from msgspec.structs import replace
+
+from edge_agent.contract.manifest import Trial
+from edge_agent.contract.state import Phase, SlotError, check_transition
+from edge_agent.store.slots import Installed, SlotRecord
+
+
+def _move(record: SlotRecord, phase: Phase, now: float) -> SlotRecord:
+    check_transition(record.phase, phase)
+    kept = {version.digest for version in record.installed}
+    return replace(
+        record,
+        phase=phase,
+        since=now if phase != record.phase else record.since,
+        blobs={digest: files for digest, files in record.blobs.items() if digest in kept},
+    )
+
+
+def begun(record: SlotRecord, target: Installed, now: float) -> SlotRecord:
+    """Work on `target` begins. Attempts are counted on only if it was the target before."""
+    if record.target != target:
+        record = replace(record, target=target, attempts=0, error=None)
+    return _move(replace(record, next_retry=None), Phase.FETCHING, now)
+
+
+def listed(record: SlotRecord, files: tuple[str, ...]) -> SlotRecord:
+    """The target's manifest is here, and these are the digests of its files."""
+    if record.target is None:
+        return record
+    return replace(record, blobs={**record.blobs, record.target.digest: files})
+
+
+def arrived(record: SlotRecord, phase: Phase, now: float) -> SlotRecord:
+    """The target has come to the next phase."""
+    return _move(record, phase, now)
+
+
+def flipped(record: SlotRecord, rule: Trial, now: float) -> SlotRecord:
+    """The target answers live messages now, on trial. `active` and `previous` are untouched."""
+    return _move(
+        replace(record, candidate=record.target, candidate_starts=0, trial=rule), Phase.TRIAL, now
+    )
+
+
+def restarted(record: SlotRecord) -> SlotRecord:
+    """The agent starts while a candidate is on trial."""
+    if record.candidate is None:
+        return record
+    return replace(record, candidate_starts=record.candidate_starts + 1)
+
+
+def committed(record: SlotRecord, now: float) -> SlotRecord:
+    """The candidate has passed: it is active, and what was active is previous."""
+    previous = record.previous if record.candidate == record.active else record.active
+    return _move(
+        replace(
+            record,
+            active=record.candidate,
+            previous=previous,
+            candidate=None,
+            candidate_starts=0,
+            error=None,
+            attempts=0,
+            next_retry=None,
+        ),
+        Phase.ACTIVE,
+        now,
+    )
+
+
+def withdrawn(record: SlotRecord) -> SlotRecord:
+    """The candidate is taken away without having failed."""
+    return replace(record, candidate=None, candidate_starts=0)
+
+
+def settled(record: SlotRecord, now: float) -> SlotRecord:
+    """What is active is what is wanted."""
+    return _move(
+        replace(record, target=record.active, error=None, attempts=0, next_retry=None),
+        Phase.ACTIVE,
+        now,
+    )
+
+
+def failed(record: SlotRecord, error: SlotError, next_retry: float, now: float) -> SlotRecord:
+    """The target did not get there; it is tried again at `next_retry` (seconds since 1970)."""
+    return _move(
+        replace(record, error=error, attempts=record.attempts + 1, next_retry=next_retry),
+        Phase.FAILED,
+        now,
+    )
+
+
+def rejected(record: SlotRecord, target: Installed, error: SlotError, now: float) -> SlotRecord:
+    """`target` will never run here."""
+    if record.phase not in (Phase.FETCHING, Phase.VERIFIED, Phase.INSTALLED, Phase.TRIAL):
+        record = begun(record, target, now)
+    attempts = record.attempts + 1
+    return _move(
+        replace(record, target=target, error=error, attempts=attempts, next_retry=None),
+        Phase.REJECTED,
+        now,
+    )
+
+
+def rolled_back(record: SlotRecord, error: SlotError, now: float) -> SlotRecord:
+    """The target proved bad; the active version runs, with its own configuration."""
+    return _move(
+        replace(
+            record,
+            candidate=None,
+            candidate_starts=0,
+            error=error,
+            attempts=record.attempts + 1,
+            next_retry=None,
+        ),
+        Phase.ROLLED_BACK,
+        now,
+    )
+
+
+def asked_again(record: SlotRecord, now: float) -> SlotRecord:
+    """Somebody asks for another attempt at once; a final failure becomes one that is due."""
+    if record.phase in (Phase.REJECTED, Phase.ROLLED_BACK):
+        return _move(replace(record, attempts=0, next_retry=None), Phase.FETCHING, now)
+    return replace(record, attempts=0, next_retry=None)

@@ -1,0 +1,78 @@
+"""The trial on live messages: passed, failed, or not over yet. Pure."""
+
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from edge_agent.contract.manifest import Trial
+from edge_agent.contract.state import SlotError
+
+LEAST_MESSAGES: Final = 20
+"""With fewer, one bad answer says too little to end a trial early."""
+
+MOST_STARTS: Final = 3
+"""An agent that dies this often while a candidate is on trial has seen enough of it."""
+
+
+class TrialRun(Struct, frozen=True, kw_only=True):
+    """What a candidate has done on live messages so far.
+
+    Attributes:
+        elapsed_s: since it took over, seconds.
+        answered: messages that got a result.
+        model_errors: messages that failed in the model itself; bad input is not its fault.
+        crashes: how often its process ended by itself.
+        agent_starts: how often the agent started while this candidate was on trial.
+        last_words: why the process ended, if it did and is known.
+    """
+
+    elapsed_s: float
+    answered: int = 0
+    model_errors: int = 0
+    crashes: int = 0
+    agent_starts: int = 0
+    last_words: str = ""
+
+
+class Outcome(Enum):
+    """How a trial stands."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+
+
+def judge(run: TrialRun, rule: Trial) -> Outcome | SlotError:
+    """Decide about a trial.
+
+    Args:
+        run: what was seen.
+        rule: what the module asks for.
+
+    Returns:
+        The outcome, or the error that ended the trial.
+    """
+    if run.crashes > 0:
+        return SlotError(
+            code="worker_crashed",
+            text=f"its process ended {run.crashes} time(s) during the trial: "
+            f"{run.last_words or 'no reason given'}",
+            step="trial",
+        )
+    if run.agent_starts >= MOST_STARTS:
+        return SlotError(
+            code="agent_restarted",
+            text=f"the agent was restarted {run.agent_starts} times during the trial",
+            step="trial",
+        )
+    seen = run.answered + run.model_errors
+    is_over = run.elapsed_s >= rule.seconds or 0 < rule.messages <= seen
+    enough = LEAST_MESSAGES if rule.messages == 0 else min(LEAST_MESSAGES, rule.messages)
+    if seen and (is_over or seen >= enough) and run.model_errors > rule.max_error_rate * seen:
+        return SlotError(
+            code="trial_errors",
+            text=f"the model failed {run.model_errors} of {seen} live messages, expected at most "
+            f"{rule.max_error_rate:.1%}",
+            step="trial",
+        )
+    return Outcome.PASSED if is_over else Outcome.RUNNING
