@@ -1,0 +1,1 @@
+"""The running agent: what is put together from the other packages, and kept alive."""

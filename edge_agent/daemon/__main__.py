@@ -1,0 +1,35 @@
+"""`python -m edge_agent.daemon`: the agent without the command line's libraries in memory.
+
+`edge-agent run` ends up here, in the same process. The settings file is the only argument.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from edge_agent.config import find_config, load
+from edge_agent.daemon.agent import run_agent
+from edge_agent.daemon.logs import start_logging
+from edge_agent.errors import ShoalError
+
+
+def main(arguments: list[str]) -> int:
+    """Run the agent. Returns the exit status.
+
+    Args:
+        arguments: the settings file, or nothing for the usual places.
+    """
+    try:
+        path = Path(arguments[0]) if arguments else find_config(os.environ)
+        settings = load(path, os.environ)
+        start_logging(settings.agent.log_level)
+        return run_agent(settings, os.environ)
+    except ShoalError as error:
+        sys.stderr.write(f"error: {error.text}\n")
+        if error.hint:
+            sys.stderr.write(f"what to do: {error.hint}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

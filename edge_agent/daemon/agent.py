@@ -1,0 +1,390 @@
+"""The agent, put together: every object is made here and handed to those that need it.
+
+Threads, and who runs on them: the main thread starts and stops everything, feeds the watchdog and
+looks after presence; `cloud-link` moves MQTT packets and runs the inbox; `reconcile` plans, with a
+thread for each slot that has work; `uplink` writes and sends the outbox; `local` answers the
+status command; each worker process has a reader thread.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from edge_agent.config import Settings
+from edge_agent.contract.messages import Event
+from edge_agent.contract.state import DesiredState, Phase
+from edge_agent.contract.topics import Channel, control, down_filters
+from edge_agent.daemon.commands import Commands
+from edge_agent.daemon.inbox import Inbox
+from edge_agent.daemon.local import LocalServer
+from edge_agent.daemon.logs import log_thread_failure
+from edge_agent.daemon.machine import disk_free_mb, is_clock_synced
+from edge_agent.daemon.notify import ServiceManager
+from edge_agent.daemon.presence import Presence
+from edge_agent.daemon.reconciler import Reconciler
+from edge_agent.daemon.report import Reporter
+from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
+from edge_agent.daemon.supervisor import Supervisor
+from edge_agent.daemon.uplink import Uplink
+from edge_agent.daemon.watchdog import Watchdog
+from edge_agent.daemon.worker import SlotWorker
+from edge_agent.errors import ConfigError, Unavailable
+from edge_agent.link.broker import BrokerLink
+from edge_agent.link.download import Downloader
+from edge_agent.link.probe import visit
+from edge_agent.link.session import CloudSession, SessionEvents
+from edge_agent.reconcile.apply import Applier
+from edge_agent.reconcile.specs import WorkerSpecs
+from edge_agent.runtime.protocol import BrokerAddress, WorkerUplink
+from edge_agent.store.blobs import BlobStore
+from edge_agent.store.files import make_folder
+from edge_agent.store.journal import Journal
+from edge_agent.store.lock import StateLock
+from edge_agent.store.outbox import Outbox
+from edge_agent.store.slots import SlotRecord
+
+log: Final = logging.getLogger("edge_agent.daemon")
+
+TICK_S: Final = 1.0
+RETRY_EVERY_TICKS: Final = 5
+DRAIN_S: Final = 3.0
+FORGET_S: Final = 3.0
+
+_LEVELS: Final = {
+    Phase.FAILED: "error",
+    Phase.REJECTED: "error",
+    Phase.ROLLED_BACK: "error",
+}
+
+
+class Agent:
+    """One run of the agent on a state directory whose lock is held.
+
+    Args:
+        settings: of the device.
+        environment: for the service manager's socket.
+    """
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._device = settings.agent.device
+        self._state_dir = Path(settings.agent.state_dir)
+        self._boot_id = uuid.uuid4().hex
+        self._started = time.time()
+        self._stop = threading.Event()
+        self._stop_reason = "stopped"
+        self._exit_code = 0
+
+        cloud = settings.cloud
+        self._cloud_link = BrokerLink(
+            url=cloud.broker,
+            ca_file=cloud.ca_file,
+            cert_file=cloud.cert_file,
+            key_file=cloud.key_file,
+        )
+        self._data_link = data_link(settings)
+        self._journal = Journal(self._state_dir)
+        own_boots = self._journal.boot_ids()
+        self._journal.begin_boot(self._boot_id, self._started)
+        self._outbox = Outbox(self._state_dir, self._boot_id)
+        blobs = BlobStore(self._state_dir)
+        self._supervisor = Supervisor(on_change=self._worker_changed, on_uplink=self._result)
+        self._reporter = Reporter(
+            self._device,
+            self._boot_id,
+            started=self._started,
+            state_dir=self._state_dir,
+            pid=os.getpid(),
+            journal=self._journal,
+            supervisor=self._supervisor,
+        )
+        self._applier = Applier(
+            journal=self._journal,
+            blobs=blobs,
+            downloader=Downloader(
+                cloud.url,
+                ca_file=cloud.ca_file,
+                cert_file=cloud.cert_file,
+                key_file=cloud.key_file,
+            ),
+            workers=self._supervisor,
+            specs=WorkerSpecs(
+                self._device,
+                BrokerAddress(
+                    url=self._data_link.url,
+                    ca_file=self._data_link.ca_file,
+                    cert_file=self._data_link.cert_file,
+                    key_file=self._data_link.key_file,
+                ),
+                is_shared=settings.shares_cloud_broker,
+                blobs=blobs,
+            ),
+            on_change=self._slot_changed,
+            forget_session=self._forget_session,
+        )
+        self._reconciler = Reconciler(
+            self._device,
+            journal=self._journal,
+            applier=self._applier,
+            supervisor=self._supervisor,
+            on_desired=self._desired_changed,
+        )
+        self._presence = Presence(
+            self._device,
+            self._boot_id,
+            started=self._started,
+            own_boots=own_boots,
+            link=self._cloud_link,
+            on_event=self._event,
+            on_conflict=self._conflict,
+        )
+        self._session = CloudSession(
+            self._cloud_link,
+            self._device,
+            filters=(*down_filters(self._device), control(self._device, Channel.STATUS)),
+            make_will=self._presence.will,
+            events=SessionEvents(
+                on_connected=self._connected,
+                on_disconnected=lambda _reason: None,
+                on_message=lambda topic, payload: self._inbox.take(topic, payload),
+            ),
+        )
+        self._uplink = Uplink(
+            self._device,
+            outbox=self._outbox,
+            session=self._session,
+            make_report=lambda seq: self._reporter.state(self._reconciler.desired, seq),
+            make_health=lambda every: self._reporter.health(every, self._outbox.size),
+            interval_s=self._health_interval(self._reconciler.desired),
+        )
+        self._inbox = Inbox(
+            self._device,
+            accept=self._reconciler.accept,
+            acknowledge=self._uplink.acknowledged,
+            commands=Commands(
+                self._device,
+                report=self._report_now,
+                restart=self._supervisor.restart,
+                retry=self._retry,
+            ),
+            publish=self._session.publish,
+            on_status=lambda payload: self._presence.on_status(payload, self._session),
+            on_event=self._event,
+        )
+        self._local = LocalServer(self._state_dir, self.status)
+        self._watchdog = Watchdog(
+            ServiceManager(environment),
+            {
+                "reconcile": lambda: self._reconciler.progress,
+                "uplink": lambda: self._uplink.progress,
+                "cloud-link": lambda: self._session.progress,
+            },
+        )
+
+    def run(self) -> int:
+        """Run until a signal comes. Returns the exit status."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        threading.excepthook = self._on_thread_failure
+        log.info(
+            "event=agent_started device=%s boot_id=%s version=%s state_dir=%s cloud=%s",
+            self._device,
+            self._boot_id,
+            self._reporter.agent_version,
+            self._state_dir,
+            self._settings.cloud.url,
+        )
+        try:
+            # 1. What is installed runs first, and needs nobody. 2. Then people and cloud are told.
+            self._reconciler.start()
+            self._local.start()
+            self._uplink.start()
+            self._session.start()
+            self._watchdog.ready()
+            self._wait()
+        finally:
+            self._close()
+        return self._exit_code
+
+    def status(self) -> AgentStatus:
+        """Everything about this agent, now. Any thread."""
+        desired = self._reconciler.desired
+        seen, applied = self._reporter.revisions(desired)
+        workers = self._supervisor.health()
+        busy = self._reconciler.busy
+        size = self._outbox.size
+        return AgentStatus(
+            device=self._device,
+            boot_id=self._boot_id,
+            version=self._reporter.agent_version,
+            pid=os.getpid(),
+            time=time.time(),
+            uptime_s=self._reporter.uptime_s,
+            cloud=LinkStatus(
+                url=self._settings.cloud.url,
+                broker=self._cloud_link.shown,
+                is_connected=self._session.is_connected,
+                error=self._session.last_error,
+                conflict=self._presence.conflict,
+            ),
+            revision_seen=seen,
+            revision_applied=applied,
+            slots={
+                slot: SlotStatus(state=state, worker=workers.get(slot), is_busy=slot in busy)
+                for slot, state in self._reporter.slots(desired).items()
+            },
+            outbox_rows=size.rows,
+            outbox_dropped=size.dropped,
+            disk_free_mb=disk_free_mb(self._state_dir),
+            clock_synced=is_clock_synced(),
+        )
+
+    def _wait(self) -> None:
+        ticks = 0
+        while not self._stop.wait(TICK_S):
+            ticks += 1
+            now = time.monotonic()
+            self._presence.tick(now, self._session)
+            if ticks % RETRY_EVERY_TICKS == 0:
+                self._inbox.try_again()
+            self._watchdog.round(now, self._one_line())
+
+    def _one_line(self) -> str:
+        if self._presence.conflict:
+            return self._presence.conflict
+        slots = self._supervisor.health()
+        running = sum(health.state == "running" for health in slots.values())
+        link = "connected" if self._session.is_connected else "offline"
+        return f"{running} of {len(slots)} slots run, cloud {link}"
+
+    def _close(self) -> None:
+        self._watchdog.stopping()
+        log.info("event=agent_stopping reason=%r", self._stop_reason)
+        self._reconciler.stop()
+        self._supervisor.close(DRAIN_S)
+        self._uplink.stop()
+        goodbye = None if self._presence.conflict else self._presence.goodbye(self._stop_reason)
+        self._session.stop(goodbye)
+        self._local.stop()
+        self._outbox.close()
+        self._journal.close()
+        log.info("event=agent_stopped device=%s", self._device)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._stop_reason = signal.Signals(number).name
+        self._stop.set()
+
+    def _on_thread_failure(self, failure: threading.ExceptHookArgs) -> None:
+        """A thread ended by a defect: an agent that is half there is worse than a restarted one."""
+        log_thread_failure(failure)
+        self._stop_reason = "internal error"
+        self._exit_code = 70
+        self._stop.set()
+
+    def _connected(self, _session_present: bool) -> None:
+        self._presence.announce(self._session)
+        self._uplink.reconnected()
+
+    def _conflict(self, is_conflicted: bool) -> None:
+        # On a shared broker the workers of both agents have the same client ids: one would throw
+        # the other out, for ever.
+        if self._settings.shares_cloud_broker:
+            self._reconciler.pause(is_conflicted)
+
+    def _desired_changed(self, desired: DesiredState) -> None:
+        self._uplink.interval_s = self._health_interval(desired)
+        self._uplink.report_soon()
+
+    def _health_interval(self, desired: DesiredState | None) -> float:
+        asked = desired.settings.health_interval_s if desired is not None else None
+        return asked if asked is not None else self._settings.health.interval_s
+
+    def _report_now(self) -> None:
+        self._uplink.report_soon()
+        self._uplink.health_soon()
+
+    def _retry(self, slot: str) -> None:
+        self._applier.ask_again(slot)
+        self._reconciler.wake()
+
+    def _event(self, event: Event) -> None:
+        self._uplink.event(event)
+
+    def _result(self, slot: str, uplink: WorkerUplink) -> None:
+        self._uplink.result(slot, uplink.time, bytes(uplink.result))
+
+    def _worker_changed(self, slot: str, worker: SlotWorker, state: str) -> None:
+        if state == "crashed" and worker.failure is not None:
+            self._uplink.event(
+                Event(
+                    name="worker_crashed",
+                    level="error",
+                    text=f"{worker.failure.code}: {worker.failure.text}",
+                    detail={"version": str(worker.version.version)},
+                ),
+                slot=slot,
+            )
+        self._uplink.report_soon()
+        self._reconciler.wake()
+
+    def _slot_changed(self, slot: str, before: SlotRecord, after: SlotRecord) -> None:
+        self._uplink.report_soon()
+        settled = {Phase.ACTIVE, Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK, Phase.ABSENT}
+        if after.phase == before.phase or after.phase not in settled:
+            return
+        version = after.target or before.target
+        error = after.error
+        self._uplink.event(
+            Event(
+                name=f"slot_{after.phase.value}",
+                level="error" if after.phase in _LEVELS else "info",
+                text=f"{error.code}: {error.text}" if error else "",
+                detail={
+                    "module": version.module if version else "",
+                    "version": str(version.version) if version else "",
+                    "step": error.step if error else "",
+                },
+            ),
+            slot=slot,
+        )
+
+    def _forget_session(self, client_id: str) -> None:
+        """The broker would keep a removed slot's session, and queue messages for it, for ever."""
+        try:
+            visit(self._data_link, client_id, timeout_s=FORGET_S)
+        except (Unavailable, ConfigError) as error:
+            log.warning("event=session_kept client_id=%s text=%r", client_id, error.text)
+
+
+def data_link(settings: Settings) -> BrokerLink:
+    """The broker of the data topics: the cloud's, if the settings name no other."""
+    if settings.shares_cloud_broker:
+        cloud = settings.cloud
+        return BrokerLink(
+            url=cloud.broker,
+            ca_file=cloud.ca_file,
+            cert_file=cloud.cert_file,
+            key_file=cloud.key_file,
+        )
+    data = settings.data
+    return BrokerLink(
+        url=data.broker, ca_file=data.ca_file, cert_file=data.cert_file, key_file=data.key_file
+    )
+
+
+def run_agent(settings: Settings, environment: Mapping[str, str]) -> int:
+    """Run an agent on its state directory, alone. Returns the exit status.
+
+    Raises:
+        Conflict: another agent uses the state directory.
+        StorageError, Unsupported: the state directory cannot be used.
+    """
+    with StateLock(make_folder(Path(settings.agent.state_dir))):
+        return Agent(settings, environment).run()

@@ -1,0 +1,110 @@
+"""Messages from the cloud, each brought to whom it concerns; what is malformed becomes an event.
+
+Called on the link's thread. Nothing that comes from outside may end that thread.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from edge_agent.contract.messages import Ack, CommandResult, Event
+from edge_agent.contract.names import digest_of
+from edge_agent.contract.state import DesiredState
+from edge_agent.contract.topics import Channel, control, parse
+from edge_agent.contract.wire import decode, encode
+from edge_agent.daemon.commands import Commands
+from edge_agent.errors import ShoalError, StorageError
+
+log: Final = logging.getLogger("edge_agent.daemon")
+
+
+class Inbox:
+    """Takes what arrives on this device's control topics.
+
+    Args:
+        device: its name.
+        accept: takes a desired state; raises ShoalError for one that is refused.
+        acknowledge: takes an acknowledgement of outbox rows.
+        commands: does commands.
+        publish: publishes the answer to one.
+        on_status: takes a status of this device's own topic.
+        on_event: told what a person may ask about later.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        accept: Callable[[bytes], DesiredState | None],
+        acknowledge: Callable[[Ack], None],
+        commands: Commands,
+        publish: Callable[[str, bytes], object],
+        on_status: Callable[[bytes], None],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._device = device
+        self._accept = accept
+        self._acknowledge = acknowledge
+        self._commands = commands
+        self._publish = publish
+        self._on_status = on_status
+        self._on_event = on_event
+        self._refused = ""
+        self._unkept: bytes | None = None
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """Handle one message."""
+        try:
+            found = parse(topic)
+            match found.channel:
+                case Channel.DESIRED:
+                    self._desired(payload)
+                case Channel.ACK:
+                    self._acknowledge(decode(Ack, payload))
+                case Channel.COMMAND:
+                    answer = self._commands.handle(found.message_id, payload)
+                    if answer is not None:
+                        self._answer(found.message_id, answer)
+                case Channel.STATUS:
+                    self._on_status(payload)
+                case _:
+                    log.warning("event=message_ignored topic=%s", topic)
+        except ShoalError as error:
+            log.warning(
+                "event=message_refused topic=%s code=%s text=%r", topic, error.code, error.text
+            )
+
+    def try_again(self) -> None:
+        """Take the desired state again that could not be kept on the disk. The main thread."""
+        payload, self._unkept = self._unkept, None
+        if payload is not None:
+            self._desired(payload)
+
+    def _desired(self, payload: bytes) -> None:
+        self._unkept = None
+        if not payload:
+            return  # a retained message that was cleared
+        try:
+            desired = self._accept(payload)
+        except StorageError as error:
+            self._unkept = payload
+            log.error("event=desired_not_kept code=%s text=%r", error.code, error.text)
+            return
+        except ShoalError as error:
+            # Retained, so it comes again with each connection: one event each is enough.
+            if self._refused != digest_of(payload):
+                self._refused = digest_of(payload)
+                self._on_event(
+                    Event(
+                        name="desired_refused",
+                        level="error",
+                        text=str(error),
+                        detail={"code": error.code},
+                    )
+                )
+            return
+        if desired is not None:
+            log.info("event=desired revision=%d slots=%d", desired.revision, len(desired.slots))
+
+    def _answer(self, message_id: str, answer: CommandResult) -> None:
+        self._publish(control(self._device, Channel.RESULT, message_id), encode(answer))

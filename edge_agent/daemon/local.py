@@ -1,0 +1,140 @@
+"""The local door: a unix socket in the state directory that answers `edge-agent status`.
+
+One request and one answer a connection, each a line of JSON. Only who may enter the state
+directory can connect. One thread, one client at a time, each with a deadline.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from edge_agent.daemon.status import AgentStatus
+from edge_agent.errors import Unavailable
+from edge_agent.store.files import storage_error
+
+log: Final = logging.getLogger("edge_agent.daemon")
+
+SOCKET_FILE: Final = "agent.sock"
+CLIENT_S: Final = 3.0
+MAX_REQUEST_BYTES: Final = 4096
+MAX_ANSWER_BYTES: Final = 16 * 2**20
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What may be asked."""
+
+    ask: Literal["status"]
+
+
+@contextmanager
+def _address(state_dir: Path) -> Iterator[str]:
+    """The socket's path, short: a unix socket's is at most 107 bytes, a folder's may be longer."""
+    handle = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{handle}/{SOCKET_FILE}"
+    finally:
+        os.close(handle)
+
+
+class LocalServer:
+    """Answers on the socket.
+
+    Args:
+        state_dir: where the socket is; its lock is held, so an old socket there is a dead one.
+        status: makes the answer; called on the server's thread.
+    """
+
+    def __init__(self, state_dir: Path, status: Callable[[], AgentStatus]) -> None:
+        self._state_dir = state_dir
+        self._status = status
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._is_stopping = False
+
+    def start(self) -> None:
+        """Listen, on a thread of its own.
+
+        Raises:
+            StorageError: the socket cannot be made.
+        """
+        path = self._state_dir / SOCKET_FILE
+        path.unlink(missing_ok=True)
+        try:
+            with _address(self._state_dir) as address:
+                self._socket.bind(address)
+            path.chmod(0o600)
+            self._socket.listen(4)
+        except OSError as error:
+            raise storage_error("cannot listen on", path, error) from error
+        threading.Thread(target=self._run, name="local", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening and remove the socket."""
+        self._is_stopping = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                if not self._is_stopping:
+                    log.exception("event=local_socket_lost")
+                return
+            with client:
+                client.settimeout(CLIENT_S)
+                # A client that goes away or sends nonsense is no concern of the agent's.
+                with suppress(OSError, msgspec.DecodeError):
+                    line = _read_line(client, MAX_REQUEST_BYTES)
+                    msgspec.json.decode(line, type=Request)
+                    client.sendall(msgspec.json.encode(self._status()) + b"\n")
+
+
+def ask_status(state_dir: Path) -> AgentStatus:
+    """Ask the agent that runs on a state directory.
+
+    Raises:
+        Unavailable: no agent runs there, or it does not answer.
+    """
+    try:
+        with (
+            _address(state_dir) as address,
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client,
+        ):
+            client.settimeout(CLIENT_S)
+            client.connect(address)
+            client.sendall(msgspec.json.encode(Request(ask="status")) + b"\n")
+            line = _read_line(client, MAX_ANSWER_BYTES)
+            return msgspec.json.decode(line, type=AgentStatus)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise Unavailable(
+            f"no agent runs on {state_dir}",
+            hint="start it with 'edge-agent run', or name its settings with --config",
+            code="agent_not_running",
+        ) from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise Unavailable(
+            f"the agent on {state_dir} does not answer: {error}",
+            hint="see its log; the watchdog restarts an agent that hangs",
+            code="agent_silent",
+        ) from error
+
+
+def _read_line(peer: socket.socket, limit: int) -> bytes:
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        chunk = peer.recv(65_536)
+        if not chunk or len(data) + len(chunk) > limit:
+            break
+        data += chunk
+    return bytes(data)

@@ -1,0 +1,88 @@
+"""What the machine says about itself: processor, memory, disk, clock. Reads only."""
+
+import ctypes
+import os
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from edge_agent.contract.state import AgentInfo, Hardware
+
+_MIB: Final = 2**20
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TIMEX_BYTES: Final = 256
+_TIME_ERROR: Final = 5
+
+
+def hardware() -> Hardware:
+    """What the device is."""
+    pages = os.sysconf("SC_PHYS_PAGES")
+    return Hardware(
+        machine=platform.machine(),
+        system=f"{platform.system()} {platform.release()}",
+        cpus=len(os.sched_getaffinity(0)),
+        memory_mb=pages * _PAGE // _MIB,
+    )
+
+
+def agent_info(started: float) -> AgentInfo:
+    """Which agent this is.
+
+    Args:
+        started: seconds since 1970.
+    """
+    return AgentInfo(
+        version=_version("shoal"),
+        python=platform.python_version(),
+        onnxruntime=_version("onnxruntime"),
+        started=started,
+    )
+
+
+def _version(distribution: str) -> str:
+    """The installed version, without importing it; empty if it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used; 0 if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    # The second field is the program's name in brackets and may hold anything.
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process, MiB; 0 if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/statm").read_text()
+    except OSError:
+        return 0.0
+    return int(text.split()[1]) * _PAGE / _MIB
+
+
+def disk_free_mb(folder: Path) -> float:
+    """Free space for this user on a folder's disk, MiB; 0 if it cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free / _MIB
+    except OSError:
+        return 0.0
+
+
+def is_clock_synced() -> bool:
+    """Whether the kernel believes that its clock is right (by NTP, PTP or the like)."""
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes = 0: only look
+    try:
+        state = int(ctypes.CDLL(None).adjtimex(buffer))
+    except (OSError, AttributeError):
+        return False
+    return state not in (-1, _TIME_ERROR)

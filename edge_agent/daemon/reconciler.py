@@ -1,0 +1,180 @@
+"""The reconcile loop: observe, plan, let each slot's thread apply, observe again.
+
+One thread plans; a slot that has work gets a thread for as long as that work lasts, so that one
+slow download or hung trial holds up nobody else. A slot that is being worked on is not planned
+again, but told when what it works on is not wanted any more.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from edge_agent.contract.state import DesiredState
+from edge_agent.contract.wire import decode
+from edge_agent.daemon.supervisor import Supervisor
+from edge_agent.errors import ContractError, ShoalError
+from edge_agent.reconcile.apply import Applier
+from edge_agent.reconcile.plan import plan
+from edge_agent.reconcile.steps import Step
+from edge_agent.store.journal import Journal
+
+log: Final = logging.getLogger("edge_agent.reconcile")
+
+ROUND_S: Final = 1.0
+STOP_S: Final = 3.0
+
+
+class Reconciler:
+    """Brings the device to its desired state.
+
+    Args:
+        device: its name.
+        journal: where the desired state is kept.
+        applier: carries steps out.
+        supervisor: asked each round what is due.
+        on_desired: told when a new desired state was accepted; must not block.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        journal: Journal,
+        applier: Applier,
+        supervisor: Supervisor,
+        on_desired: Callable[[DesiredState], None],
+    ) -> None:
+        self._device = device
+        self._journal = journal
+        self._applier = applier
+        self._supervisor = supervisor
+        self._on_desired = on_desired
+        self._desired = journal.desired()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._paused = False
+        self._lock = threading.Lock()
+        self._busy: dict[str, threading.Thread] = {}
+        self._thread: threading.Thread | None = None
+        self.progress = time.monotonic()
+        """When the loop last went round, seconds, monotonic. For the watchdog."""
+
+    @property
+    def desired(self) -> DesiredState | None:
+        """What should run; None before anything was ever wanted."""
+        return self._desired
+
+    @property
+    def busy(self) -> tuple[str, ...]:
+        """Slots that are being worked on."""
+        with self._lock:
+            return tuple(sorted(self._busy))
+
+    def start(self) -> None:
+        """Start the workers of what is installed, then the loop. Called by the main thread."""
+        self._applier.recover()
+        self._round()
+        self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop planning; what is being applied is told to stop too. Called by the main thread."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+
+    def wake(self) -> None:
+        """Something may have changed. Any thread."""
+        self._wake.set()
+
+    def pause(self, is_paused: bool) -> None:
+        """Stop all workers and plan nothing, or go on. Any thread.
+
+        For an agent that has found another one with its name on a broker that workers use too.
+        """
+        self._paused = is_paused
+        self._wake.set()
+
+    def accept(self, payload: bytes) -> DesiredState | None:
+        """Take a desired state as it came from the cloud. The link's thread.
+
+        Returns:
+            It, if it is new; None if it is the one that is known.
+
+        Raises:
+            ContractError: malformed, for another device, or older than the one that is known.
+            StorageError: it cannot be kept, so it is not followed.
+        """
+        desired = decode(DesiredState, payload)
+        if desired.device != self._device:
+            raise ContractError(
+                f"desired state expected for device {self._device!r}, found {desired.device!r}",
+                hint="check who may publish to this device's topics",
+                code="wrong_device",
+            )
+        known = self._desired
+        if known is not None and desired.revision <= known.revision:
+            if desired == known:
+                return None
+            raise ContractError(
+                f"desired state expected a revision above {known.revision}, "
+                f"found {desired.revision}",
+                hint="the service was set back; it publishes a higher revision when it sees "
+                "this device's report",
+                code="revision_old",
+            )
+        self._journal.accept_desired(desired)
+        self._desired = desired
+        self._on_desired(desired)
+        self._wake.set()
+        return desired
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.progress = now = time.monotonic()
+            due = self._supervisor.tick(now)
+            self._round()
+            waits = [ROUND_S, self._applier.next_due_s()]
+            waits.append(due - now if due is not None else None)
+            self._wake.wait(max(0.02, min(wait for wait in waits if wait is not None)))
+            self._wake.clear()
+
+    def _round(self) -> None:
+        try:
+            if self._paused:
+                self._supervisor.stop_all()
+                return
+            plans = plan(self._desired, self._applier.observe())
+        except ShoalError as error:
+            # The journal cannot be read: what runs goes on running, and the next round tries.
+            log.error("event=round_failed code=%s text=%r", error.code, error.text)
+            return
+        for slot, steps in plans.items():
+            with self._lock:
+                if slot in self._busy or self._stop.is_set():
+                    continue
+                self._busy[slot] = threading.Thread(
+                    target=self._work,
+                    args=(slot, steps, self._wants(slot)),
+                    name=f"slot-{slot}",
+                    daemon=True,
+                )
+                self._busy[slot].start()
+
+    def _work(self, slot: str, steps: Sequence[Step], wanted: object) -> None:
+        try:
+            self._applier.run(
+                steps,
+                lambda: self._stop.is_set() or self._paused or self._wants(slot) != wanted,
+            )
+        finally:
+            with self._lock:
+                self._busy.pop(slot, None)
+            self._wake.set()
+
+    def _wants(self, slot: str) -> object:
+        desired = self._desired
+        return desired.slots.get(slot) if desired is not None else None

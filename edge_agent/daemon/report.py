@@ -1,0 +1,159 @@
+"""What the device says about itself, built from the journal and the workers as they are now."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from edge_agent.contract.messages import Health, SlotHealth
+from edge_agent.contract.state import DesiredState, ReportedSlot, ReportedState, WantedSlot
+from edge_agent.daemon.machine import (
+    agent_info,
+    cpu_seconds,
+    disk_free_mb,
+    hardware,
+    is_clock_synced,
+    rss_mb,
+)
+from edge_agent.daemon.supervisor import Supervisor
+from edge_agent.reconcile.plan import is_settled
+from edge_agent.store.journal import Journal
+from edge_agent.store.outbox import OutboxSize
+from edge_agent.store.slots import SlotRecord
+
+REVISION_APPLIED: Final = "revision_applied"
+
+
+class Reporter:
+    """Builds the reports of one run of the agent. Any thread, one at a time.
+
+    Args:
+        device: its name.
+        boot_id: of this run.
+        started: when it began, seconds since 1970.
+        state_dir: whose disk is looked at.
+        pid: of the agent.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        boot_id: str,
+        *,
+        started: float,
+        state_dir: Path,
+        pid: int,
+        journal: Journal,
+        supervisor: Supervisor,
+    ) -> None:
+        self.device = device
+        self.boot_id = boot_id
+        self.started = started
+        self._began = time.monotonic()
+        self._state_dir = state_dir
+        self._pid = pid
+        self._journal = journal
+        self._supervisor = supervisor
+        self._agent = agent_info(started)
+        self._hardware = hardware()
+        self._applied = journal.counter(REVISION_APPLIED)
+        self._cpu: dict[int, float] = {}
+        self._cpu_at = self._began
+
+    @property
+    def agent_version(self) -> str:
+        """Version of the installed package."""
+        return self._agent.version
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since this run began."""
+        return time.monotonic() - self._began
+
+    def revisions(self, desired: DesiredState | None) -> tuple[int, int]:
+        """The highest revision seen, and the last one that was fully applied.
+
+        Raises:
+            StorageError: the journal cannot be read or written.
+        """
+        if desired is None:
+            return 0, 0
+        records = self._journal.slots()
+        slots = {*records, *desired.slots}
+        if self._applied < desired.revision and all(
+            is_settled(desired.slots.get(slot), records.get(slot) or SlotRecord(slot=slot))
+            for slot in slots
+        ):
+            self._journal.set_counter(REVISION_APPLIED, desired.revision)
+            self._applied = desired.revision
+        return desired.revision, self._applied
+
+    def state(self, desired: DesiredState | None, seq: int) -> ReportedState:
+        """The reported state, now."""
+        seen, applied = self.revisions(desired)
+        return ReportedState(
+            device=self.device,
+            boot_id=self.boot_id,
+            seq=seq,
+            time=time.time(),
+            revision_seen=seen,
+            revision_applied=applied,
+            slots=self.slots(desired),
+            agent=self._agent,
+            hardware=self._hardware,
+            clock_synced=is_clock_synced(),
+        )
+
+    def slots(self, desired: DesiredState | None) -> dict[str, ReportedSlot]:
+        """Every slot that is wanted or known, now."""
+        records = self._journal.slots()
+        wanted = desired.slots if desired is not None else {}
+        health = self._supervisor.health()
+        return {
+            slot: reported_slot(
+                records.get(slot) or SlotRecord(slot=slot), wanted.get(slot), health.get(slot)
+            )
+            for slot in sorted({*records, *wanted})
+        }
+
+    def health(self, interval_s: float, outbox: OutboxSize) -> Health:
+        """The health report, now. Processor time is since the last one."""
+        pids = [self._pid, *self._supervisor.pids()]
+        now = time.monotonic()
+        used = {pid: cpu_seconds(pid) for pid in pids}
+        spent = sum(seconds - self._cpu.get(pid, 0.0) for pid, seconds in used.items())
+        elapsed = max(now - self._cpu_at, 0.001)
+        self._cpu, self._cpu_at = used, now
+        return Health(
+            device=self.device,
+            boot_id=self.boot_id,
+            time=time.time(),
+            uptime_s=round(self.uptime_s, 3),
+            interval_s=interval_s,
+            slots=self._supervisor.health(),
+            cpu_percent=round(100 * max(spent, 0.0) / elapsed, 2),
+            rss_mb=round(sum(rss_mb(pid) for pid in pids), 1),
+            disk_free_mb=round(disk_free_mb(self._state_dir), 1),
+            outbox_rows=outbox.rows,
+            outbox_dropped=outbox.dropped,
+            clock_synced=is_clock_synced(),
+        )
+
+
+def reported_slot(
+    record: SlotRecord, wanted: WantedSlot | None, health: SlotHealth | None
+) -> ReportedSlot:
+    """A slot as it is reported. What runs is what a live worker says, not what was planned."""
+    is_up = health is not None and health.state == "running"
+    module = wanted.module if wanted else (record.target.module if record.target else "")
+    return ReportedSlot(
+        module=module or (health.module if health else ""),
+        phase=record.phase,
+        running=health.digest if health is not None and is_up else "",
+        running_version=health.version if health is not None and is_up else 0,
+        wanted=wanted.digest if wanted else "",
+        wanted_version=wanted.version if wanted else 0,
+        error=record.error,
+        attempts=record.attempts,
+        next_retry=record.next_retry,
+        since=record.since,
+    )

@@ -1,0 +1,147 @@
+"""What a person at the device is told: the status of the agent, and why a slot is where it is.
+
+Pure: everything is handed in. The words come from the same phases and codes as the reports.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from edge_agent.contract.messages import SlotHealth
+from edge_agent.contract.state import Phase, ReportedSlot
+
+
+class LinkStatus(Struct, frozen=True, kw_only=True):
+    """The way to the cloud.
+
+    Attributes:
+        error: why there is no connection; empty if there is one.
+        conflict: why this agent stays away from it; empty if it does not.
+    """
+
+    url: str
+    broker: str
+    is_connected: bool
+    error: str = ""
+    conflict: str = ""
+
+
+class SlotStatus(Struct, frozen=True, kw_only=True):
+    """A slot: what was decided about it, and how its worker does (None if there is none)."""
+
+    state: ReportedSlot
+    worker: SlotHealth | None
+    is_busy: bool
+
+
+class AgentStatus(Struct, frozen=True, kw_only=True):
+    """Everything about a running agent. Times are seconds since 1970."""
+
+    device: str
+    boot_id: str
+    version: str
+    pid: int
+    time: float
+    uptime_s: float
+    cloud: LinkStatus
+    revision_seen: int
+    revision_applied: int
+    slots: dict[str, SlotStatus]
+    outbox_rows: int
+    outbox_dropped: int
+    disk_free_mb: float
+    clock_synced: bool
+
+
+class SlotExplanation(Struct, frozen=True, kw_only=True):
+    """Why a slot is where it is, and what happens next.
+
+    Attributes:
+        next_retry_s: seconds until the next attempt, or None if none is due.
+        advice: what a person can do, or that nothing needs doing.
+    """
+
+    device: str
+    slot: str
+    wanted: str
+    running: str
+    phase: Phase
+    since_s: float
+    error: str
+    error_step: str
+    attempts: int
+    next_retry_s: float | None
+    cloud: str
+    advice: str
+
+
+_BY_CODE: Final = {
+    "disk_full": "free some space on the device's disk; it goes on by itself",
+    "blob_missing": "the service has lost a file of this version: publish the module again",
+    "digest_mismatch": "the bytes that arrive are not those that were published: look for a proxy "
+    "that changes them, or publish the module again",
+    "cloud_unreachable": "check cloud.url in agent.toml, and the network to it",
+    "wrong_module": "deploy the module again",
+    "version_newer": "update the agent on this device",
+    "mode_unsupported": "deploy it with mode 'run', or update the agent on this device",
+}
+
+
+def explain(slot: str, status: AgentStatus) -> SlotExplanation:
+    """Explain one slot.
+
+    Raises:
+        KeyError: the status has no such slot.
+    """
+    found = status.slots[slot]
+    state, worker = found.state, found.worker
+    cloud = "connected" if status.cloud.is_connected else "not connected"
+    if status.cloud.conflict or status.cloud.error:
+        cloud += f": {status.cloud.conflict or status.cloud.error}"
+    retry = None if state.next_retry is None else max(0.0, state.next_retry - status.time)
+    return SlotExplanation(
+        device=status.device,
+        slot=slot,
+        wanted=_version(state.module, state.wanted_version),
+        running=_version(worker.module if worker else state.module, state.running_version),
+        phase=state.phase,
+        since_s=max(0.0, status.time - state.since) if state.since else 0.0,
+        error=f"{state.error.code}: {state.error.text}" if state.error else "",
+        error_step=state.error.step if state.error else "",
+        attempts=state.attempts,
+        next_retry_s=retry,
+        cloud=cloud,
+        advice=_advice(status, found),
+    )
+
+
+def _advice(status: AgentStatus, found: SlotStatus) -> str:
+    state, worker = found.state, found.worker
+    if status.cloud.conflict:
+        return "two agents use this device's name: give each its own agent.device, and restart"
+    if worker is not None and worker.state == "crashed":
+        return "the worker's process keeps ending; it is started again. See the agent's log"
+    if state.error is not None and state.error.code in _BY_CODE:
+        return _BY_CODE[state.error.code]
+    match state.phase:
+        case Phase.ACTIVE:
+            return "nothing to do: it runs what is wanted"
+        case Phase.TRIAL:
+            return "it is on trial on live messages, and is kept when it passes"
+        case Phase.FETCHING | Phase.VERIFIED | Phase.INSTALLED:
+            return "it is being installed; nothing to do"
+        case Phase.FAILED:
+            return "it is tried again by itself; 'retry-slot' tries at once"
+        case Phase.REJECTED:
+            return "this version cannot run here: publish a corrected one and deploy that"
+        case Phase.ROLLED_BACK:
+            return (
+                "the version before it runs on: look at the error, publish a corrected version "
+                "and deploy that, or ask for another try with 'retry-slot'"
+            )
+        case Phase.ABSENT:
+            return "it is not installed here"
+
+
+def _version(module: str, version: int) -> str:
+    return f"{module}/{version}" if module and version else ""

@@ -1,0 +1,317 @@
+"""One slot's worker: its process, what it last said, and when it is started again.
+
+The process's reader thread calls `_on_event` and `_on_exit`; the reconcile thread calls `tick`;
+slot threads wait for states. One condition guards all of it, and nothing is called out of it but
+the two callbacks, which must not block.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from edge_agent.contract.messages import SlotHealth
+from edge_agent.contract.state import SlotError
+from edge_agent.errors import ShoalError
+from edge_agent.reconcile.trial import TrialRun
+from edge_agent.reconcile.workers import WorkerSeen
+from edge_agent.runtime.process import WorkerProcess, crash
+from edge_agent.runtime.protocol import (
+    WorkerConnected,
+    WorkerDisconnected,
+    WorkerEvent,
+    WorkerFailed,
+    WorkerOrder,
+    WorkerReady,
+    WorkerSpec,
+    WorkerStats,
+    WorkerTrialPassed,
+    WorkerUplink,
+)
+from edge_agent.store.slots import Installed
+
+log: Final = logging.getLogger("edge_agent.daemon")
+
+State = Literal["starting", "ready", "running", "stopped", "crashed"]
+
+READY_S: Final = 120.0
+FIRST_DELAY_S: Final = 0.5
+LONGEST_DELAY_S: Final = 60.0
+HEALTHY_S: Final = 600.0
+MODEL_ERRORS: Final = frozenset({"model_failed", "out_of_memory", "internal"})
+"""Codes of messages that failed in the model itself; every other code is about the input."""
+
+
+def restart_delay_s(crashes: int, chance: float) -> float:
+    """How long a worker that crashed stays down: 0.5 s, 1 s ... 60 s, up to half of it left off.
+
+    Args:
+        crashes: in a row, from 1.
+        chance: a random number from 0 to 1.
+    """
+    bound = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(max(crashes, 1) - 1, 16))
+    return bound * (1.0 - chance / 2)
+
+
+class SlotWorker:
+    """A live worker of a slot, restarted for as long as it is not told to stop.
+
+    Args:
+        version: what it runs.
+        spec: what its process is told.
+        on_change: told after each change of state; called on any thread, must not block.
+        on_uplink: told of results that the cloud wants; called on the process's reader thread.
+    """
+
+    def __init__(
+        self,
+        version: Installed,
+        spec: WorkerSpec,
+        *,
+        on_change: Callable[["SlotWorker", str], None],
+        on_uplink: Callable[[str, WorkerUplink], None],
+    ) -> None:
+        self.version = version
+        self.spec = spec
+        self._on_change = on_change
+        self._on_uplink = on_uplink
+        self._changed = threading.Condition()
+        self._process: WorkerProcess | None = None
+        self._wants_connection = False
+        self._is_stopping = False
+        self._is_restarting = False
+        self._is_damaged = False
+        self._said: SlotError | None = None
+        self._spawned = 0.0
+        self._took_over: float | None = None
+        self._restart_due: float | None = None
+        self._crashes_in_row = 0
+        self._stats: SlotHealth | None = None
+        self.state: State = "starting"
+        self.is_connected = False
+        self.crashes = 0
+        self.restarts = 0
+        self.failure: SlotError | None = None
+        """Why its process ended the last time, if it did by itself."""
+        self.failure_is_final = False
+        """Whether the process said that trying again cannot help."""
+
+    @property
+    def pid(self) -> int:
+        """Process id, 0 if there is none."""
+        process = self._process
+        return process.pid if process is not None and self.state != "crashed" else 0
+
+    def spawn(self) -> None:
+        """Start the process. A failure to start counts as a crash and is tried again."""
+        with self._changed:
+            if self._is_stopping:
+                return
+            self.state = "starting"
+            self.is_connected = False
+            self._spawned = time.monotonic()
+            self._restart_due = None
+            self._stats = None
+            self._said = None
+            self._is_damaged = False
+            try:
+                self._process = WorkerProcess(
+                    self.spec, on_event=self._on_event, on_exit=self._on_exit
+                )
+                self._process.start()
+            except (OSError, ShoalError) as error:
+                self._process = None
+                self.failure = SlotError(code="worker_start", text=str(error), step="run")
+                self._crashed()
+        self._on_change(self, self.state)
+
+    def connect(self) -> None:
+        """Answer messages from now on, or as soon as the model is loaded."""
+        with self._changed:
+            self._wants_connection = True
+            self._took_over = time.monotonic()
+            if self.state == "ready":
+                self._order_connection()
+
+    def await_ready(self, is_superseded: Callable[[], bool]) -> bool:
+        """Wait until the model is loaded. Returns False if the process ended or was too slow."""
+        return self._await(lambda: self.state in ("ready", "running"), READY_S, or_if=is_superseded)
+
+    def await_connected(self, timeout_s: float) -> bool:
+        """Wait until messages are answered."""
+        return self._await(lambda: self.is_connected, timeout_s)
+
+    def ask_to_stop(self) -> None:
+        """Let it finish what it received and leave. It is not started again."""
+        with self._changed:
+            self._is_stopping = True
+            self._restart_due = None
+            if self._process is not None and self.state in ("ready", "running", "starting"):
+                self._process.send(WorkerOrder(order="stop"))
+            else:
+                self.state = "stopped"
+
+    def await_stopped(self, timeout_s: float) -> None:
+        """Wait until it has left, and end it if it does not."""
+        if not self._await(lambda: self.state == "stopped", timeout_s, is_ending=True):
+            log.warning("event=worker_killed slot=%s pid=%d", self.spec.slot, self.pid)
+            if self._process is not None:
+                self._process.kill()
+            self._await(lambda: self.state == "stopped", 2.0, is_ending=True)
+
+    def tick(self, now: float) -> float | None:
+        """Start it again when that is due; end it if it does not get ready.
+
+        Args:
+            now: seconds, monotonic.
+
+        Returns:
+            When there is something to do next, seconds, monotonic, or None.
+        """
+        with self._changed:
+            is_due = self._restart_due is not None and now >= self._restart_due
+            is_late = self.state == "starting" and now - self._spawned > READY_S
+            process = self._process
+            if self.state == "running" and now - self._spawned > HEALTHY_S:
+                self._crashes_in_row = 0
+            due = self._restart_due
+        if is_late and process is not None:
+            process.kill()
+        if is_due:
+            self.restarts += 1
+            self.spawn()
+            return None
+        return due
+
+    def restart(self) -> None:
+        """End the process and start another at once. Not counted as a crash."""
+        with self._changed:
+            process = self._process if self.state != "crashed" else None
+            self._is_restarting = process is not None
+            if process is None:
+                self._restart_due = time.monotonic()
+        # Not under the lock: it waits for the reader thread, which needs the lock to say goodbye.
+        if process is not None:
+            process.kill()
+
+    def seen(self, now: float) -> WorkerSeen:
+        """What the planner is told."""
+        with self._changed:
+            stats = self._stats
+            failure = self.failure
+            is_down = self.state == "crashed"
+            return WorkerSeen(
+                version=self.version,
+                trial=TrialRun(
+                    elapsed_s=now - self._took_over if self._took_over is not None else 0.0,
+                    answered=stats.messages_out if stats else 0,
+                    model_errors=model_errors(stats) if stats else 0,
+                    crashes=self.crashes,
+                    last_words=f"{failure.code}: {failure.text}" if failure else "",
+                ),
+                is_damaged=is_down and self._is_damaged,
+            )
+
+    def health(self) -> SlotHealth:
+        """What is reported about it."""
+        with self._changed:
+            state = "running" if self.state == "ready" else self.state
+            stats = self._stats or SlotHealth(
+                module=self.version.module,
+                version=self.version.version,
+                digest=self.version.digest,
+                state=state,
+            )
+            return replace(stats, state=state, pid=self.pid, restarts=self.restarts)
+
+    def _await(
+        self,
+        is_done: Callable[[], bool],
+        timeout_s: float,
+        *,
+        or_if: Callable[[], bool] = lambda: False,
+        is_ending: bool = False,
+    ) -> bool:
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not is_done():
+                left = deadline - time.monotonic()
+                ended = self.state in ("crashed", "stopped") and not is_ending
+                if left <= 0 or ended or or_if():
+                    return False
+                self._changed.wait(min(left, 0.25))
+        return True
+
+    def _order_connection(self) -> None:
+        self.state = "running"
+        if self._process is not None:
+            self._process.send(WorkerOrder(order="connect"))
+
+    def _on_event(self, event: WorkerEvent) -> None:
+        if isinstance(event, WorkerUplink):
+            self._on_uplink(self.spec.slot, event)
+            return
+        with self._changed:
+            before = self.state
+            match event:
+                case WorkerReady():
+                    self.state = "ready"
+                    if self._wants_connection:
+                        self._order_connection()
+                case WorkerConnected():
+                    self.is_connected = True
+                case WorkerDisconnected(text=text):
+                    self.is_connected = False
+                    log.warning("event=worker_offline slot=%s text=%r", self.spec.slot, text)
+                case WorkerStats(health=health):
+                    self._stats = health
+                case WorkerFailed():
+                    self._said = SlotError(code=event.code, text=event.text, step="run")
+                    self.failure_is_final = not event.retryable
+                    # Files that are not what they were, or not there: fetching them again helps.
+                    self._is_damaged = event.kind == "integrity" or event.code == "unreadable"
+                case WorkerTrialPassed():
+                    log.warning("event=unexpected_worker_event slot=%s", self.spec.slot)
+            self._changed.notify_all()
+            after = self.state
+        if before != after:
+            self._on_change(self, after)
+
+    def _on_exit(self, code: int) -> None:
+        with self._changed:
+            self.is_connected = False
+            if self._is_stopping:
+                self.state = "stopped"
+            elif self._is_restarting:
+                self._is_restarting = False
+                self.state = "crashed"
+                self._restart_due = time.monotonic()
+            else:
+                self.failure = self._said or _ended(code)
+                self._crashed()
+            self._changed.notify_all()
+            after = self.state
+        self._on_change(self, after)
+
+    def _crashed(self) -> None:
+        self.state = "crashed"
+        self.is_connected = False
+        self.crashes += 1
+        self._crashes_in_row += 1
+        chance = random.random()  # noqa: S311  # jitter, no secret
+        self._restart_due = time.monotonic() + restart_delay_s(self._crashes_in_row, chance)
+        self._changed.notify_all()
+
+
+def model_errors(health: SlotHealth) -> int:
+    """Messages that failed in the model itself; bad input is counted by other codes."""
+    return sum(count for code, count in health.failed.items() if code in MODEL_ERRORS)
+
+
+def _ended(code: int) -> SlotError:
+    error = crash(code)
+    return SlotError(code=error.code, text=error.text, step="run")
