@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -80,23 +81,26 @@ def root(
 
     \b
     Example:
-      shoal module init my-module --from model.onnx
-      shoal module publish my-module
-      shoal deploy my-module --to all --wait 60
+      shoal module init wine --model wine.onnx
+      shoal module publish wine
+      shoal deploy wine --to all --wait 60
       shoal fleet status --watch
     """
     context.obj = Session(server, actor or login_name(), timeout)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run `shoal` and exit.
+
+    Args:
+        arguments: behind the program's name; None for the process's own.
 
     Raises:
         SystemExit: always.
     """
     try:
         try:
-            app(prog_name="shoal")
+            app(arguments, prog_name="shoal")
         finally:
             # A broken pipe must show here, where it can be kept quiet, and not at exit.
             sys.stdout.flush()

@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("init")(module_folder.init)
 app.command("build")(module_folder.build)
 app.command("check")(module_folder.check)
 app.command("publish")(module_folder.publish)

@@ -1,4 +1,4 @@
-"""`shoal module build|check|publish`: what is done with a module's folder.
+"""`shoal module init|build|check|publish`: what is done with a module's folder.
 
 Works without a service, but for `publish` and for modules that name a registered model.
 """
@@ -15,6 +15,57 @@ if TYPE_CHECKING:
     from cloud_sync.authoring.build import Built
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The module's folder.")]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="FILE", help="An ONNX file; it is copied.")
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample", metavar="FILE", help="Real messages, JSON or CSV: names and golden cases."
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="The module's name; else the folder's.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a module's folder: module.toml, and golden cases where a model can make them.
+
+    With a model the binding is written to fit its signature, and the folder builds as it is.
+    Without one there is a module.toml to fill in.
+
+    \b
+    Example:
+      shoal module init wine --model wine.onnx --sample rows.csv
+    """
+    from cloud_sync.authoring.init import init_module
+    from cloud_sync.cli.bars import step_line
+    from cloud_sync.cli.output import print_json, print_line
+
+    if sample is not None and model is None:
+        raise typer.BadParameter("--sample is of use only with --model")
+    chosen = name or folder.resolve().name.lower().replace("_", "-").replace(" ", "-")
+    with step_line(f"making {folder}") as step:
+        made = init_module(folder, chosen, model_file=model, sample=sample, progress=step)
+    if as_json:
+        print_json(
+            {
+                "module": chosen,
+                "folder": str(made.folder),
+                "files": made.files,
+                "golden_cases": made.golden_cases,
+                "warnings": made.warnings,
+            }
+        )
+        return
+    for file in made.files:
+        print_line(f"wrote {folder / file}")
+    if made.golden_cases:
+        print_line(f"golden cases: {made.golden_cases}, the model's own answers")
+    print_line(f"next: edit {folder / 'module.toml'}, then: shoal module check {folder}")
+    _print_warnings(made.warnings)
 
 
 def build(

@@ -121,7 +121,8 @@ def test_a_problem_of_the_service_keeps_its_text_and_hint() -> None:
 def test_options_of_the_root_and_the_actor_reach_the_service() -> None:
     with ScriptedService() as service:
         service.on("GET", "/v1/devices", answer([]))
-        Shoal(service.url, actor="ada").ok("device", "list", "--tag", "a=1", "--tag", "b=2")
+        from_environment = Shoal(service.url, actor="ada")
+        assert from_environment.process("device", "list", "--tag", "a=1", "--tag", "b=2").code == 0
         Shoal("http://127.0.0.1:1").ok("-s", service.url, "--actor", "bob", "fleet", "status")
     first, second = service.requests
     assert first.headers["x-shoal-actor"] == "ada"
