@@ -16,11 +16,19 @@ from cloud_sync.authoring.inspection import inspect_model
 from cloud_sync.authoring.measured import Measured, parity_problem, read_measured
 from cloud_sync.authoring.rehearsal import Rehearsal, loaded_outputs, rehearse
 from cloud_sync.authoring.source import SOURCE_FILE, SourceFile, read_source
-from cloud_sync.errors import ModelError, ModuleError
+from cloud_sync.errors import ContractError, ModelError, ModuleError
 from edge_agent.contract.admission import manifest_problems
 from edge_agent.contract.fit import Problem, problem_text
 from edge_agent.contract.limits import MAX_GOLDEN_BYTES, MAX_GOLDEN_FILES
-from edge_agent.contract.manifest import Blob, Health, Manifest, Model, manifest_digest
+from edge_agent.contract.manifest import (
+    Blob,
+    Health,
+    Manifest,
+    Model,
+    canonical,
+    manifest_digest,
+    read_manifest,
+)
 from edge_agent.contract.names import did_you_mean, digest_of
 from edge_agent.contract.signature import TensorSpec
 
@@ -240,7 +248,7 @@ def _assemble(
             f"{file.where('metrics', doubles[0])}: metric {doubles[0]!r} is also in measured.json",
             hint="keep it in one of the two",
         )
-    return Manifest(
+    manifest = Manifest(
         name=source.module.name,
         license=source.module.license,
         description=source.module.description,
@@ -258,6 +266,11 @@ def _assemble(
         parity=measured.parity,
         metrics={**source.metrics, **measured.metrics},
     )
+    try:
+        # As every reader will see it: 1 written for a number becomes 1.0 here and not only there.
+        return read_manifest(canonical(manifest))
+    except ContractError as error:
+        raise ModuleError(f"{file.name}: {error.text}", hint=error.hint) from error
 
 
 def _refuse(file: SourceFile, problems: list[Problem]) -> None:

@@ -4,6 +4,7 @@ What a person would write by hand after looking at the signature: single values 
 named fields, everything else a nested list. They rename and refine from there.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -19,6 +20,10 @@ from edge_agent.contract.signature import DYNAMIC, FLOATS, TensorSpec
 MAX_FIELDS: Final = 128
 """A wider row is written as a nested list: nobody names a thousand columns by hand."""
 
+DEFAULT_MAX_BYTES: Final = 2**20
+LARGEST_MAX_BYTES: Final = 64 * 2**20
+_BYTES_A_NUMBER: Final = 24  # a double and its comma, as JSON
+
 _ODD: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _ZIPMAP_HINT: Final = "skl2onnx: convert with options={'zipmap': False}"
 
@@ -31,6 +36,7 @@ class Draft(Struct, frozen=True, kw_only=True):
         tensors: one for each input, in the same order.
         outputs: names of the outputs that can be computed.
         left_out: name of an output that cannot to the reason.
+        max_bytes: longest payload that is worth accepting.
         pictures: inputs that look like pictures, with height, width and channels.
     """
 
@@ -39,6 +45,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...]
     left_out: dict[str, str]
     pictures: dict[str, tuple[int, int, int]]
+    max_bytes: int = DEFAULT_MAX_BYTES
 
 
 def draft_binding(facts: OnnxFacts, field_names: Sequence[str] = ()) -> Draft:
@@ -63,6 +70,7 @@ def draft_binding(facts: OnnxFacts, field_names: Sequence[str] = ()) -> Draft:
         outputs=tuple(port.name for port in outputs),
         left_out=left_out,
         pictures={spec.name: size for spec in inputs if (size := _picture(spec)) is not None},
+        max_bytes=_payload_bytes(inputs),
     )
 
 
@@ -146,6 +154,15 @@ def _draft_field(name: str, used: set[str]) -> Field:
     """A field; its path is spelled out when the name would not work as one."""
     key = _free_name(_ODD.sub("_", name).strip("_") or "value", used)
     return Field(name=name or key, path="" if key == name else key)
+
+
+def _payload_bytes(inputs: Sequence[TensorSpec]) -> int:
+    """The default, or room for one row where a row of numbers as text is longer than that."""
+    values = sum(math.prod(max(size, 1) for size in spec.shape) for spec in inputs)
+    wanted = DEFAULT_MAX_BYTES
+    while wanted < values * _BYTES_A_NUMBER and wanted < LARGEST_MAX_BYTES:
+        wanted *= 2
+    return wanted
 
 
 def _free_name(wanted: str, used: set[str]) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from cloud_sync.authoring.draft import Draft
+from cloud_sync.authoring.draft import DEFAULT_MAX_BYTES, Draft
 from edge_agent.contract.manifest import Field, Tensor
 from edge_agent.contract.signature import TensorSpec
 
@@ -59,8 +59,10 @@ def module_text(
         "[input]",
         f'topic = "sensors/+/{name}"            # MQTT filter; {{device}} is allowed',
         'codec = "json"',
-        "",
     ]
+    if draft is not None and draft.max_bytes != DEFAULT_MAX_BYTES:
+        lines.append(f"max_bytes = {draft.max_bytes}  # longest payload")
+    lines.append("")
     if draft is None:
         lines += _EMPTY.splitlines()
     else:

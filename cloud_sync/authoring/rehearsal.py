@@ -39,9 +39,9 @@ class RehearsalRequest(Struct, frozen=True, kw_only=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """One answer to a message: the outputs as JSON, or why there are none."""
+    """One answer to a message: the outputs as JSON text, or why there are none."""
 
-    outputs: Raw | None = None
+    outputs: str = ""
     fault: str = ""
 
 

@@ -69,7 +69,7 @@ def _answer(engine: Engine, message: Raw) -> Reply:
     if not answer.ok:
         fault = msgspec.json.decode(answer.payload)["error"]
         return Reply(fault=f"{fault['code']}: {fault['text']}")
-    return Reply(outputs=Raw(answer.outputs))
+    return Reply(outputs=answer.outputs.decode("utf-8"))
 
 
 def _since_ms(started: float) -> float:

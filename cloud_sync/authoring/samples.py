@@ -4,6 +4,7 @@ They are not realistic and need not be: their answers, computed once when the mo
 what every device must reproduce before it goes live.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ MAX_VALUES: Final = 262_144
 """Largest sample, in values: a golden case travels to every device."""
 
 _CASES: Final = 3
+_ONE_CASE_ABOVE: Final = 20_000  # values in a message
 
 
 def sample_messages(
@@ -29,13 +31,13 @@ def sample_messages(
         free_size: what to take for free dimensions behind the first.
 
     Returns:
-        Three messages, or none if they would be too large.
+        Three messages, one if it is large, none if it would be too large.
     """
-    return tuple(
-        message
-        for number in range(_CASES)
-        if (message := _message(inputs, tensors, free_size, number)) is not None
-    )
+    values = sum(math.prod(_sample_shape(spec, free_size)) for spec in inputs)
+    if values > MAX_VALUES:
+        return ()
+    cases = 1 if values > _ONE_CASE_ABOVE else _CASES
+    return tuple(_message(inputs, tensors, free_size, number) for number in range(cases))
 
 
 def free_sizes(inputs: Sequence[TensorSpec]) -> tuple[int, ...]:
@@ -47,7 +49,7 @@ def free_sizes(inputs: Sequence[TensorSpec]) -> tuple[int, ...]:
 
 def _message(
     inputs: Sequence[TensorSpec], tensors: Sequence[Tensor], free_size: int, number: int
-) -> Json | None:
+) -> Json:
     message: dict[str, Json] = {}
     for spec, tensor in zip(inputs, tensors, strict=True):
         values = _values(spec.dtype, number)
@@ -55,16 +57,16 @@ def _message(
             for item in tensor.fields:
                 message[item.path or item.name] = next(values)
             continue
-        shape = [free_size if size == DYNAMIC else size for size in spec.shape]
-        if spec.is_batched:
-            shape[0] = 1
-        count = 1
-        for size in shape:
-            count *= size
-        if count > MAX_VALUES:
-            return None
-        message[tensor.path] = _nest(values, shape)
+        message[tensor.path] = _nest(values, _sample_shape(spec, free_size))
     return message
+
+
+def _sample_shape(spec: TensorSpec, free_size: int) -> list[int]:
+    """One row, and something for every other free dimension."""
+    shape = [free_size if size == DYNAMIC else size for size in spec.shape]
+    if spec.is_batched:
+        shape[0] = 1
+    return shape
 
 
 def _values(dtype: str, number: int) -> Iterator[Json]:

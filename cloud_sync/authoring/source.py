@@ -84,7 +84,7 @@ class HealthTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     golden: str = "golden/*.json"
     tolerance: Annotated[float, Meta(ge=0)] = 1e-5
-    max_p99_ms: Annotated[float, Meta(ge=0)] = 0
+    max_p99_ms: Annotated[float, Meta(ge=0)] = 0.0
     trial: Trial = Trial()
 
 

@@ -189,7 +189,7 @@ class Trial(Struct, frozen=True, kw_only=True):
         max_error_rate: share of messages that the *model* may fail, 0 to 1.
     """
 
-    seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10
+    seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
     messages: Annotated[int, Meta(ge=0)] = 100
     max_error_rate: Annotated[float, Meta(ge=0, le=1)] = 0.01
 
@@ -205,7 +205,7 @@ class Health(Struct, frozen=True, kw_only=True):
 
     golden: tuple[Blob, ...] = ()
     tolerance: Annotated[float, Meta(ge=0)] = 1e-5
-    max_p99_ms: Annotated[float, Meta(ge=0)] = 0
+    max_p99_ms: Annotated[float, Meta(ge=0)] = 0.0
     trial: Trial = Trial()
 
 
