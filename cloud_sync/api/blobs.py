@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 from litestar import Controller, MediaType, Request, Response, get, head, post, put
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from litestar.response import Stream
 
 from cloud_sync.api.parts import Parts
@@ -17,8 +17,8 @@ from cloud_sync.resources import BlobQuery, MissingBlobs
 from edge_agent.contract.names import check_digest
 
 MEDIA_TYPE = "application/octet-stream"
-RangeHeader = Annotated[str | None, Parameter(header="Range")]
-IfRangeHeader = Annotated[str | None, Parameter(header="If-Range")]
+RangeHeader = Annotated[str | None, HeaderParameter(name="Range")]
+IfRangeHeader = Annotated[str | None, HeaderParameter(name="If-Range")]
 
 
 class BlobController(Controller):

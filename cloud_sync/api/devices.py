@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Controller, Response, delete, get, patch, put
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from cloud_sync.api.models import Limit, Offset, Pairs, pairs
 from cloud_sync.api.parts import Parts
@@ -17,7 +17,7 @@ from cloud_sync.resources import (
 )
 from edge_agent.contract.messages import Health
 
-DeviceLimit = Annotated[int, Parameter(ge=1, le=100_000)]
+DeviceLimit = Annotated[int, QueryParameter(ge=1, le=100_000)]
 
 
 class DeviceController(Controller):

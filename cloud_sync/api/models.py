@@ -3,18 +3,18 @@
 from typing import Annotated
 
 from litestar import Controller, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from cloud_sync.api.parts import Parts
 from cloud_sync.db.audit import Change
 from cloud_sync.fleet.targets import parse_tag
 from cloud_sync.resources import Deleted, ModelUpload, ModelVersion, TagChange, Tags
 
-Limit = Annotated[int, Parameter(ge=1, le=1000)]
-Offset = Annotated[int, Parameter(ge=0)]
-Retired = Annotated[bool | None, Parameter(query="retired")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
+Offset = Annotated[int, QueryParameter(ge=0)]
+Retired = Annotated[bool | None, QueryParameter(name="retired")]
 Pairs = Annotated[
-    list[str] | None, Parameter(description="KEY=VALUE; given several times, all must match")
+    list[str] | None, QueryParameter(description="KEY=VALUE; given several times, all must match")
 ]
 
 
@@ -31,7 +31,7 @@ class ModelController(Controller):
         name: str = "*",
         tag: Pairs = None,
         # `property` would hide Python's own; the query is called so all the same.
-        facts: Annotated[list[str] | None, Parameter(query="property")] = None,
+        facts: Annotated[list[str] | None, QueryParameter(name="property")] = None,
         is_retired: Retired = None,
         limit: Limit = 100,
         offset: Offset = 0,

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from urllib.parse import unquote
 
 from litestar.di import Provide
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from msgspec import Struct
 
 from cloud_sync.db.audit import Change
@@ -62,13 +62,15 @@ def now() -> float:
 def change(
     actor: Annotated[
         str | None,
-        Parameter(
-            header="X-Shoal-Actor", description="who asks, for the audit log; percent-encoded"
+        HeaderParameter(
+            name="X-Shoal-Actor", description="who asks, for the audit log; percent-encoded"
         ),
     ] = None,
     reason: Annotated[
         str | None,
-        Parameter(header="X-Shoal-Reason", description="why, for the audit log; percent-encoded"),
+        HeaderParameter(
+            name="X-Shoal-Reason", description="why, for the audit log; percent-encoded"
+        ),
     ] = None,
 ) -> Change:
     """Who is changing something and why, from the request's headers."""

@@ -268,8 +268,10 @@ class BrokerSession:
             # Not acknowledged, so a new connection is sent it again.
             logger.error("event=ingest_stuck waiting=%d", self._queue.qsize())
             # Not `disconnect`, after which paho would not come back.
-            with contextlib.suppress(OSError, AttributeError):
-                client.socket().shutdown(socket.SHUT_RDWR)
+            open_socket = client.socket()
+            if isinstance(open_socket, socket.socket):
+                with contextlib.suppress(OSError):
+                    open_socket.shutdown(socket.SHUT_RDWR)
 
 
 def _tls_context(address: Address) -> ssl.SSLContext:

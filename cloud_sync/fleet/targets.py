@@ -76,28 +76,27 @@ def select_devices(target: Target, fleet: Mapping[str, Tags]) -> tuple[str, ...]
     Raises:
         NotFound: nobody; the hint names the closest device or tag.
     """
-    match target:
-        case Everything():
-            found = sorted(fleet)
-            if not found:
-                raise NotFound(
-                    "there are no devices yet",
-                    hint="start an edge-agent: it becomes known when it first connects",
-                    code="no_devices",
-                )
-        case Tagged(key, value):
-            found = sorted(name for name, tags in fleet.items() if tags.get(key) == value)
-            if not found:
-                known = {f"{k}={v}" for tags in fleet.values() for k, v in tags.items()}
-                raise NotFound(
-                    f"no device has the tag {key}={value}",
-                    hint=did_you_mean(f"{key}={value}", known),
-                    code="device_not_found",
-                )
-        case Named(device):
-            if device not in fleet:
-                raise device_not_found(device, fleet)
-            found = [device]
+    if isinstance(target, Everything):
+        found = sorted(fleet)
+        problem = NotFound(
+            "there are no devices yet",
+            hint="start an edge-agent: it becomes known when it first connects",
+            code="no_devices",
+        )
+    elif isinstance(target, Tagged):
+        wanted = f"{target.key}={target.value}"
+        found = sorted(n for n, tags in fleet.items() if tags.get(target.key) == target.value)
+        known = {f"{key}={value}" for tags in fleet.values() for key, value in tags.items()}
+        problem = NotFound(
+            f"no device has the tag {wanted}",
+            hint=did_you_mean(wanted, known),
+            code="device_not_found",
+        )
+    else:
+        found = [target.device] if target.device in fleet else []
+        problem = device_not_found(target.device, fleet)
+    if not found:
+        raise problem
     return tuple(found)
 
 
