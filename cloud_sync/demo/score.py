@@ -11,7 +11,6 @@ from typing import Final
 
 from msgspec import Struct
 
-
 RECENT: Final = 500
 """Latencies shown live are over this many of a device's last answers."""
 
