@@ -1,0 +1,201 @@
+"""The fleet's pure decisions: targets, presence, summaries, explanations."""
+
+import pytest
+from msgspec.structs import replace
+
+from cloud_sync.errors import ContractError, InvalidInput, NotFound
+from cloud_sync.fleet.explain import explain
+from cloud_sync.fleet.presence import presence
+from cloud_sync.fleet.reports import is_newer
+from cloud_sync.fleet.summary import DeviceFacts, summarize
+from cloud_sync.fleet.targets import parse_target, select_devices
+from edge_agent.contract.messages import Health, SlotHealth, Timing
+from edge_agent.contract.state import (
+    AgentInfo,
+    DesiredState,
+    Phase,
+    ReportedSlot,
+    ReportedState,
+    SlotError,
+    WantedSlot,
+)
+
+NOW = 1000.0
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+FLEET = {"line-1": {"site": "north"}, "line-2": {"site": "north"}, "pump": {}}
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("all", ("line-1", "line-2", "pump")),
+        ("site=north", ("line-1", "line-2")),
+        ("pump", ("pump",)),
+    ],
+)
+def test_a_target_means_devices(text: str, devices: tuple[str, ...]) -> None:
+    assert select_devices(parse_target(text), FLEET) == devices
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("pum", "did you mean 'pump'"), ("site=nort", "did you mean 'site=north'")],
+)
+def test_a_target_that_means_nobody_names_the_closest(text: str, hint: str) -> None:
+    with pytest.raises(NotFound, match=hint):
+        select_devices(parse_target(text), FLEET)
+
+
+def test_all_of_an_empty_fleet_says_how_devices_become_known() -> None:
+    with pytest.raises(NotFound, match="start an edge-agent"):
+        select_devices(parse_target("all"), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [("=x", InvalidInput), ("k=", InvalidInput), ("Not A Name", ContractError)]
+)
+def test_a_malformed_target_is_refused(text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("state", "silent_s", "expected"),
+    [
+        ("", None, "unknown"),
+        ("online", 0, "online"),
+        ("online", 90, "online"),
+        ("online", 91, "unknown"),
+        ("online", -3600, "online"),  # the service's clock was set back
+        ("offline", 0, "offline"),
+        ("offline", 10_000, "offline"),
+    ],
+)
+def test_a_silent_device_is_unknown_after_three_reports(
+    state: str, silent_s: float | None, expected: str
+) -> None:
+    seen = None if silent_s is None else NOW - silent_s
+    assert presence(NOW, state, seen, 30) == expected
+
+
+def facts(
+    wanted: str = A, running: str = A, phase: Phase = Phase.ACTIVE, error: SlotError | None = None
+) -> DeviceFacts:
+    slots = {"s": WantedSlot(module="m", version=2, digest=wanted)} if wanted else {}
+    reported = ReportedSlot(
+        module="m", phase=phase, running=running, running_version=1, error=error, attempts=3
+    )
+    return DeviceFacts(
+        device="line-1",
+        state="online",
+        last_seen=NOW - 5,
+        interval_s=30,
+        tags={},
+        desired=DesiredState(device="line-1", revision=4, slots=slots),
+        reported=ReportedState(
+            device="line-1",
+            boot_id="b",
+            seq=1,
+            time=NOW,
+            revision_seen=4,
+            revision_applied=4,
+            slots={"s": reported},
+            agent=AgentInfo(version="0"),
+        ),
+        reported_at=NOW - 20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "is_settled"),
+    [
+        (facts(), True),
+        (facts(running=B), False),
+        (facts(phase=Phase.TRIAL), False),
+        (facts(wanted=""), False),  # it should not run and does
+        (facts(wanted="", running="", phase=Phase.ABSENT), True),
+        (replace(facts(), reported=None), False),
+    ],
+)
+def test_settled_is_proved_by_the_running_digest(found: DeviceFacts, is_settled: bool) -> None:
+    assert summarize(found, NOW).is_settled is is_settled
+
+
+def health(time: float, messages: int, pid: int = 7) -> Health:
+    slot = SlotHealth(
+        module="m",
+        version=1,
+        digest=A,
+        state="running",
+        pid=pid,
+        messages_in=messages,
+        messages_out=messages,
+        failed={"nan": 2, "range": 1},
+        total=Timing(p50_ms=0.5, p99_ms=0.9),
+    )
+    return Health(
+        device="line-1", boot_id="b", time=time, uptime_s=1, interval_s=30, slots={"s": slot}
+    )
+
+
+def test_the_rate_is_between_the_last_two_reports_of_one_worker() -> None:
+    found = replace(facts(), health=health(60, 400), health_before=health(30, 100))
+    slot = summarize(found, NOW).slots["s"]
+    assert (slot.messages_per_s, slot.p50_ms, slot.failed) == (10.0, 0.5, 3)
+    restarted = replace(found, health=health(60, 40, pid=8))
+    assert summarize(restarted, NOW).slots["s"].messages_per_s is None
+    assert summarize(facts(), NOW).slots["s"].messages_per_s is None
+
+
+def test_every_value_has_its_age() -> None:
+    summary = summarize(facts(), NOW)
+    assert (summary.age_s, summary.revision_applied) == (5.0, 4)
+    assert explain(facts(), "s", NOW).reported_age_s == 20.0
+
+
+def test_an_explanation_says_what_stands_in_the_way() -> None:
+    error = SlotError(code="integrity", text="blob differs", step="download")
+    found = explain(facts(running=B, phase=Phase.FAILED, error=error), "s", NOW)
+    assert (found.wanted, found.running) == ("m/2", "m/1")
+    assert (found.error, found.error_step, found.attempts) == (
+        "integrity: blob differs",
+        "download",
+        3,
+    )
+    assert "tried again by itself" in found.advice
+
+
+def test_every_phase_has_an_advice() -> None:
+    for phase in Phase:
+        assert len(explain(facts(running=B, phase=phase), "s", NOW).advice) > 10
+
+
+def test_a_silent_device_is_explained_as_such() -> None:
+    silent = replace(facts(), last_seen=NOW - 1000)
+    assert "is silent" in explain(silent, "s", NOW).advice
+    late = replace(facts(running=B), desired=replace(facts().desired, revision=9))
+    assert "seen revision 4 of 9" in explain(late, "s", NOW).advice
+    assert "never reported" in explain(replace(facts(), reported=None), "s", NOW).advice
+
+
+def test_a_slot_that_nobody_knows_is_not_found() -> None:
+    with pytest.raises(NotFound, match="no slot 'x'"):
+        explain(facts(), "x", NOW)
+
+
+@pytest.mark.parametrize(
+    ("boot", "seq", "stored", "current", "expected"),
+    [
+        ("b", 2, ("b", 1), "b", True),
+        ("b", 1, ("b", 1), "b", False),  # sent twice
+        ("b", 1, ("a", 9), "b", True),
+        ("a", 10, ("b", 1), "b", False),  # of the boot before, come late
+        ("a", 10, ("x", 1), "", True),  # nothing better is known
+    ],
+)
+def test_late_reports_do_not_replace_newer_ones(
+    boot: str, seq: int, stored: tuple[str, int], current: str, expected: bool
+) -> None:
+    report = replace(facts().reported, boot_id=boot, seq=seq)  # type: ignore[type-var]
+    found = is_newer(report, stored_boot=stored[0], stored_seq=stored[1], current_boot=current)
+    assert found is expected

@@ -1,0 +1,174 @@
+"""Devices, deployments and what reaches the devices."""
+
+import time
+
+import pytest
+from msgspec.structs import replace
+
+from cloud_sync.db.audit import entries
+from cloud_sync.errors import Conflict, InvalidInput, NotFound
+from cloud_sync.resources import Deployment, Removal, TagChange
+from edge_agent.contract.messages import Status
+from edge_agent.contract.state import DesiredState, SlotConfig
+from edge_agent.contract.topics import Channel, control
+from edge_agent.contract.wire import decode
+from tests.support.cloud import NOW, Cloud, change
+from tests.support.letters import letter, reported, status
+
+
+def deploy(made: Cloud, to: str = "all", **wish: object) -> dict[str, int]:
+    wanted = Deployment(module="probe", to=to, **wish)  # type: ignore[arg-type]
+    return made.parts.deployments.deploy(wanted, change()).revisions
+
+
+@pytest.fixture
+def fleet(parts_of_cloud: Cloud) -> Cloud:
+    """Two known devices, one of them tagged, and a published module."""
+    devices = parts_of_cloud.parts.devices
+    for device in ("line-1", "line-2"):
+        devices.register(device, change())
+    devices.tag("line-2", TagChange(set={"site": "north"}), change())
+    parts_of_cloud.publish()
+    return parts_of_cloud
+
+
+def test_a_deployment_changes_its_targets_and_only_those(fleet: Cloud) -> None:
+    assert deploy(fleet, to="site=north") == {"line-2": 1}
+    result = fleet.parts.deployments.deploy(Deployment(module="probe", to="all"), change())
+    assert (result.revisions, result.unchanged) == ({"line-1": 1}, ("line-2",))
+
+
+def test_the_revision_only_goes_up(fleet: Cloud) -> None:
+    assert deploy(fleet, to="line-1") == {"line-1": 1}
+    assert deploy(fleet, to="line-1", slot="second") == {"line-1": 2}
+    removal = Removal(slot="probe", to="line-1")
+    assert fleet.parts.deployments.remove(removal, change()).revisions == {"line-1": 3}
+    assert list(fleet.parts.devices.get("line-1", NOW).desired.slots) == ["second"]
+
+
+def test_a_deployment_that_fails_changes_no_device(fleet: Cloud) -> None:
+    with pytest.raises(NotFound):
+        deploy(fleet, to="line-3")
+    with pytest.raises(InvalidInput, match="does not fit"):
+        deploy(fleet, config=SlotConfig(input_topic="shoal/#"))
+    assert fleet.parts.devices.get("line-1", NOW).desired.revision == 0
+
+
+def test_every_change_is_in_the_audit_log_with_actor_and_reason(fleet: Cloud) -> None:
+    deploy(fleet, reason="monday")
+    with fleet.parts.database.read() as connection:
+        log = entries(connection, limit=10)
+    assert [entry.action for entry in log] == [
+        "deployment.create",
+        "module.publish",
+        "device.tag",
+        "device.register",
+        "device.register",
+    ]
+    assert (log[0].actor, log[0].reason, log[0].time) == ("ada", "monday", NOW)
+    assert log[0].detail == {"to": "all", "slot": "probe", "devices": "line-1, line-2"}
+
+
+def test_devices_are_found_by_tag_and_name(fleet: Cloud) -> None:
+    def names(name: str = "*", **tags: str) -> list[str]:
+        found = fleet.parts.devices.search(name=name, tags=tags, now=NOW, limit=9, offset=0)
+        return [summary.device for summary in found]
+
+    assert names() == ["line-1", "line-2"]
+    assert names(site="north") == ["line-2"]
+    assert names("*-1") == ["line-1"]
+
+
+def test_a_device_that_is_online_is_not_deleted(fleet: Cloud) -> None:
+    fleet.ingest.write([letter(status("line-1"))])
+    with pytest.raises(Conflict, match="is online"):
+        fleet.parts.devices.delete("line-1", change())
+    fleet.ingest.write([letter(status("line-1", state="offline"))])
+    deploy(fleet)
+    fleet.parts.devices.delete("line-1", change())
+    # Its retained messages are taken off the broker.
+    assert (control("line-1", Channel.DESIRED), b"") in fleet.line.published
+    with pytest.raises(NotFound, match="did you mean 'line-2'"):
+        fleet.parts.devices.get("line-1", NOW)
+
+
+def desired_of(made: Cloud, device: str) -> list[DesiredState]:
+    topic = control(device, Channel.DESIRED)
+    return [decode(DesiredState, data) for where, data in made.line.published if where == topic]
+
+
+def published(made: Cloud, device: str, count: int) -> list[DesiredState]:
+    """What was published for a device, once there are `count` messages."""
+    made.publisher.start()
+    deadline = time.monotonic() + 10
+    while len(found := desired_of(made, device)) < count:
+        assert time.monotonic() < deadline, f"only {found}"
+        made.publisher._stopping.wait(0.01)
+    made.publisher.stop()
+    return found
+
+
+def test_what_is_published_is_what_the_database_says_then(fleet: Cloud) -> None:
+    deploy(fleet)
+    deploy(fleet, slot="second")
+    # Both were due; the first message is as new as the second.
+    assert [state.revision for state in published(fleet, "line-1", 2)] == [2, 2]
+
+
+def test_everything_is_published_again_for_a_broker_that_forgot(fleet: Cloud) -> None:
+    deploy(fleet)
+    fleet.publisher.publish_all()
+    assert len(published(fleet, "line-1", 2)) == 2
+
+
+def test_a_device_that_missed_its_orders_is_told_again(fleet: Cloud) -> None:
+    deploy(fleet)
+    fleet.ingest.write([letter(status("line-1")), letter(reported("line-1", revision_seen=0))])
+    assert len(published(fleet, "line-1", 2)) == 2
+
+
+def test_a_device_that_saw_a_higher_revision_gets_one_above_it(fleet: Cloud) -> None:
+    deploy(fleet)
+    fleet.ingest.write([letter(status("line-1")), letter(reported("line-1", revision_seen=57))])
+    desired = fleet.parts.devices.get("line-1", NOW).desired
+    assert desired.revision == 58
+    assert list(desired.slots) == ["probe"]
+
+
+def test_a_device_is_known_from_its_first_status_on(parts_of_cloud: Cloud) -> None:
+    parts_of_cloud.ingest.write([letter(status("new-1", host="pi"))])
+    found = parts_of_cloud.parts.devices.get("new-1", NOW)
+    assert found.summary.presence == "online"
+    assert [event.name for event in parts_of_cloud.parts.telemetry.events()] == ["registered"]
+
+
+def test_the_will_of_an_earlier_boot_does_not_make_a_device_offline(fleet: Cloud) -> None:
+    fleet.ingest.write(
+        [
+            letter(status("line-1", boot_id="one")),
+            letter(status("line-1", boot_id="two")),
+            letter(status("line-1", boot_id="one", state="offline")),
+        ]
+    )
+    assert fleet.parts.devices.get("line-1", NOW).summary.presence == "online"
+
+
+def test_a_retained_status_is_no_sign_of_life(fleet: Cloud) -> None:
+    old = replace(status("line-1"), time=NOW - 1000)
+    fleet.ingest.write([letter(old, is_retained=True)])
+    assert fleet.parts.devices.get("line-1", NOW).summary.presence == "unknown"
+
+
+def test_two_agents_with_one_name_are_found_out(fleet: Cloud) -> None:
+    def online(boot: str, host: str) -> Status:
+        return status("line-1", boot_id=boot, host=host)
+
+    fleet.ingest.write([letter(online("one", "pi-a"))])
+    fleet.ingest.write([letter(online("two", "pi-b"))])
+    names = [event.name for event in fleet.parts.telemetry.events(device="line-1")]
+    assert "two-agents" not in names  # so far it may be a restart
+    fleet.ingest.write([letter(online("one", "pi-a"))])
+    event = fleet.parts.telemetry.events(device="line-1", name="two-agents")[0]
+    assert event.level == "error"
+    assert "pi-a" in event.text
+    assert "pi-b" in event.text
