@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "base_install", "echo", "report"}
+NOT_BENCHMARKS = {"__init__", "__main__", "base_install", "echo", "load", "report"}
 
 
 def main() -> int:

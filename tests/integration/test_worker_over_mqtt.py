@@ -2,7 +2,6 @@
 
 import collections
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from edge_agent.runtime.protocol import (
     BrokerAddress,
     WorkerConnected,
     WorkerDisconnected,
-    WorkerOrder,
     WorkerReady,
     WorkerStats,
     WorkerUplink,

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import paho.mqtt.client as mqtt
@@ -47,7 +47,7 @@ class Client:
             self._client.subscribe(topic_filter, qos=1)
             assert self._ready.wait(10)
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

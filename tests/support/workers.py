@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from edge_agent.runtime.process import WorkerProcess
 from edge_agent.runtime.protocol import WorkerEvent, WorkerOrder, WorkerSpec
@@ -20,7 +20,7 @@ class Worker:
         self._changed = threading.Condition()
         self.process = WorkerProcess(spec, on_event=self._on_event, on_exit=self._on_exit)
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         self.process.start()
         return self
 

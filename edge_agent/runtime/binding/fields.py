@@ -136,7 +136,7 @@ def _plain_reader(rules: tuple[tuple[str, float, float, FieldRule], ...], kind: 
             raise _not_an_object(message)
         row: list[Scalar] = []
         for key, _, _, rule in rules:
-            value = cast(Scalar, message.get(key) if key else walk(message, rule.keys))
+            value = cast("Scalar", message.get(key) if key else walk(message, rule.keys))
             row.append(value if type(value) is kind else rule.settle(message))
         return row
 
