@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="See the whole fleet.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.callback()
-def fleet() -> None:
-    """See the whole fleet."""
-
-
 @app.command()
 def status(
     context: typer.Context,

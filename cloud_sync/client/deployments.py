@@ -106,10 +106,12 @@ class Deployments:
                     latest[name] = judge(self._devices.show(name), result)
                     if latest[name].state != "waiting":
                         settled[name] = latest[name]
-                on_change(tuple(latest[name] for name in names))
             except Unavailable:
                 if time.monotonic() >= deadline:
                     raise
-            if len(settled) == len(names) or time.monotonic() >= deadline:
-                return tuple(latest[name] for name in names)
+            else:
+                arrivals = tuple(latest[name] for name in names)
+                on_change(arrivals)
+                if len(settled) == len(names) or time.monotonic() >= deadline:
+                    return arrivals
             time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))

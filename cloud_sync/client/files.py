@@ -64,6 +64,12 @@ def named_files(paths: list[Path]) -> dict[str, Path]:
         if not found:
             raise InvalidInput(f"folder {path} expected at least one file, found none")
         for name, file in found.items():
+            if not name.isprintable():  # bytes that are no UTF-8 come as lone surrogates
+                raise InvalidInput(
+                    f"file name {name!r} expected printable characters in UTF-8",
+                    hint="rename the file",
+                    code="name_invalid",
+                )
             if name in named:
                 raise InvalidInput(
                     f"{named[name]} and {file} would both be called {name!r}",

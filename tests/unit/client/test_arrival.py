@@ -1,6 +1,8 @@
 import pytest
 
+from cloud_sync.client import ShoalClient
 from cloud_sync.client.arrival import judge
+from cloud_sync.errors import Unavailable
 from cloud_sync.resources import DeploymentResult, DeviceDetail, DeviceSummary
 from edge_agent.contract.state import (
     AgentInfo,
@@ -11,6 +13,7 @@ from edge_agent.contract.state import (
     SlotError,
     WantedSlot,
 )
+from tests.support.scripted_http import ScriptedService, answer, problem
 
 NEW, OLD = ("sha256:" + digit * 64 for digit in "12")
 RESULT = DeploymentResult(
@@ -109,3 +112,33 @@ def test_a_silent_device_is_named_as_such() -> None:
     assert quiet.text == "online, has not answered yet"
     begun = judge(detail(None, presence="offline"), RESULT)
     assert begun.text == "has not begun yet, device offline"
+
+
+WAITING = detail(slot(Phase.TRIAL, OLD))
+RUNNING = detail(slot(Phase.ACTIVE, NEW))
+
+
+def test_waiting_ends_when_the_device_runs_it_and_outlives_a_service_that_is_away() -> None:
+    seen: list[str] = []
+    with ScriptedService() as service, ShoalClient(service.url) as client:
+        away = problem(503, "unavailable")
+        service.on("GET", "/v1/devices/line-1", answer(WAITING), away, answer(RUNNING))
+        arrivals = client.deployments.wait(
+            RESULT, 30, lambda found: seen.extend(arrival.state for arrival in found)
+        )
+    assert [arrival.state for arrival in arrivals] == ["running"]
+    assert seen == ["waiting", "running"]
+
+
+def test_waiting_has_an_end_and_gives_the_last_state() -> None:
+    with ScriptedService() as service, ShoalClient(service.url) as client:
+        service.on("GET", "/v1/devices/line-1", answer(WAITING))
+        arrivals = client.deployments.wait(RESULT, 0.1)
+    assert [(arrival.state, arrival.phase) for arrival in arrivals] == [("waiting", "trial")]
+
+
+def test_waiting_for_a_service_that_stays_away_is_unavailable() -> None:
+    with ScriptedService() as service, ShoalClient(service.url) as client:
+        service.on("GET", "/v1/devices/line-1", problem(503, "unavailable"))
+        with pytest.raises(Unavailable):
+            client.deployments.wait(RESULT, 0.1)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,14 @@ def test_a_folder_gives_every_file_in_it_but_hidden_ones(tmp_path: Path) -> None
         (tmp_path / name).write_text(name)
     found = named_files([tmp_path / "m", tmp_path / "card.md"])
     assert sorted(found) == ["card.md", "model.onnx", "sub/vocab.txt"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.onnx", b"two\nlines"])
+def test_a_file_name_that_others_could_not_read_is_refused(tmp_path: Path, name: bytes) -> None:
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    file.write_text("x")
+    with pytest.raises(InvalidInput, match="printable"):
+        named_files([file])
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
