@@ -74,7 +74,7 @@ def deploy(
     if as_json:
         print_json(result)
     if arrivals:
-        _report(arrivals, quiet=as_json)
+        _report(arrivals, result.slot, quiet=as_json)
 
 
 def remove(
@@ -145,7 +145,7 @@ def _wait(
         return client.deployments.wait(result, timeout_s, show)
 
 
-def _report(arrivals: "tuple[Arrival, ...]", *, quiet: bool) -> None:
+def _report(arrivals: "tuple[Arrival, ...]", slot: str, *, quiet: bool) -> None:
     """Say where the devices stand.
 
     Raises:
@@ -164,7 +164,7 @@ def _report(arrivals: "tuple[Arrival, ...]", *, quiet: bool) -> None:
     raise Unavailable(
         f"{words.plural(len(late), 'device')} of {len(arrivals)} expected to run it, found:\n"
         f"{lines}{more}",
-        hint=f"`shoal device explain {late[0].device} SLOT` says more; `shoal fleet status` shows "
+        hint=f"`shoal device explain {late[0].device} {slot}` says more; `shoal fleet status` shows "
         "all",
         code="not_running",
     )

@@ -56,7 +56,7 @@ def list_modules(
             module.license or words.NOTHING,
             words.since(module.created, now),
             module.created_by + (" (retired)" if module.retired else ""),
-            module.digest[:19],
+            words.short(module.digest),
         )
         for module in modules
     ]

@@ -91,7 +91,10 @@ def print_facts(facts: Mapping[str, str | Cell]) -> None:
     drawn.add_column(overflow="fold")
     for name, value in facts.items():
         drawn.add_row(name, _text(value))
-    _print(drawn)
+    # A digest that is broken into two lines cannot be copied.
+    words = [w for v in facts.values() for w in (v.text if isinstance(v, Cell) else v).split()]
+    longest = max(map(len, words), default=0)
+    _print(drawn, least=max(map(len, facts), default=0) + PADDING + longest)
 
 
 def print_line(text: str) -> None:

@@ -134,7 +134,7 @@ def audit(context: typer.Context, limit: Limit = 50, as_json: JsonFlag = False) 
             entry.action,
             entry.subject,
             entry.reason or words.NOTHING,
-            words.tags(entry.detail),
+            words.short(words.tags(entry.detail)),
         )
         for entry in found
     ]

@@ -1,9 +1,13 @@
 """Numbers as people read them: sizes, ages, durations, rates. Pure: the clock is passed in."""
 
+import re
 from datetime import UTC, datetime
+from typing import Final
 
-NOTHING = "-"
+NOTHING: Final = "-"
 """What stands where there is no value: an empty cell could be a mistake."""
+
+_DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 def size(size_bytes: float) -> str:
@@ -78,6 +82,11 @@ def milliseconds(value: float | None) -> str:
 def tags(pairs: dict[str, str]) -> str:
     """`key=value` pairs in one cell."""
     return ", ".join(f"{key}={value}" for key, value in sorted(pairs.items())) or NOTHING
+
+
+def short(text: str) -> str:
+    """Text with its digests cut to the first digits, for tables in which nobody copies them."""
+    return _DIGEST.sub(r"\1", text)
 
 
 def plural(number: int, noun: str) -> str:

@@ -63,5 +63,10 @@ def test_latencies_keep_two_or_three_digits(value: float, text: str) -> None:
     assert words.milliseconds(value) == text
 
 
+def test_digests_are_cut_and_nothing_else() -> None:
+    text = f"a sha256:{'0123456789abcdef' * 4}, b"
+    assert words.short(text) == "a sha256:0123456789ab, b"
+
+
 def test_one_is_singular() -> None:
     assert (words.plural(1, "file"), words.plural(2000, "file")) == ("1 file", "2,000 files")
