@@ -164,7 +164,6 @@ def _report(arrivals: "tuple[Arrival, ...]", slot: str, *, quiet: bool) -> None:
     raise Unavailable(
         f"{words.plural(len(late), 'device')} of {len(arrivals)} expected to run it, found:\n"
         f"{lines}{more}",
-        hint=f"`shoal device explain {late[0].device} {slot}` says more; `shoal fleet status` shows "
-        "all",
+        hint=f"`shoal device explain {late[0].device} {slot}` says more",
         code="not_running",
     )
