@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import anyio.to_thread
 from litestar import Controller, MediaType, Request, Response, get, head, post, put
 from litestar.datastructures import State
-from litestar.params import HeaderParameter
+from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.response import Stream
 
-from cloud_sync.api.parts import Parts
+from cloud_sync.api.parts import GivenParts
 from cloud_sync.api.ranges import choose_span
 from cloud_sync.errors import InvalidInput
 from cloud_sync.objects import CHUNK_BYTES, Upload
@@ -28,14 +28,14 @@ class BlobController(Controller):
     tags = ("blobs",)
 
     @post("/missing", status_code=200, sync_to_thread=True)
-    def missing(self, parts: Parts, data: BlobQuery) -> MissingBlobs:
+    def missing(self, parts: GivenParts, data: JSONBody[BlobQuery]) -> MissingBlobs:
         """Which of these blobs have to be uploaded."""
         return MissingBlobs(missing=parts.blobs.missing(data.digests))
 
     # The body is bounded by our own limit while it streams, not by the framework's.
     @put("/{digest:str}", request_max_body_size=None, status_code=201)
     async def upload(
-        self, parts: Parts, digest: str, request: Request[Any, Any, State]
+        self, parts: GivenParts, digest: FromPath[str], request: Request[Any, Any, State]
     ) -> Response[bytes]:
         """Upload a blob: the raw bytes. 201 if it is new, 200 if it was there."""
         check_digest(digest)
@@ -58,8 +58,8 @@ class BlobController(Controller):
     )
     def download(
         self,
-        parts: Parts,
-        digest: str,
+        parts: GivenParts,
+        digest: FromPath[str],
         range_header: RangeHeader = None,
         if_range: IfRangeHeader = None,
     ) -> Response[Any]:  # Any: a stream or nothing
@@ -83,7 +83,7 @@ class BlobController(Controller):
         )
 
     @head("/{digest:str}", sync_to_thread=True)
-    def look(self, parts: Parts, digest: str) -> Response[None]:
+    def look(self, parts: GivenParts, digest: FromPath[str]) -> Response[None]:
         """Whether a blob is stored, and its size."""
         size = parts.blobs.size(check_digest(digest))
         headers = {**_headers(digest), "Content-Length": str(size), "Content-Type": MEDIA_TYPE}

@@ -1,9 +1,9 @@
 """`/v1/deployments` and `/v1/removals`: what devices should run."""
 
 from litestar import Controller, post
+from litestar.params import JSONBody
 
-from cloud_sync.api.parts import Parts
-from cloud_sync.db.audit import Change
+from cloud_sync.api.parts import GivenChange, GivenParts
 from cloud_sync.resources import Deployment, DeploymentResult, Removal
 
 
@@ -14,11 +14,15 @@ class DeploymentController(Controller):
     tags = ("deployments",)
 
     @post("/deployments", sync_to_thread=True)
-    def deploy(self, parts: Parts, change: Change, data: Deployment) -> DeploymentResult:
+    def deploy(
+        self, parts: GivenParts, change: GivenChange, data: JSONBody[Deployment]
+    ) -> DeploymentResult:
         """Put a module on a device, on devices with a tag, or on all."""
         return parts.deployments.deploy(data, change)
 
     @post("/removals", sync_to_thread=True)
-    def remove(self, parts: Parts, change: Change, data: Removal) -> DeploymentResult:
+    def remove(
+        self, parts: GivenParts, change: GivenChange, data: JSONBody[Removal]
+    ) -> DeploymentResult:
         """Take a slot off a device, off devices with a tag, or off all."""
         return parts.deployments.remove(data, change)

@@ -3,11 +3,10 @@
 from typing import Annotated
 
 from litestar import Controller, Response, delete, get, patch, put
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from cloud_sync.api.models import Limit, Offset, Pairs, pairs
-from cloud_sync.api.parts import Parts
-from cloud_sync.db.audit import Change
+from cloud_sync.api.parts import GivenChange, GivenParts, Now
 from cloud_sync.resources import (
     Deleted,
     DeviceDetail,
@@ -29,9 +28,9 @@ class DeviceController(Controller):
     @get("/", sync_to_thread=True)
     def search(
         self,
-        parts: Parts,
-        now: float,
-        name: str = "*",
+        parts: GivenParts,
+        now: Now,
+        name: FromQuery[str] = "*",
         tag: Pairs = None,
         limit: DeviceLimit = 10_000,
         offset: Offset = 0,
@@ -40,33 +39,41 @@ class DeviceController(Controller):
         return parts.devices.search(name=name, tags=pairs(tag), now=now, limit=limit, offset=offset)
 
     @get("/{device:str}", sync_to_thread=True)
-    def show(self, parts: Parts, now: float, device: str) -> DeviceDetail:
+    def show(self, parts: GivenParts, now: Now, device: FromPath[str]) -> DeviceDetail:
         """Everything that is known about a device, each with its age."""
         return parts.devices.get(device, now)
 
     @put("/{device:str}", sync_to_thread=True)
-    def register(self, parts: Parts, change: Change, device: str) -> Response[DeviceSummary]:
+    def register(
+        self, parts: GivenParts, change: GivenChange, device: FromPath[str]
+    ) -> Response[DeviceSummary]:
         """Make a device known before it first speaks. 201 if it is new."""
         summary, is_new = parts.devices.register(device, change)
         return Response(summary, status_code=201 if is_new else 200)
 
     @delete("/{device:str}", status_code=200, sync_to_thread=True)
-    def delete(self, parts: Parts, change: Change, device: str) -> Deleted:
+    def delete(self, parts: GivenParts, change: GivenChange, device: FromPath[str]) -> Deleted:
         """Forget a device that is not online."""
         return Deleted(what=parts.devices.delete(device, change))
 
     @patch("/{device:str}/tags", sync_to_thread=True)
-    def tag(self, parts: Parts, change: Change, device: str, data: TagChange) -> DeviceSummary:
+    def tag(
+        self,
+        parts: GivenParts,
+        change: GivenChange,
+        device: FromPath[str],
+        data: JSONBody[TagChange],
+    ) -> DeviceSummary:
         """Set and remove tags."""
         return parts.devices.tag(device, data, change)
 
     @get("/{device:str}/health", sync_to_thread=True)
     def health(
         self,
-        parts: Parts,
-        now: float,
-        device: str,
-        since: float | None = None,
+        parts: GivenParts,
+        now: Now,
+        device: FromPath[str],
+        since: FromQuery[float | None] = None,
         limit: Limit = 100,
     ) -> list[Health]:
         """Health reports, newest first."""
@@ -74,6 +81,8 @@ class DeviceController(Controller):
         return parts.telemetry.health(device, since=since, limit=limit)
 
     @get("/{device:str}/explain/{slot:str}", sync_to_thread=True)
-    def explain(self, parts: Parts, now: float, device: str, slot: str) -> SlotExplanation:
+    def explain(
+        self, parts: GivenParts, now: Now, device: FromPath[str], slot: FromPath[str]
+    ) -> SlotExplanation:
         """Why a slot is where it is."""
         return parts.devices.explain(device, slot, now)

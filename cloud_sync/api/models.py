@@ -3,10 +3,9 @@
 from typing import Annotated
 
 from litestar import Controller, delete, get, patch, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from cloud_sync.api.parts import Parts
-from cloud_sync.db.audit import Change
+from cloud_sync.api.parts import GivenChange, GivenParts
 from cloud_sync.fleet.targets import parse_tag
 from cloud_sync.resources import Deleted, ModelUpload, ModelVersion, TagChange, Tags
 
@@ -27,8 +26,8 @@ class ModelController(Controller):
     @get("/", sync_to_thread=True)
     def search(
         self,
-        parts: Parts,
-        name: str = "*",
+        parts: GivenParts,
+        name: FromQuery[str] = "*",
         tag: Pairs = None,
         # `property` would hide Python's own; the query is called so all the same.
         facts: Annotated[list[str] | None, QueryParameter(name="property")] = None,
@@ -47,34 +46,49 @@ class ModelController(Controller):
         )
 
     @post("/{name:str}", sync_to_thread=True)
-    def register(self, parts: Parts, change: Change, name: str, data: ModelUpload) -> ModelVersion:
+    def register(
+        self,
+        parts: GivenParts,
+        change: GivenChange,
+        name: FromPath[str],
+        data: JSONBody[ModelUpload],
+    ) -> ModelVersion:
         """Make a new version from uploaded blobs."""
         return parts.models.register(name, data, change)
 
     @get("/{name:str}", sync_to_thread=True)
-    def versions(self, parts: Parts, name: str) -> list[ModelVersion]:
+    def versions(self, parts: GivenParts, name: FromPath[str]) -> list[ModelVersion]:
         """All versions, newest first."""
         return parts.models.versions(name)
 
     @get("/{name:str}/{version:int}", sync_to_thread=True)
-    def show(self, parts: Parts, name: str, version: int) -> ModelVersion:
+    def show(self, parts: GivenParts, name: FromPath[str], version: FromPath[int]) -> ModelVersion:
         """One version."""
         return parts.models.get(name, version)
 
     @patch("/{name:str}/{version:int}/tags", sync_to_thread=True)
     def tag(
-        self, parts: Parts, change: Change, name: str, version: int, data: TagChange
+        self,
+        parts: GivenParts,
+        change: GivenChange,
+        name: FromPath[str],
+        version: FromPath[int],
+        data: JSONBody[TagChange],
     ) -> ModelVersion:
         """Set and remove tags."""
         return parts.models.tag(name, version, data, change)
 
     @post("/{name:str}/{version:int}/retire", status_code=200, sync_to_thread=True)
-    def retire(self, parts: Parts, change: Change, name: str, version: int) -> ModelVersion:
+    def retire(
+        self, parts: GivenParts, change: GivenChange, name: FromPath[str], version: FromPath[int]
+    ) -> ModelVersion:
         """Mark a version as not to be used any more."""
         return parts.models.retire(name, version, change)
 
     @delete("/{name:str}/{version:int}", status_code=200, sync_to_thread=True)
-    def delete(self, parts: Parts, change: Change, name: str, version: int) -> Deleted:
+    def delete(
+        self, parts: GivenParts, change: GivenChange, name: FromPath[str], version: FromPath[int]
+    ) -> Deleted:
         """Delete a version, unless a device needs it."""
         return Deleted(what=parts.models.delete(name, version, change))
 

@@ -5,10 +5,10 @@ from typing import Any
 import anyio.to_thread
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery
 
 from cloud_sync.api.models import Limit, Offset, Retired
-from cloud_sync.api.parts import Parts
-from cloud_sync.db.audit import Change
+from cloud_sync.api.parts import GivenChange, GivenParts
 from cloud_sync.resources import Deleted, ModulePublished, ModuleVersion
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES
 
@@ -21,7 +21,7 @@ class ModuleController(Controller):
 
     @post("/", request_max_body_size=MAX_MANIFEST_BYTES)
     async def publish(
-        self, parts: Parts, change: Change, request: Request[Any, Any, State]
+        self, parts: GivenParts, change: GivenChange, request: Request[Any, Any, State]
     ) -> Response[ModulePublished]:
         """Publish a canonical manifest whose blobs are uploaded. 200 if it was there."""
         # The very bytes count, because their hash is the module's digest.
@@ -32,8 +32,8 @@ class ModuleController(Controller):
     @get("/", sync_to_thread=True)
     def search(
         self,
-        parts: Parts,
-        name: str = "*",
+        parts: GivenParts,
+        name: FromQuery[str] = "*",
         is_retired: Retired = None,
         limit: Limit = 1000,
         offset: Offset = 0,
@@ -42,26 +42,32 @@ class ModuleController(Controller):
         return parts.modules.search(name=name, is_retired=is_retired, limit=limit, offset=offset)
 
     @get("/{name:str}", sync_to_thread=True)
-    def versions(self, parts: Parts, name: str) -> list[ModuleVersion]:
+    def versions(self, parts: GivenParts, name: FromPath[str]) -> list[ModuleVersion]:
         """All versions, newest first."""
         return parts.modules.versions(name)
 
     @get("/{name:str}/{version:int}", sync_to_thread=True)
-    def show(self, parts: Parts, name: str, version: int) -> ModuleVersion:
+    def show(self, parts: GivenParts, name: FromPath[str], version: FromPath[int]) -> ModuleVersion:
         """One version."""
         return parts.modules.get(name, version)
 
     @get("/{name:str}/{version:int}/manifest", sync_to_thread=True)
-    def manifest(self, parts: Parts, name: str, version: int) -> Response[bytes]:
+    def manifest(
+        self, parts: GivenParts, name: FromPath[str], version: FromPath[int]
+    ) -> Response[bytes]:
         """The canonical manifest, byte for byte."""
         return Response(parts.modules.manifest(name, version), media_type="application/json")
 
     @post("/{name:str}/{version:int}/retire", status_code=200, sync_to_thread=True)
-    def retire(self, parts: Parts, change: Change, name: str, version: int) -> ModuleVersion:
+    def retire(
+        self, parts: GivenParts, change: GivenChange, name: FromPath[str], version: FromPath[int]
+    ) -> ModuleVersion:
         """Keep a version from being deployed again."""
         return parts.modules.retire(name, version, change)
 
     @delete("/{name:str}/{version:int}", status_code=200, sync_to_thread=True)
-    def delete(self, parts: Parts, change: Change, name: str, version: int) -> Deleted:
+    def delete(
+        self, parts: GivenParts, change: GivenChange, name: FromPath[str], version: FromPath[int]
+    ) -> Deleted:
         """Delete a version, unless a device runs it or should."""
         return Deleted(what=parts.modules.delete(name, version, change))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Final
 from urllib.parse import unquote
 
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter
 from msgspec import Struct
 
@@ -39,6 +39,12 @@ class Parts(Struct, frozen=True, kw_only=True):
     telemetry: Telemetry
     info: Callable[[], ServiceInfo]
     max_blob_bytes: int
+
+
+GivenParts = NamedDependency[Parts]
+GivenChange = NamedDependency[Change]
+Now = NamedDependency[float]
+"""Seconds since 1970."""
 
 
 def providers(parts: Parts) -> dict[str, Provide]:

@@ -47,8 +47,9 @@ def build(parts: Parts, version: str) -> Litestar:
             title="Shoal",
             version=version,
             description="Registry, fleet and telemetry of Shoal. Errors are `Problem` objects.",
-            path="/v1",
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            # One page and not a folder: a folder would answer every wrong path below it in HTML.
+            path="/v1/openapi.json",
+            render_plugins=[JsonRenderPlugin(path="/")],
         ),
         logging_config=None,
     )

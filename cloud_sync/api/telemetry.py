@@ -1,9 +1,10 @@
 """`/v1/events`, `/v1/results`, `/v1/audit`, `/v1/info`: what happened, and how the service is."""
 
 from litestar import Controller, get
+from litestar.params import FromQuery
 
 from cloud_sync.api.models import Limit
-from cloud_sync.api.parts import Parts
+from cloud_sync.api.parts import GivenParts
 from cloud_sync.db.audit import entries
 from cloud_sync.resources import AuditEntry, FleetEvent, ServiceInfo, StoredResult
 
@@ -15,18 +16,18 @@ class TelemetryController(Controller):
     tags = ("telemetry",)
 
     @get("/info", sync_to_thread=True)
-    def info(self, parts: Parts) -> ServiceInfo:
+    def info(self, parts: GivenParts) -> ServiceInfo:
         """Whether the service and its parts work."""
         return parts.info()
 
     @get("/events", sync_to_thread=True)
     def events(
         self,
-        parts: Parts,
-        device: str | None = None,
-        name: str | None = None,
-        since: float | None = None,
-        after_id: int | None = None,
+        parts: GivenParts,
+        device: FromQuery[str | None] = None,
+        name: FromQuery[str | None] = None,
+        since: FromQuery[float | None] = None,
+        after_id: FromQuery[int | None] = None,
         limit: Limit = 100,
     ) -> list[FleetEvent]:
         """Events, newest first."""
@@ -37,17 +38,17 @@ class TelemetryController(Controller):
     @get("/results", sync_to_thread=True)
     def results(
         self,
-        parts: Parts,
-        device: str | None = None,
-        slot: str | None = None,
-        after_id: int | None = None,
+        parts: GivenParts,
+        device: FromQuery[str | None] = None,
+        slot: FromQuery[str | None] = None,
+        after_id: FromQuery[int | None] = None,
         limit: Limit = 100,
     ) -> list[StoredResult]:
         """Results that devices sent home, newest first."""
         return parts.telemetry.results(device=device, slot=slot, after_id=after_id, limit=limit)
 
     @get("/audit", sync_to_thread=True)
-    def audit(self, parts: Parts, limit: Limit = 100) -> list[AuditEntry]:
+    def audit(self, parts: GivenParts, limit: Limit = 100) -> list[AuditEntry]:
         """Who changed what, when and why, newest first."""
         with parts.database.read() as connection:
             return entries(connection, limit=limit)
