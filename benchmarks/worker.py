@@ -69,9 +69,7 @@ def build(folder: Path) -> WorkerSpec:
         model=Model(
             blob=Blob(path="model.onnx", digest=digest_of(model), size=len(model)),
             ir_version=proto.ir_version,
-            opsets={
-                item.domain: item.version for item in onnx.load_from_string(model).opset_import
-            },
+            opsets={item.domain: item.version for item in proto.opset_import},
             inputs=(TensorSpec("X", "float32", (-1, FIELDS)),),
             outputs=(
                 TensorSpec("label", "int64", (-1,)),

@@ -12,7 +12,7 @@ import msgspec
 from edge_agent.errors import MessageError
 from edge_agent.runtime.codecs.codec import check_size
 
-_NOT_A_NUMBER: Final = re.compile(rb"[\s:,\[](NaN|-?Infinity|nan|-?inf)\s*(?:[,}\]]|$)")
+_NOT_A_NUMBER: Final = re.compile(rb"(?:^|[\s:,\[])(NaN|-?Infinity|nan|-?inf)\s*(?:[,}\]]|$)")
 
 
 class JsonCodec:

@@ -1,0 +1,98 @@
+"""The small parts of a worker: histogram, uplink rule, pending messages, retries, broker URLs."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.errors import ConfigError
+from edge_agent.runtime.broker_url import BrokerEndpoint, parse_broker_url
+from edge_agent.runtime.histogram import Histogram
+from edge_agent.runtime.pending import Pending
+from edge_agent.runtime.transport import LONGEST_RETRY_S, retry_delay_s
+from edge_agent.runtime.uplink import UplinkRule
+
+
+@given(st.lists(st.floats(0.5, 1e9), min_size=1, max_size=200), st.sampled_from([0.5, 0.99, 1.0]))
+def test_quantiles_are_within_a_few_percent(durations_us: list[float], share: float) -> None:
+    histogram = Histogram()
+    for duration in durations_us:
+        histogram.record(duration)
+    exact = sorted(durations_us)[max(0, int(np.ceil(share * len(durations_us))) - 1)]
+    assert histogram.quantile_us(share) == pytest.approx(exact, rel=0.07, abs=0.07)
+    assert histogram.count == len(durations_us)
+
+
+def test_histogram_takes_what_a_clock_step_makes_of_a_duration() -> None:
+    histogram = Histogram()
+    for duration in (-5.0, 0.0, 1e15):
+        histogram.record(duration)
+    assert histogram.count == 3
+    assert histogram.quantile_us(0.5) < 1
+    assert Histogram().timing().p99_ms == 0
+
+
+def test_uplink_takes_all_none_a_share_or_changes() -> None:
+    def taken(rule: str, values: list[object]) -> int:
+        uplink = UplinkRule(rule)
+        return sum(uplink.wants("t", np.array(value)) for value in values)
+
+    assert taken("all", [1] * 10) == 10
+    assert taken("none", [1] * 10) == 0
+    assert taken("sample:0.1", [1] * 1000) == pytest.approx(100, abs=3)
+    assert taken("sample:1", [1] * 10) == 10
+    assert taken("sample:0", [1] * 10) == 0
+    assert taken("changes", [1, 1, 2, 2, 1]) == 3
+    assert taken("changes", [["a"], ["a"], ["b"]]) == 2
+
+
+def test_changes_are_of_each_source_topic() -> None:
+    uplink = UplinkRule("changes")
+    assert uplink.wants("a", np.array(1))
+    assert uplink.wants("b", np.array(1))
+    assert not uplink.wants("a", np.array(1))
+
+
+def test_an_input_is_acknowledged_when_its_result_was() -> None:
+    pending = Pending()
+    pending.answered(7, fingerprint=1, result_id=100)
+    assert len(pending) == 1
+    assert pending.is_copy(7, 1)
+    assert pending.acknowledged(999) is None
+    assert pending.acknowledged(100) == 7
+    assert len(pending) == 0
+
+
+def test_a_copy_that_crossed_our_acknowledgement_is_known() -> None:
+    pending = Pending()
+    pending.answered(7, fingerprint=1, result_id=100)
+    pending.acknowledged(100)
+    assert pending.is_copy(7, 1)
+    assert not pending.is_open(7)
+    assert not pending.is_copy(7, 2), "another message was given the id"
+
+
+def test_retries_back_off_with_jitter_and_never_stop() -> None:
+    assert retry_delay_s(0, 1.0) < retry_delay_s(3, 1.0) < retry_delay_s(5, 1.0)
+    assert retry_delay_s(10_000, 1.0) == LONGEST_RETRY_S
+    assert 0 < retry_delay_s(5, 0.0) < retry_delay_s(5, 0.5)
+
+
+def test_broker_urls_are_taken_apart() -> None:
+    assert parse_broker_url("mqtt://h") == BrokerEndpoint("h", 1883, False, "", "")
+    assert parse_broker_url("mqtts://u:p%40ss@h:1/") == BrokerEndpoint("h", 1, True, "u", "p@ss")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "h:1883", "http://h", "mqtt://", "mqtt://h:99999", "mqtt://h/x"]
+)
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_broker_url(url)
+    assert caught.value.code == "broker_url_invalid"
+
+
+def test_a_refused_url_does_not_show_its_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_broker_url("mqtt://user:secret@host:x")
+    assert "secret" not in str(caught.value)
