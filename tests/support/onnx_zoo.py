@@ -46,7 +46,7 @@ def identity(
     out: str = "y",
     opset: int = OPSET,
     ir: int = IR,
-    out_shape: Sequence[int | str | None] | None | bool = True,
+    out_shape: Sequence[int | str | None] | bool | None = True,
 ) -> onnx.ModelProto:
     """Gives back what it gets."""
     return model(
