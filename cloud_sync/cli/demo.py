@@ -3,9 +3,12 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+PLAIN_WIDTH: Final = 110
+"""Columns where the output is no terminal: nobody's window wraps a log file."""
 
 
 def demo(
@@ -41,6 +44,8 @@ def demo(
     from cloud_sync.demo.story import Story
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
     screen = Screen(console)
     folder = Path(tempfile.mkdtemp(prefix="shoal-demo-"))
     went_well = False
@@ -54,7 +59,7 @@ def demo(
                 story.deploy(client, story.publish(client, versions[0]))
                 went_well = story.replay(client, service, versions)
             if went_well and not once:
-                stay(screen, service, programs, module, versions, story.settings)
+                stay(screen, story, service, programs, module.name)
     except KeyboardInterrupt:
         console.print("\nInterrupted: stopping everything.")
         raise typer.Exit(130) from None

@@ -1,6 +1,7 @@
 """After the story: the fleet stays up, rows keep coming slowly, and there are commands to try."""
 
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -9,39 +10,25 @@ from urllib.parse import urlsplit
 from rich.table import Table
 
 from cloud_sync.demo.programs import Programs, command
-from cloud_sync.demo.score import Scorer
 from cloud_sync.demo.screen import Screen
-from cloud_sync.demo.sensors import Sensors
-from cloud_sync.demo.shuttle import ShuttleModule, TrainedVersion
-from cloud_sync.demo.story import DEVICES, Service
+from cloud_sync.demo.story import Service, Story
 
 RATE_PER_S: Final = 20.0
 
 
-def stay(
-    screen: Screen,
-    service: Service,
-    programs: Programs,
-    module: ShuttleModule,
-    versions: tuple[TrainedVersion, ...],
-    settings: Mapping[str, Path],
-) -> None:
+def stay(screen: Screen, story: Story, service: Service, programs: Programs, module: str) -> None:
     """Keep everything running and rows coming until Ctrl-C."""
     screen.console.print()
     screen.console.rule("[bold]Still running: try these", align="left", style="cyan")
-    screen.show(_commands(service, module.name, settings))
+    screen.show(_commands(service, module, story.settings))
     screen.console.print(
         f"\n  {RATE_PER_S:g} rows a second keep coming. Ctrl-C ends everything.", style="bold"
     )
-    held_out = module.held_out()
+    programs.start("slow-sensor", story.sensor(service, count=0, rate_per_s=RATE_PER_S))
     try:
         while True:
-            scorer = Scorer(held_out.labels, {v.number: v.labels for v in versions})
-            sensors = Sensors(service.broker_url, DEVICES, held_out.rows, scorer)
-            try:
-                sensors.replay(range(len(held_out.rows)), RATE_PER_S, programs.check)
-            finally:
-                sensors.close()
+            programs.check()
+            time.sleep(1)
     except KeyboardInterrupt:
         screen.console.print("\n  Stopping everything.")
 

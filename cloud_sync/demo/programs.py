@@ -38,7 +38,7 @@ class Programs:
 
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
-        self._running: list[tuple[str, subprocess.Popen[bytes], IO[bytes]]] = []
+        self._running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
 
     def __enter__(self) -> Self:
         self._log_dir.mkdir(parents=True, exist_ok=True)
@@ -62,29 +62,34 @@ class Programs:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        self._running.append((name, process, log))
+        self._running[name] = (process, log)
 
     def check(self) -> None:
-        """Check that everything that was started still runs.
+        """Check that everything that was started still runs, or has ended as it should.
 
         Raises:
-            Unavailable: a program ended; its last words are in the text.
+            Unavailable: a program failed; its last words are in the text.
         """
-        for name, process, _ in self._running:
-            if process.poll() is not None:
+        for name, (process, _) in self._running.items():
+            if process.poll() not in (None, 0):
                 raise Unavailable(
                     f"{name} ended with status {process.returncode}: {last_lines(self.log(name))}",
                     hint=f"see {self.log(name)}",
                     code="program_ended",
                 )
 
+    def is_done(self, name: str) -> bool:
+        """Whether a program has ended."""
+        return self._running[name][0].poll() is not None
+
     def stop(self) -> None:
         """Ask every program to end, last one first, then make it."""
-        for _, process, _ in reversed(self._running):
+        running = list(reversed(self._running.values()))
+        for process, _ in running:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        for _, process, log in reversed(self._running):
+        for process, log in running:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

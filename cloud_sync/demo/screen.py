@@ -79,34 +79,35 @@ def device_table(
     phases: dict[str, str],
     rates: dict[str, float],
 ) -> Table:
-    """Devices, versions, rates, latencies and what they found."""
+    """Devices, versions, rates, latencies, and the anomalies that they found and missed."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("device")
-    table.add_column("wanted", justify="right")
-    table.add_column("answering", justify="right")
-    table.add_column("phase")
-    for title in ("rows", "rows/s", "p50 ms", "p99 ms", "anomalies", "missed", "false alarms"):
-        table.add_column(title, justify="right")
+    table.add_column("device", no_wrap=True)
+    table.add_column("version", no_wrap=True)
+    table.add_column("phase", no_wrap=True)
+    for title in ("rows", "rows/s", "p50 ms", "p99 ms", "found", "missed", "false"):
+        table.add_column(title, justify="right", no_wrap=True)
     for name, tally in sorted(devices.items()):
         recent = sorted(tally.recent_ms)
-        wanted_version = wanted.get(name, 0)
         table.add_row(
             name,
-            f"v{wanted_version}" if wanted_version else "-",
-            Text(
-                f"v{tally.version}" if tally.version else "-",
-                style="green" if tally.version == wanted_version else "yellow",
-            ),
+            _version(tally.version, wanted.get(name, 0)),
             phases.get(name, "-"),
             f"{tally.answers:,}",
             f"{rates.get(name, 0):,.0f}",
-            f"{quantile(recent, 0.5):.2f}" if recent else "-",
-            f"{quantile(recent, 0.99):.2f}" if recent else "-",
+            f"{quantile(recent, 0.5):.1f}" if recent else "-",
+            f"{quantile(recent, 0.99):.1f}" if recent else "-",
             f"{tally.found:,}",
             f"{tally.missed:,}",
             f"{tally.false_alarms:,}",
         )
     return table
+
+
+def _version(answering: int, wanted: int) -> Text:
+    """What answers, and what should if that is something else."""
+    if answering == wanted or not wanted:
+        return Text(f"v{answering}" if answering else "-", style="green")
+    return Text(f"v{answering or '-'} → v{wanted}", style="yellow")
 
 
 def progress_line(done: int, total: int, elapsed_s: float, note: str) -> Text:

@@ -4,6 +4,7 @@ It uses what a user has: the programs, the SDK, the module folder. Nothing here 
 of the service or the agent.
 """
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,9 @@ from rich.text import Text
 
 from cloud_sync.client import ShoalClient
 from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
+from cloud_sync.demo.reader import Reader
 from cloud_sync.demo.score import DeviceTally, Scorer, Verdict, confusion
 from cloud_sync.demo.screen import Screen, device_table, progress_line, replay_view, summary
-from cloud_sync.demo.sensors import Sensors
 from cloud_sync.demo.shuttle import ShuttleModule, TrainedVersion
 from cloud_sync.errors import Unavailable
 from cloud_sync.resources import DeploymentResult
@@ -24,7 +25,8 @@ from cloud_sync.resources import DeploymentResult
 DEVICES: Final = ("line-1", "line-2", "line-3")
 START_TIMEOUT_S: Final = 60.0
 DEPLOY_TIMEOUT_S: Final = 60.0
-DRAIN_TIMEOUT_S: Final = 20.0
+IDLE_TIMEOUT_S: Final = 20.0
+"""The replay is over when all rows are sent and no answer came for so long."""
 SWAP_AT: Final = 0.4
 """Share of the rows after which version 2 is deployed."""
 HEALTH_INTERVAL_S: Final = 2.0
@@ -227,43 +229,52 @@ class Story:
         offline = {v.number: v.labels for v in versions}
         scorer = Scorer(held_out.labels, offline)
         view = FleetView(client, self._module.name, scorer)
-        sensors = Sensors(service.broker_url, DEVICES, held_out.rows[:count], scorer)
+        reader = Reader(service.broker_url, scorer)
         note = ""
-        drawn = 0.0
+        wish: DeploymentResult | None = None
+        idle_since, before = begun, 0
+        self._programs.start("sensor", self.sensor(service, count=count, rate_per_s=self._rate))
         try:
             with self._screen.live() as draw:
-
-                def tick() -> None:
-                    nonlocal drawn
-                    now = time.monotonic()
-                    if now - drawn < REDRAW_S:
-                        return
-                    drawn = now
+                while scorer.answered < count and time.monotonic() - idle_since < IDLE_TIMEOUT_S:
+                    time.sleep(REDRAW_S)
                     self._programs.check()
+                    if scorer.answered > before or not self._programs.is_done("sensor"):
+                        idle_since, before = time.monotonic(), scorer.answered
+                    if wish is None and scorer.answered >= count * SWAP_AT:
+                        note = "version 2 published and deployed while rows keep coming"
+                        wish = self._publish_quietly(client, versions[1])
                     view.refresh()
                     table = device_table(
                         view.devices(), wanted=view.wanted, phases=view.phases, rates=view.rates
                     )
-                    line = progress_line(len(sensors.sent), count, now - begun, note)
+                    line = progress_line(scorer.answered, count, time.monotonic() - begun, note)
                     draw(replay_view(table, line))
-
-                swap_at = int(count * SWAP_AT)
-                sensors.replay(range(swap_at), self._rate, tick)
-                note = "publishing and deploying version 2 while rows keep coming"
-                wish = self._publish_quietly(client, versions[1])
-                sensors.replay(range(swap_at, count), self._rate, tick)
-                note = "waiting for the last answers"
-                sensors.drain(DRAIN_TIMEOUT_S, tick)
-                arrivals = client.deployments.wait(wish, DEPLOY_TIMEOUT_S)
-            verdict = scorer.verdict(sensors.sent)
         finally:
-            sensors.close()
+            reader.close()
+        late = self._late(client, wish)
+        verdict = scorer.verdict(range(count))
         view.refresh()
         self._screen.show(
             device_table(view.devices(), wanted=view.wanted, phases=view.phases, rates={})
         )
-        late = [f"{a.device} does not run v2: {a.text}" for a in arrivals if a.state != "running"]
         return self._judge(verdict, held_out.labels, versions, late, time.monotonic() - begun)
+
+    def sensor(self, service: Service, *, count: int, rate_per_s: float) -> list[str]:
+        """The command that publishes held-out rows; `count` 0 goes on for ever."""
+        rows_file = self._folder / "held_out.jsonl"
+        if not rows_file.exists():
+            rows_file.write_bytes(b"\n".join(self._module.held_out().rows))
+        program = [sys.executable, "-m", "cloud_sync.demo.sensor"]
+        return [*program, service.broker_url, str(rows_file), str(count), str(rate_per_s), *DEVICES]
+
+    def _late(self, client: ShoalClient, wish: DeploymentResult | None) -> list[str]:
+        """Which devices do not run version 2 in the end, and why."""
+        if wish is None:
+            return ["version 2 was never deployed: too few rows were answered"]
+        with self._screen.step("waiting until every device has kept version 2"):
+            arrivals = client.deployments.wait(wish, DEPLOY_TIMEOUT_S)
+        return [f"{a.device} does not run v2: {a.text}" for a in arrivals if a.state != "running"]
 
     def _publish_quietly(self, client: ShoalClient, trained: TrainedVersion) -> DeploymentResult:
         """Publish and deploy without a bar: the live table is on the screen."""
