@@ -146,7 +146,6 @@ class BrokerSession:
 
     def start(self) -> None:
         """Begin to connect; returns at once, whether or not the broker is there."""
-        self._set_next_delay()
         self._client.connect_async(self.address.host, self.address.port, keepalive=KEEPALIVE_S)
         self._client.loop_start()
 
@@ -228,7 +227,7 @@ class BrokerSession:
         self._on_connected()
 
     def _connect_failed(self, _client: mqtt.Client, _userdata: Any) -> None:
-        if self._attempts == 0:
+        if self._attempts == 0:  # once, and not at every attempt
             logger.warning("event=broker_unreachable broker=%s", self.address.url)
         self._set_next_delay()
 
