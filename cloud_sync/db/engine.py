@@ -14,7 +14,14 @@ from typing import Final
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from cloud_sync.errors import ConfigError, StorageError, Unavailable
@@ -124,8 +131,8 @@ def _translated() -> Iterator[None]:
                 f"the database refused: {text}",
                 hint="check the free space and the permissions of the data folder",
             ) from error
-        if isinstance(error, sqlalchemy.exc.IntegrityError | sqlalchemy.exc.ProgrammingError):
-            raise
+        if isinstance(error, IntegrityError | ProgrammingError | DataError):
+            raise  # a mistake of our own, not of the database
         if isinstance(cause, sqlite3.DatabaseError) and "locked" not in text:
             raise StorageError(f"the database file is damaged or is none: {text}") from error
         raise Unavailable(f"the database does not answer: {text.strip()}") from error

@@ -19,11 +19,10 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_sync.broker.session import Received
 from cloud_sync.db.engine import Database
-from cloud_sync.errors import ContractError, ShoalError
+from cloud_sync.errors import ContractError, StorageError, Unavailable
 from cloud_sync.fleet import reports
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.telemetry import records
@@ -120,7 +119,7 @@ class Ingest:
             self.progressed = time.monotonic()
             try:
                 self.write(batch)
-            except ShoalError as error:
+            except (StorageError, Unavailable) as error:
                 attempt += 1
                 logger.error(
                     "event=ingest_failed code=%s text=%r attempt=%d",
@@ -130,7 +129,7 @@ class Ingest:
                 )
                 longest = min(RETRY_MAX_S, 0.5 * 2 ** min(attempt, 8))
                 self._stopping.wait(random.uniform(0.1, longest))  # noqa: S311  # spreads load
-            except (SQLAlchemyError, ValueError, TypeError, LookupError, AttributeError):
+            except Exception:  # nothing that a device sends may end the thread
                 if len(batch) > 1:
                     for message in batch:
                         self._take([message])

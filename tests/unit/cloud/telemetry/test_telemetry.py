@@ -1,5 +1,7 @@
 """Ingest, questions and retention, on a real database."""
 
+import time
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -73,6 +75,21 @@ def test_nothing_is_acknowledged_that_was_not_committed(
         known.ingest.write([letter(telemetry("line-1", event_row(1), result_row(2, 1)))])
     assert acks(known) == known.line.acknowledged == []
     assert known.parts.telemetry.events(name="swapped") == []
+
+
+def test_a_message_that_cannot_be_written_costs_only_itself(known: Cloud) -> None:
+    # A number that no database column can hold.
+    poison = letter(reported("line-1", seq=2**70))
+    good = letter(telemetry("line-1", event_row(1)))
+    known.line.arriving = [poison, good]
+    known.ingest.start()
+    deadline = time.monotonic() + 10
+    while len(known.line.acknowledged) < 2:
+        assert time.monotonic() < deadline
+        known.ingest._stopping.wait(0.01)
+    assert known.ingest.is_alive()
+    known.ingest.stop()
+    assert [ack.seqs for ack in acks(known)] == [(1,)]
 
 
 def test_an_unknown_device_keeps_its_rows(parts_of_cloud: Cloud) -> None:
