@@ -1,0 +1,312 @@
+"""`edge-agent`: the device's command line. Asks, shows, and starts the agent; decides nothing.
+
+Errors are two lines on standard error, `error:` and `what to do:`, and exit status 1.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from edge_agent.config import Settings, find_config, load
+from edge_agent.contract.names import check_name, did_you_mean
+from edge_agent.errors import ConfigError, NotFound, ShoalError
+
+if TYPE_CHECKING:
+    from edge_agent.daemon.status import AgentStatus
+    from edge_agent.runtime.infer import InferRequest
+
+app: Final = typer.Typer(
+    name="edge-agent",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+MAX_PAYLOAD_BYTES: Final = 64 * 2**20
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Settings file.",
+        show_default="$EDGE_AGENT_CONFIG, agent.toml, /etc/shoal/agent.toml",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+TEMPLATE: Final = """\
+[agent]
+device = "{device}"            # no two devices of one cloud may share it
+state_dir = "{state_dir}"
+
+[cloud]
+url = "{url}"
+broker = "{broker}"
+# ca_file, cert_file and key_file for TLS: https:// and mqtts://
+
+[data]
+broker = ""                    # empty: the cloud's, where topics live below data/{device}/
+
+[health]
+interval_s = 30
+"""
+
+
+@app.callback()
+def root() -> None:
+    """Run machine-learning modules on this device, and look at how they do."""
+
+
+@app.command()
+def init(
+    device: Annotated[str, typer.Option(help="This device's name: a-z, 0-9 and '-'.")],
+    cloud: Annotated[str, typer.Option(help="The service's HTTP API.")] = "http://127.0.0.1:8080",
+    broker: Annotated[str, typer.Option(help="The service's broker.")] = "mqtt://127.0.0.1:1883",
+    state_dir: Annotated[str, typer.Option(help="Folder for the agent's files.")] = "shoal-state",
+    config: Annotated[Path, typer.Option("--config", "-c", help="File to write.")] = Path(
+        "agent.toml"
+    ),
+) -> None:
+    """Write a settings file.
+
+    Example: edge-agent init --device line-1 --cloud http://10.0.0.5:8080 --broker mqtt://10.0.0.5
+    """
+    from edge_agent.store.files import write_atomic
+
+    check_name("device", device)
+    if config.exists():
+        raise ConfigError(
+            f"{config} is there already",
+            hint="edit it, or name another file with --config",
+            code="config_exists",
+        )
+    text = TEMPLATE.format(device=device, state_dir=state_dir, url=cloud, broker=broker)
+    write_atomic(config, text.encode(), mode=0o644)
+    load(config, {})
+    typer.echo(f"wrote {config}; start the agent with: edge-agent run --config {config}")
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Run the agent, until it is stopped. Under systemd it says when it is ready.
+
+    Example: edge-agent run --config agent.toml
+    """
+    path = config or find_config(os.environ)
+    load(path, os.environ)  # a wrong file is told here, before anything is started
+    sys.stdout.flush()
+    # Replace this process: the agent runs for months, and has no use for the command line's
+    # libraries. Two arenas: its threads are few, and each arena keeps what it once had.
+    environment = {"MALLOC_ARENA_MAX": "2", **os.environ}
+    arguments = [sys.executable, "-P", "-m", "edge_agent.daemon", str(path)]
+    os.execve(sys.executable, arguments, environment)  # noqa: S606  # no shell is wanted
+
+
+@app.command()
+def status(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show what the running agent does: slots, versions, counters, the way to the cloud.
+
+    Example: edge-agent status
+    """
+    found = _status(_settings(config))
+    if json:
+        _print_json(found)
+        return
+    cloud = "connected" if found.cloud.is_connected else "not connected"
+    reason = found.cloud.conflict or found.cloud.error
+    typer.echo(f"device    {found.device}, agent {found.version}, process {found.pid}")
+    typer.echo(f"up        {_span(found.uptime_s)}")
+    typer.echo(f"cloud     {found.cloud.broker} {cloud}{': ' + reason if reason else ''}")
+    typer.echo(f"revision  {found.revision_applied} applied, {found.revision_seen} wanted")
+    typer.echo(f"outbox    {found.outbox_rows} rows wait, {found.outbox_dropped} were dropped")
+    typer.echo(f"disk      {found.disk_free_mb:.0f} MB free")
+    typer.echo(f"clock     {'synchronized' if found.clock_synced else 'not synchronized'}")
+    if not found.slots:
+        typer.echo("slots     none")
+        return
+    heads = ("SLOT", "MODULE", "RUNS", "WANTED", "PHASE", "WORKER", "IN", "OUT", "P50 MS", "P99 MS")
+    rows: list[tuple[str, ...]] = [heads]
+    for name, slot in found.slots.items():
+        state, worker = slot.state, slot.worker
+        rows.append(
+            (
+                name,
+                state.module,
+                str(state.running_version or "-"),
+                str(state.wanted_version or "-"),
+                state.phase.value,
+                worker.state if worker else "-",
+                str(worker.messages_in if worker else "-"),
+                str(worker.messages_out if worker else "-"),
+                f"{worker.total.p50_ms:.2f}" if worker else "-",
+                f"{worker.total.p99_ms:.2f}" if worker else "-",
+            )
+        )
+    _print_table(rows)
+
+
+@app.command()
+def explain(
+    slot: Annotated[str, typer.Argument(help="The slot's name; a module's, unless it was given.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say why a slot is where it is, what happens next, and what you can do.
+
+    Example: edge-agent explain shuttle-anomaly
+    """
+    from edge_agent.daemon.status import explain as explain_slot
+
+    found = _status(_settings(config))
+    if slot not in found.slots:
+        raise NotFound(
+            f"slot {slot!r} is not on device {found.device}",
+            hint=did_you_mean(slot, found.slots) or "nothing is wanted on this device yet",
+        )
+    told = explain_slot(slot, found)
+    if json:
+        _print_json(told)
+        return
+    typer.echo(f"wanted    {told.wanted or 'nothing'}")
+    typer.echo(f"runs      {told.running or 'nothing'}")
+    typer.echo(f"phase     {told.phase.value}, for {_span(told.since_s)}")
+    if told.error:
+        typer.echo(f"error     {told.error} (step {told.error_step or '-'})")
+        typer.echo(f"attempts  {told.attempts}")
+    if told.next_retry_s is not None:
+        typer.echo(f"next try  in {_span(told.next_retry_s)}")
+    typer.echo(f"cloud     {told.cloud}")
+    typer.echo(f"advice    {told.advice}")
+
+
+@app.command()
+def check(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Check that this device is ready: settings, disk, clock, onnxruntime, cloud, brokers.
+
+    Exits with 1 if something fails; what only warns can come later.
+
+    Example: edge-agent check --config agent.toml
+    """
+    from edge_agent.daemon.checkup import Finding, check_up
+
+    findings: list[Finding] = []
+    for finding in check_up(_settings(config)):
+        findings.append(finding)
+        if not json:
+            typer.echo(f"{finding.state:5} {finding.name:16} {finding.text}")
+            if finding.hint and finding.state != "ok":
+                typer.echo(f"{'':5} {'':16} what to do: {finding.hint}")
+    if json:
+        _print_json(findings)
+    if any(finding.state == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def infer(
+    module: Annotated[
+        str, typer.Argument(help="An installed slot, a module folder or a manifest.")
+    ],
+    file: Annotated[Path, typer.Argument(help="The payload; '-' for standard input.")],
+    topic: Annotated[
+        str, typer.Option(help="Topic it pretends to come from.", show_default="one that fits")
+    ] = "",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run one payload through a module and print what would be published. No broker is used.
+
+    Exits with 1 if the module answers with an error.
+
+    Example: edge-agent infer shuttle-anomaly row.json
+    """
+    from edge_agent.runtime.infer import infer as run_infer
+
+    request = _request(module, _payload(file), config)
+    answer = run_infer(msgspec.structs.replace(request, topic=topic))
+    if json:
+        _print_json(answer)
+    elif not answer.topic:
+        typer.echo("nothing is published: the module waits for more rows to fill its window")
+    else:
+        typer.echo(f"on {answer.topic}:")
+        typer.echo(msgspec.json.format(bytes(answer.result)).decode())
+    if not answer.is_answered and answer.topic:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry of the program: the one place where errors become exit statuses."""
+    try:
+        app(standalone_mode=True)
+    except ShoalError as error:
+        sys.stderr.write(f"error: {error.text}\n")
+        if error.hint:
+            sys.stderr.write(f"what to do: {error.hint}\n")
+        sys.exit(1)
+
+
+def _settings(config: Path | None) -> Settings:
+    return load(config or find_config(os.environ), os.environ)
+
+
+def _status(settings: Settings) -> "AgentStatus":
+    from edge_agent.daemon.local import ask_status
+
+    return ask_status(Path(settings.agent.state_dir))
+
+
+def _payload(file: Path) -> bytes:
+    try:
+        if str(file) == "-":
+            data = sys.stdin.buffer.read(MAX_PAYLOAD_BYTES + 1)
+        else:
+            with file.open("rb") as source:
+                data = source.read(MAX_PAYLOAD_BYTES + 1)
+    except OSError as error:
+        raise NotFound(f"payload {file} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise ConfigError(f"payload {file} expected at most {MAX_PAYLOAD_BYTES} bytes")
+    return data
+
+
+def _request(module: str, payload: bytes, config: Path | None) -> "InferRequest":
+    """From a path if there is one, else from what is installed."""
+    from edge_agent.daemon.modules import from_folder, from_slot
+
+    path = Path(module)
+    if path.exists():
+        return from_folder(path, payload)
+    settings = _settings(config)
+    return from_slot(module, payload, Path(settings.agent.state_dir), settings.agent.device)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _span(seconds: float) -> str:
+    """A duration as people read it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    main()

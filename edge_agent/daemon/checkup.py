@@ -1,0 +1,134 @@
+"""The checkup: is this device ready to run an agent? Each check says what it found and what to do.
+
+Never changes anything but a probe file in the state directory, which it removes again.
+"""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from edge_agent.config import Settings
+from edge_agent.daemon.agent import data_link
+from edge_agent.daemon.local import ask_status
+from edge_agent.daemon.machine import is_clock_synced
+from edge_agent.errors import ShoalError, Unavailable
+from edge_agent.link.broker import BrokerLink
+from edge_agent.link.probe import visit
+from edge_agent.link.reach import reach_cloud
+from edge_agent.runtime.probe import probe
+from edge_agent.store.files import make_folder, write_atomic
+
+LOW_DISK_MB: Final = 200
+
+State = Literal["ok", "warn", "fail"]
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """The outcome of one check."""
+
+    name: str
+    state: State
+    text: str
+    hint: str = ""
+
+
+def check_up(settings: Settings) -> Iterator[Finding]:
+    """Run all checks, one after the other; each takes a few seconds at most."""
+    cloud = settings.cloud
+    control = BrokerLink(
+        url=cloud.broker,
+        ca_file=cloud.ca_file,
+        cert_file=cloud.cert_file,
+        key_file=cloud.key_file,
+    )
+    folder = Path(settings.agent.state_dir)
+    yield Finding(name="settings", state="ok", text=f"device {settings.agent.device}")
+    yield _attempt("state directory", "fail", lambda: _writable(folder))
+    yield _disk(folder)
+    yield _clock()
+    yield _attempt("onnxruntime", "fail", _runtime)
+    yield _attempt("cloud", "warn", lambda: _cloud(settings))
+    yield _attempt("cloud broker", "warn", lambda: _broker(control, settings.agent.device))
+    if not settings.shares_cloud_broker:
+        data = data_link(settings)
+        yield _attempt("data broker", "warn", lambda: _broker(data, settings.agent.device))
+    yield _agent(folder)
+
+
+def _attempt(name: str, if_not: State, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name=name, state="ok", text=check())
+    except ShoalError as error:
+        return Finding(name=name, state=if_not, text=error.text, hint=error.hint)
+
+
+def _writable(folder: Path) -> str:
+    probe_file = make_folder(folder) / f"probe-{uuid.uuid4().hex}"
+    try:
+        write_atomic(probe_file, b"probe")
+    finally:
+        probe_file.unlink(missing_ok=True)
+    return f"{folder} is writable"
+
+
+def _disk(folder: Path) -> Finding:
+    try:
+        free_mb = shutil.disk_usage(folder).free // 2**20
+    except OSError as error:
+        return Finding(name="disk", state="fail", text=f"{folder}: {error.strerror}")
+    is_low = free_mb < LOW_DISK_MB
+    return Finding(
+        name="disk",
+        state="warn" if is_low else "ok",
+        text=f"{free_mb} MB free",
+        hint="free some space: models are fetched to this disk" if is_low else "",
+    )
+
+
+def _clock() -> Finding:
+    if is_clock_synced():
+        return Finding(name="clock", state="ok", text="synchronized")
+    return Finding(
+        name="clock",
+        state="warn",
+        text="not synchronized, as far as the kernel knows",
+        hint="run an NTP client (systemd-timesyncd, chrony): times of results depend on it",
+    )
+
+
+def _runtime() -> str:
+    facts = probe()
+    return f"onnxruntime {facts.onnxruntime}, numpy {facts.numpy}, {', '.join(facts.providers)}"
+
+
+def _cloud(settings: Settings) -> str:
+    cloud = settings.cloud
+    answer = reach_cloud(
+        cloud.url, ca_file=cloud.ca_file, cert_file=cloud.cert_file, key_file=cloud.key_file
+    )
+    return f"{cloud.url}: {answer}"
+
+
+def _broker(link: BrokerLink, device: str) -> str:
+    # An id of its own: with the device's, it would throw the running agent out.
+    visit(link, f"{device}-check-{uuid.uuid4().hex[:8]}")
+    return f"{link.shown} takes connections"
+
+
+def _agent(folder: Path) -> Finding:
+    try:
+        status = ask_status(folder)
+    except Unavailable as error:
+        return Finding(name="agent", state="warn", text=error.text, hint=error.hint)
+    if status.cloud.conflict:
+        return Finding(
+            name="agent",
+            state="fail",
+            text=status.cloud.conflict,
+            hint="give each device its own agent.device",
+        )
+    return Finding(name="agent", state="ok", text=f"runs as process {status.pid}")

@@ -1,0 +1,101 @@
+"""Where a module's files are: in a folder that somebody built, or installed in a slot. Reads only.
+
+The journal of a running agent may be read beside it; nothing is ever written here.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Blob, read_manifest
+from edge_agent.contract.names import did_you_mean, digest_of
+from edge_agent.errors import NotFound, StorageError
+from edge_agent.runtime.infer import InferRequest
+from edge_agent.store.journal import JOURNAL_FILE
+from edge_agent.store.slots import SlotRecord
+
+MANIFEST_FILE: Final = "manifest.json"
+
+
+def from_folder(path: Path, payload: bytes) -> InferRequest:
+    """A request for a module folder with a manifest in it, or for a manifest beside its files.
+
+    Raises:
+        NotFound: the manifest, or a file that it names, is not there.
+        ContractError: it is no manifest.
+    """
+    manifest_file = path / MANIFEST_FILE if path.is_dir() else path
+    try:
+        with manifest_file.open("rb") as file:
+            data = file.read(MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise NotFound(
+            f"manifest {manifest_file} cannot be read: {error.strerror}",
+            hint="build it with: shoal module build FOLDER",
+        ) from error
+    manifest = read_manifest(data)
+    folder = manifest_file.parent
+    return InferRequest(
+        manifest_file=str(manifest_file),
+        digest=digest_of(data),
+        blob_files={blob.digest: str(_find(folder, blob)) for blob in manifest.blobs()},
+        payload=payload,
+        device="local",
+        slot=manifest.name,
+    )
+
+
+def from_slot(slot: str, payload: bytes, state_dir: Path, device: str) -> InferRequest:
+    """A request for what a slot runs, with its configuration.
+
+    Raises:
+        NotFound: no such slot, or nothing runs in it.
+        StorageError: the journal cannot be read.
+    """
+    records = _records(state_dir)
+    record = records.get(slot)
+    if record is None or record.serving is None:
+        raise NotFound(
+            f"{slot!r} is neither a file nor a slot that runs on device {device}",
+            hint=did_you_mean(slot, records),
+        )
+    serving = record.serving
+    blobs = state_dir / "blobs"
+    digests = record.blobs.get(serving.digest, ())
+    return InferRequest(
+        manifest_file=str(blobs / serving.digest.removeprefix("sha256:")),
+        digest=serving.digest,
+        blob_files={digest: str(blobs / digest.removeprefix("sha256:")) for digest in digests},
+        payload=payload,
+        device=device,
+        slot=slot,
+        version=serving.version,
+        config=serving.config,
+    )
+
+
+def _find(folder: Path, blob: Blob) -> Path:
+    name = blob.digest.removeprefix("sha256:")
+    places = (folder / blob.path, folder / name, folder / "blobs" / name)
+    for place in places:
+        if place.is_file():
+            return place
+    raise NotFound(f"file {blob.path} ({blob.digest}) is not in {folder}")
+
+
+def _records(state_dir: Path) -> dict[str, SlotRecord]:
+    path = state_dir / JOURNAL_FILE
+    if not path.exists():
+        return {}
+    try:
+        # Read-only: looking must not create or migrate anything.
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
+        try:
+            rows = connection.execute("SELECT slot, body FROM slots").fetchall()
+        finally:
+            connection.close()
+        return {slot: msgspec.json.decode(body, type=SlotRecord) for slot, body in rows}
+    except (sqlite3.Error, msgspec.DecodeError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from error
