@@ -35,6 +35,7 @@ from edge_agent.reconcile.steps import (
     Run,
     Settle,
     Step,
+    Stop,
     Switch,
 )
 from edge_agent.reconcile.trial import TrialRun
@@ -151,7 +152,8 @@ class Applier:
                 self._fail(step, error)
                 return
 
-    def _apply(self, step: Step, is_superseded: Callable[[], bool]) -> None:
+    # The table of what each step does: long, but flat.
+    def _apply(self, step: Step, is_superseded: Callable[[], bool]) -> None:  # noqa: C901
         now = time.time()
         record = self._journal.slot(step.slot)
         match step:
@@ -167,6 +169,8 @@ class Applier:
                 self._switch(record, target, is_superseded)
             case Run(version=version):
                 self._workers.run(step.slot, version, self._specs.live(record, version))
+            case Stop():
+                self._workers.stop(step.slot)
             case Commit():
                 self._put(record, transition.committed(record, now))
                 self.collect()
@@ -308,10 +312,10 @@ class Applier:
         if record.target != target:
             record = transition.begun(record, target, now)
         if isinstance(error, WorkerRefused) and not error.is_retryable:
-            if record.active is not None and record.active != target:
-                return transition.rolled_back(record, reason, now)
-            if record.active is None:
+            if record.serving is None:
                 return transition.rejected(record, target, reason, now)
+            if record.serving != target:
+                return transition.rolled_back(record, reason, now)
         if isinstance(error, Unsupported | ContractError):
             return transition.rejected(record, target, reason, now)
         return transition.failed(record, reason, now + seconds, now)

@@ -22,6 +22,7 @@ from edge_agent.reconcile.steps import (
     Run,
     Settle,
     Step,
+    Stop,
     Switch,
 )
 from edge_agent.reconcile.trial import Outcome, TrialRun, judge
@@ -95,10 +96,12 @@ def plan_slot(wanted: WantedSlot | None, seen: SlotSeen) -> tuple[Step, ...]:
 
 
 def keep_running(seen: SlotSeen) -> tuple[Step, ...]:
-    """Start what should answer messages now, if no worker was."""
+    """Start what should answer messages now, if no worker was; end what should not."""
     serving = seen.record.serving
-    if serving is None or seen.running == serving:
+    if seen.running == serving:
         return ()
+    if serving is None:
+        return (Stop(seen.record.slot),)
     return (Run(seen.record.slot, serving),)
 
 

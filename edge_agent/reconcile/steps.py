@@ -51,6 +51,12 @@ class Run(Struct, frozen=True):
     version: Installed
 
 
+class Stop(Struct, frozen=True):
+    """End a worker that nothing in the journal asks for."""
+
+    slot: str
+
+
 class Commit(Struct, frozen=True):
     """The trial is passed: the candidate becomes active, the active one previous."""
 
@@ -90,4 +96,17 @@ class Remove(Struct, frozen=True):
     slot: str
 
 
-Step = Begin | Fetch | Install | Prove | Switch | Run | Commit | RollBack | Settle | Reject | Remove
+Step = (
+    Begin
+    | Fetch
+    | Install
+    | Prove
+    | Switch
+    | Run
+    | Stop
+    | Commit
+    | RollBack
+    | Settle
+    | Reject
+    | Remove
+)

@@ -109,12 +109,13 @@ def rejected(record: SlotRecord, target: Installed, error: SlotError, now: float
 
 
 def rolled_back(record: SlotRecord, error: SlotError, now: float) -> SlotRecord:
-    """The target proved bad; the active version runs, with its own configuration."""
+    """The target proved bad; what ran before it runs, with its own configuration."""
+    is_live = record.candidate == record.target
     return _move(
         replace(
             record,
-            candidate=None,
-            candidate_starts=0,
+            candidate=None if is_live else record.candidate,
+            candidate_starts=0 if is_live else record.candidate_starts,
             error=error,
             attempts=record.attempts + 1,
             next_retry=None,
