@@ -1,0 +1,113 @@
+"""The device's command line against a real agent."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.agents import AgentProcess
+from tests.support.brokers import EmbeddedBroker
+from tests.support.fake_cloud import FakeCloud, wanted
+from tests.support.models import build_module
+
+
+def edge_agent(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge_agent.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def agent(tmp_path: Path, nats_broker: EmbeddedBroker) -> Iterator[AgentProcess]:
+    cloud = FakeCloud()
+    cloud.connect(nats_broker.host, nats_broker.port)
+    process = AgentProcess(tmp_path / "line-1", cloud.url, nats_broker.url)
+    process.start()
+    process.await_status()
+    built = build_module(tmp_path / "v1", bias=1.0)
+    cloud.publish_module(built)
+    cloud.want("line-1", {"probe": wanted(built)})
+    cloud.await_slot("probe", lambda slot: slot.running == built.digest)
+    yield process
+    process.stop()
+    cloud.close()
+
+
+def test_status_explain_and_infer_tell_of_a_running_agent(agent: AgentProcess) -> None:
+    folder = agent.folder
+    shown = edge_agent("status", cwd=folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "probe" in shown.stdout
+    found = json.loads(edge_agent("status", "--json", cwd=folder).stdout)
+    assert found["slots"]["probe"]["worker"]["state"] == "running"
+    explained = json.loads(edge_agent("explain", "probe", "--json", cwd=folder).stdout)
+    assert explained["running"] == explained["wanted"] == "probe/1"
+    assert explained["advice"]
+    missing = edge_agent("explain", "prob", cwd=folder)
+    assert missing.returncode == 1
+    assert "did you mean 'probe'?" in missing.stderr
+    (folder / "row.json").write_text('{"a": 1, "b": 1, "c": 1, "id": 3}')
+    answer = edge_agent("infer", "probe", "row.json", "--json", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads(answer.stdout)["result"]
+    assert (result["id"], result["version"], result["outputs"]["score"]) == (3, 1, [7.0])
+    (folder / "bad.json").write_text("no json")
+    refused = edge_agent("infer", "probe", "bad.json", cwd=folder)
+    assert refused.returncode == 1
+    assert '"code"' in refused.stdout
+
+
+def test_check_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
+    made = edge_agent(
+        "init", "--device", "line-1", "--cloud", "http://127.0.0.1:1", "--broker",
+        "mqtt://127.0.0.1:1", cwd=tmp_path,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    again = edge_agent("init", "--device", "line-1", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    found = edge_agent("check", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    states = {finding["name"]: finding["state"] for finding in json.loads(found.stdout)}
+    assert states["state directory"] == states["onnxruntime"] == "ok"
+    assert states["cloud"] == states["cloud broker"] == states["agent"] == "warn"
+    hints = [finding["hint"] for finding in json.loads(found.stdout) if finding["state"] == "warn"]
+    assert all(hints)
+
+
+def test_infer_runs_a_module_folder_without_an_agent(tmp_path: Path) -> None:
+    built = build_module(tmp_path / "module", bias=1.0)
+    (tmp_path / "row.json").write_text('{"a": 1, "b": 2, "c": 3}')
+    answer = edge_agent("infer", "module", "row.json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "results/sample/rows" in answer.stdout
+    model = built.manifest.model.blob.digest.removeprefix("sha256:")
+    (tmp_path / "module" / model).write_bytes(b"x" * built.manifest.model.blob.size)
+    damaged = edge_agent("infer", "module", "row.json", cwd=tmp_path)
+    assert damaged.returncode == 1
+    assert damaged.stderr.startswith("error: ")
+    assert "Traceback" not in damaged.stderr
+
+
+def test_errors_are_two_lines_and_no_traceback(tmp_path: Path) -> None:
+    missing = edge_agent("status", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "no settings file" in missing.stderr
+    assert "what to do:" in missing.stderr
+    (tmp_path / "agent.toml").write_text("[agent]\ndevise = 'x'\n")
+    wrong = edge_agent("run", cwd=tmp_path)
+    assert wrong.returncode == 1
+    assert "line 2: unknown key 'devise'" in wrong.stderr
+    assert "did you mean 'device'?" in wrong.stderr
+    (tmp_path / "agent.toml").write_text("[agent]\ndevice = 'x'\nstate_dir = 's'\n")
+    down = edge_agent("status", cwd=tmp_path)
+    assert down.returncode == 1
+    assert "no agent runs on" in down.stderr

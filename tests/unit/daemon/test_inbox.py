@@ -1,0 +1,113 @@
+"""What arrives from outside never ends the link's thread, and commands are done once."""
+
+import time
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.contract.messages import Command, CommandResult
+from edge_agent.contract.state import DesiredState
+from edge_agent.contract.wire import encode
+from edge_agent.daemon.commands import Commands
+from edge_agent.daemon.inbox import Inbox
+from edge_agent.errors import ContractError, NotFound, StorageError
+
+
+class World:
+    def __init__(self) -> None:
+        self.events, self.accepted, self.acks = [], [], []
+        self.published, self.statuses, self.done = [], [], []
+        self.refusal: Exception | None = None
+        self.inbox = Inbox(
+            "line-1",
+            accept=self.accept,
+            acknowledge=self.acks.append,
+            commands=Commands(
+                "line-1",
+                report=lambda: self.done.append("report"),
+                restart=self.restart,
+                retry=lambda slot: self.done.append(f"retry {slot}"),
+            ),
+            publish=lambda topic, payload: self.published.append((topic, payload)),
+            on_status=self.statuses.append,
+            on_event=self.events.append,
+        )
+
+    def accept(self, payload: bytes) -> DesiredState | None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.accepted.append(payload)
+        return None
+
+    def restart(self, slot: str) -> None:
+        if slot == "none":
+            raise NotFound("no such slot")
+        self.done.append(f"restart {slot}")
+
+    def command(self, message_id: str, **options) -> CommandResult | None:
+        command = Command(**{"deadline": time.time() + 60, **options})
+        count = len(self.published)
+        self.inbox.take(f"shoal/v1/line-1/down/command/{message_id}", encode(command))
+        if len(self.published) == count:
+            return None
+        topic, payload = self.published[-1]
+        assert topic == f"shoal/v1/line-1/up/result/{message_id}"
+        return msgspec.json.decode(payload, type=CommandResult)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_commands_are_done_once_each(world: World):
+    answer = world.command("a", name="restart-slot", slot="m")
+    assert answer is not None
+    assert answer.ok
+    assert world.command("a", name="restart-slot", slot="m") is None
+    assert world.command("b", name="report")
+    assert world.command("c", name="retry-slot", slot="m")
+    assert world.done == ["restart m", "report", "retry m"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"name": "report", "deadline": 1.0}, "expired"),
+        ({"name": "restart-slot"}, "not_found"),
+        ({"name": "restart-slot", "slot": "none"}, "not_found"),
+    ],
+)
+def test_commands_that_cannot_be_done_are_answered(world: World, options, code):
+    answer = world.command("a", **options)
+    assert answer is not None
+    assert (answer.ok, answer.code) == (False, code)
+    assert world.done == []
+
+
+def test_a_refused_wish_is_one_event_however_often_it_comes(world: World):
+    world.refusal = ContractError("bad", code="revision_old")
+    for _ in range(3):
+        world.inbox.take("shoal/v1/line-1/down/desired", b"{}")
+    assert [event.detail["code"] for event in world.events] == ["revision_old"]
+
+
+def test_a_wish_that_the_disk_did_not_take_is_tried_again(world: World):
+    world.refusal = StorageError("full", code="disk_full")
+    world.inbox.take("shoal/v1/line-1/down/desired", b"wish")
+    world.inbox.try_again()
+    assert world.accepted == []
+    world.refusal = None
+    world.inbox.try_again()
+    world.inbox.try_again()
+    assert world.accepted == [b"wish"]
+
+
+@given(
+    st.sampled_from(["desired", "ack", "command/x", "command", "nonsense", ""]),
+    st.binary(max_size=60),
+)
+def test_nothing_from_outside_raises(path: str, payload: bytes):
+    World().inbox.take(f"shoal/v1/line-1/down/{path}", payload)

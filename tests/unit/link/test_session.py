@@ -1,0 +1,150 @@
+"""The cloud session on real brokers."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from edge_agent.errors import ConfigError, Unavailable
+from edge_agent.link.broker import BrokerLink
+from edge_agent.link.probe import read_retained, visit
+from edge_agent.link.session import CloudSession, SessionEvents, Will, reconnect_delay_s
+from tests.support.brokers import Broker
+from tests.support.waiting import wait_for
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.connected: list[bool] = []
+        self.lost: list[str] = []
+        self.messages: list[tuple[str, bytes]] = []
+
+    def events(self) -> SessionEvents:
+        return SessionEvents(
+            on_connected=self.connected.append,
+            on_disconnected=self.lost.append,
+            on_message=lambda topic, payload: self.messages.append((topic, payload)),
+        )
+
+
+def make(url: str, listener: Listener, client_id: str = "line-1") -> CloudSession:
+    return CloudSession(
+        BrokerLink(url=url),
+        client_id,
+        filters=("t/in",),
+        make_will=lambda: Will(topic="t/status", payload=b"lost"),
+        events=listener.events(),
+    )
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def session(any_broker: Broker, listener: Listener) -> Iterator[CloudSession]:
+    session = make(any_broker.url, listener)
+    session.start()
+    wait_for(lambda: session.is_connected)
+    yield session
+    session.stop()
+
+
+def test_messages_go_both_ways(session: CloudSession, listener: Listener):
+    assert session.publish("t/in", b"hello")
+    wait_for(lambda: listener.messages == [("t/in", b"hello")])
+
+
+def test_a_goodbye_is_retained_and_replaces_the_will(
+    session: CloudSession, any_broker: Broker, listener: Listener
+):
+    session.publish("t/status", b"here", retain=True)
+    session.stop(Will(topic="t/status", payload=b"bye"))
+    assert not session.is_connected
+    assert read_retained(BrokerLink(url=any_broker.url), "probe", "t/status") == b"bye"
+
+
+def test_a_broker_that_comes_back_is_found_again(
+    session: CloudSession, any_broker: Broker, listener: Listener
+):
+    any_broker.stop()
+    wait_for(lambda: listener.lost)
+    assert not session.is_connected
+    assert not session.publish("t/in", b"x")
+    wait_for(lambda: session.last_error)
+    any_broker.start()
+    wait_for(lambda: session.is_connected, 30)
+    # The session was persistent: the broker remembered the subscription.
+    assert session.last_error == ""
+    wait_for(lambda: session.publish("t/in", b"again"))
+    wait_for(lambda: ("t/in", b"again") in listener.messages)
+
+
+def test_another_client_with_the_same_id_is_a_loss_and_the_will_is_told(
+    session: CloudSession, any_broker: Broker, listener: Listener
+):
+    session.publish("t/status", b"here", retain=True)
+    visit(BrokerLink(url=any_broker.url), "line-1")
+    wait_for(lambda: listener.lost)
+    wait_for(lambda: len(listener.connected) == 2, 20)
+
+
+def test_it_stays_away_while_it_is_held(session: CloudSession, listener: Listener):
+    session.hold(True)
+    wait_for(lambda: listener.lost)
+    assert not session.is_connected
+    session.hold(False)
+    wait_for(lambda: session.is_connected, 20)
+
+
+def test_publishing_from_many_threads_keeps_packets_whole(
+    session: CloudSession, listener: Listener
+):
+    def send(number: int) -> None:
+        for index in range(25):
+            payload = f"{number}:{index} ".encode() * 200
+            wait_for(partial(session.publish, "t/in", payload))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    wait_for(lambda: len(listener.messages) >= 100, 20)
+    expected = {f"{n}:{i} ".encode() * 200 for n in range(4) for i in range(25)}
+    assert {payload for _, payload in listener.messages} == expected
+
+
+def test_nobody_listening_is_said_and_tried_for_ever(listener: Listener):
+    session = make("mqtt://127.0.0.1:1", listener)
+    session.start()
+    assert "cannot be reached" in wait_for(lambda: session.last_error)
+    session.stop()
+    with pytest.raises(Unavailable) as caught:
+        visit(BrokerLink(url="mqtt://127.0.0.1:1"), "x")
+    assert caught.value.code == "broker_unreachable"
+
+
+def test_a_retained_message_that_is_not_there_is_none(any_broker: Broker):
+    assert read_retained(BrokerLink(url=any_broker.url), "probe", "t/nothing") is None
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path, listener: Listener):
+    link = BrokerLink(url="mqtts://localhost", ca_file=str(tmp_path / "none.pem"))
+    with pytest.raises(ConfigError, match=r"none\.pem"):
+        visit(link, "x")
+
+
+def test_an_address_has_the_usual_ports_and_hides_its_password():
+    link = BrokerLink(url="mqtts://user:secret@host")
+    assert (link.host, link.port, link.is_encrypted) == ("host", 8883, True)
+    assert link.shown == "mqtts://host:8883"
+    assert BrokerLink(url="mqtt://host").port == 1883
+
+
+def test_reconnecting_backs_off_with_full_jitter():
+    assert [reconnect_delay_s(n, 1.0) for n in (1, 2, 3, 7, 5000)] == [1, 2, 4, 60, 60]
+    assert reconnect_delay_s(9, 0.0) == 0
