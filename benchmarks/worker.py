@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import psutil
 from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 
@@ -128,7 +129,12 @@ def start_echo(broker: Broker) -> subprocess.Popen[bytes]:
     return echo
 
 
-def load(broker: Broker, who: str, qos: int, seconds: float, rate: int) -> dict[str, float]:
+def load(
+    broker: Broker, who: str, pid: int, qos: int, seconds: float, rate: int
+) -> dict[str, float]:
+    """One round; adds the CPU time of the measured process to what the load found."""
+    process = psutil.Process(pid)
+    before = sum(process.cpu_times()[:2])
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.load", broker.host, str(broker.port)),
@@ -139,23 +145,26 @@ def load(broker: Broker, who: str, qos: int, seconds: float, rate: int) -> dict[
         timeout=seconds + 30,
     )
     figures: dict[str, float] = json.loads(done.stdout)
+    spent_s = sum(process.cpu_times()[:2]) - before
+    figures["cpu_us"] = spent_s / max(1.0, figures["received"]) * 1e6
     say(
         f"  {who:6} qos {qos} {figures['messages_per_s']:9.0f}/s  p50 {figures['p50_ms']:7.3f} ms"
         f"  p99 {figures['p99_ms']:7.3f} ms  lost {figures['sent'] - figures['received']:.0f}"
+        f"  cpu {figures['cpu_us']:5.1f} us"
     )
     return figures
 
 
-def measure(broker: Broker, seconds: float, rounds: int) -> dict[str, Figure]:
+def measure(broker: Broker, pids: dict[str, int], seconds: float, rounds: int) -> dict[str, Figure]:
     """All figures on a broker where echo and worker are connected."""
     for who in TOPICS:
-        load(broker, who, 1, 1.0, 0)  # first use of everything
+        load(broker, who, pids[who], 1, 1.0, 0)  # first use of everything
     found: dict[tuple[str, int, int], list[dict[str, float]]] = {}
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         for qos, rate in ((0, 0), (1, 0), (1, RATE_PER_S)):
             for who in ("echo", "worker") if number % 2 == 0 else ("worker", "echo"):
-                figures = load(broker, who, qos, seconds, rate)
+                figures = load(broker, who, pids[who], qos, seconds, rate)
                 found.setdefault((who, qos, rate), []).append(figures)
 
     def median(who: str, qos: int, rate: int, key: str) -> float:
@@ -168,6 +177,8 @@ def measure(broker: Broker, seconds: float, rounds: int) -> dict[str, Figure]:
         result[f"qos{qos}_messages_per_s"] = round(worker)
         result[f"qos{qos}_echo_messages_per_s"] = round(echo)
         result[f"qos{qos}_vs_echo"] = round(worker / echo, 3)
+        result[f"qos{qos}_cpu_us"] = round(median("worker", qos, 0, "cpu_us"), 1)
+        result[f"qos{qos}_echo_cpu_us"] = round(median("echo", qos, 0, "cpu_us"), 1)
     for name in ("p50_ms", "p99_ms"):
         worker = median("worker", 1, RATE_PER_S, name)
         echo = median("echo", 1, RATE_PER_S, name)
@@ -203,7 +214,8 @@ def main() -> None:
             worker = start_worker(msgspec.structs.replace(spec, broker=address))
             echo = start_echo(broker)
             try:
-                figures = measure(broker, options.seconds, options.rounds)
+                pids = {"echo": echo.pid, "worker": worker.pid}
+                figures = measure(broker, pids, options.seconds, options.rounds)
             finally:
                 echo.kill()
                 echo.wait()

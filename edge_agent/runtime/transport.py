@@ -41,7 +41,7 @@ QUIET_WAIT_S: Final = 1.0
 DRAIN_WAIT_S: Final = 1.0
 """After that, how long the acknowledgements of what was answered are waited for."""
 
-_READS_AT_ONCE: Final = 64
+_READS_AT_ONCE: Final = 32
 _POLL_MS: Final = 1000
 _PAUSE_MS: Final = 20
 _MISC_S: Final = 1.0
@@ -153,7 +153,6 @@ class Transport:
         client.on_subscribe = self._subscribed
         client.on_disconnect = self._disconnected
         client.on_message = self._received
-        client.on_publish = self._published
         return client
 
     def _begin_connection(self) -> None:
@@ -163,6 +162,7 @@ class Transport:
         self._is_accepted = False
         self._is_session_present = False
         self._is_draining = False
+        self._queued = 0
         self._lost = ""
 
     # -- moving packets ---------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Transport:
     def _serve(self, client: mqtt.Client) -> None:
         """Move packets until the connection or the worker ends."""
         connection = client.socket()
-        if connection is None:
+        if not isinstance(connection, socket.socket):
             return
         poller = select.poll()
         poller.register(connection, select.POLLIN)
@@ -194,7 +194,7 @@ class Transport:
             if is_readable:
                 self._read(client)
             if client.want_write():
-                client.loop_write()
+                self._write(client, connection)
             now = time.monotonic()
             if is_stopping and self._may_leave(client, now, is_readable=is_readable):
                 client.disconnect()
@@ -209,6 +209,18 @@ class Transport:
             self._has_progress = False
             if client.loop_read() != mqtt.MQTT_ERR_SUCCESS or not self._has_progress:
                 return
+
+    def _write(self, client: mqtt.Client, connection: socket.socket) -> None:
+        """Write what is queued. Several packets leave in one segment: sending each by itself
+        costs more than reading, answering and packing it.
+        """
+        is_corked = self._queued > 1
+        self._queued = 0
+        if is_corked:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        client.loop_write()
+        if is_corked and client.socket() is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def _may_leave(self, client: mqtt.Client, now: float, *, is_readable: bool) -> bool:
         """Whether the moment has come to disconnect after a stop.
@@ -287,6 +299,7 @@ class Transport:
         if message.qos == 0:
             result = self._answer(topic, payload, self._received_s)
             if result is not None:
+                self._queued += 1
                 client.publish(result.topic, result.payload)
             return
         self._settle(client, message, topic, payload)
@@ -295,6 +308,10 @@ class Transport:
         self, client: mqtt.Client, message: mqtt.MQTTMessage, topic: str, payload: bytes
     ) -> None:
         """The three steps of QoS 1; the third is in `_published`."""
+        if client.on_publish is None:
+            # Set with the first QoS 1 message: paho calls it for QoS 0 as well, at a price.
+            client.on_publish = self._published
+        self._queued += 1
         fingerprint = hash((topic, payload))
         pending = self._pending
         if message.dup and pending.is_copy(message.mid, fingerprint):
@@ -320,6 +337,7 @@ class Transport:
         self._has_progress = True
         packet_id = self._pending.acknowledged(result_id)
         if packet_id is not None:
+            self._queued += 1
             client.ack(packet_id, 1)
 
 
