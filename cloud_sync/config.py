@@ -84,6 +84,12 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
     """`[retention]`: what is kept, by age and by number, whichever is less.
 
     Attributes:
+        health_days: health reports are kept for so many days.
+        events_days: events likewise.
+        results_days: results that devices sent home, likewise.
+        health_rows: newest health reports that are kept at most.
+        events_rows: events likewise.
+        results_rows: results likewise.
         hour: of the day (local time) at which old rows and unused blobs are deleted.
         unused_blob_days: how long an uploaded file waits to be named by a model or module.
     """

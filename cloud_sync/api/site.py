@@ -44,6 +44,7 @@ def build(parts: Parts, version: str) -> Litestar:
         },
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=OpenAPIConfig(
+            use_handler_docstrings=True,
             title="Shoal",
             version=version,
             description="Registry, fleet and telemetry of Shoal. Errors are `Problem` objects.",

@@ -28,7 +28,13 @@ MAX_SOURCE_BYTES: Final = 4 * 2**20
 
 
 class ModuleTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[module]`: what it is called and who may use it."""
+    """`[module]`: what it is called and who may use it.
+
+    Attributes:
+        name: of the module in the registry: 1-63 characters of a-z, 0-9 and '-'.
+        license: under which the model may be used, as an SPDX identifier where there is one.
+        description: one line for people.
+    """
 
     name: Annotated[str, Meta(pattern=NAME_PATTERN)]
     license: str = ""
@@ -51,7 +57,18 @@ class ModelTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TensorTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[tensor]]`: as in the manifest, but a field may be written as its bare name."""
+    """`[[tensor]]`: how one input of the model is filled. A field may be its bare name.
+
+    Attributes:
+        name: of the model's input.
+        source: "fields": named values, in order, one row; "array": the nested list at `path`;
+            "bytes": the raw payload; "image": a JPEG or PNG; "constant": `value`, always.
+        fields: for "fields"; see `tensor.fields` below.
+        path: for "array": where the list stands, levels joined by '.'; the whole message if empty.
+        value: for "constant".
+        image: for "image"; see `tensor.image` below.
+        missing_values: whether NaN and infinities are let through in "array" and "bytes".
+    """
 
     name: str
     source: Literal["fields", "array", "bytes", "image", "constant"] = field(name="from")
@@ -80,6 +97,9 @@ class HealthTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         golden: glob below the module's folder; empty for a module without golden cases.
+        tolerance: largest difference of any number in any output, absolute plus relative.
+        max_p99_ms: slowest 99th percentile of one run in the trial; 0 is no bound.
+        trial: see `health.trial` below.
     """
 
     golden: str = "golden/*.json"

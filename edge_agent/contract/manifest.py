@@ -170,6 +170,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_batch: most rows in one run; more in one message are refused.
+        overload: what gives way when messages come faster than they are answered. This version
+            answers them one by one and the broker's queue holds the rest, so nothing does.
         deadline_ms: messages that waited longer are dropped before the run; 0 is no deadline.
         memory_mb: address space that the model may add to the worker; 0 is no bound.
     """

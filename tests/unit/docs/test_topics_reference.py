@@ -9,7 +9,8 @@ PAGE = (ROOT / "docs" / "reference" / "topics.md").read_text()
 
 def test_every_control_topic_is_documented_with_its_retain_flag():
     for channel in Channel:
-        row = re.search(rf"^\| `shoal/v1/{{device}}/{channel.value}\S*` \|(.*)$", PAGE, re.M)
+        pattern = rf"^\| `shoal/v1/{{device}}/{channel.value}\S*` \|(.*)$"
+        row = re.search(pattern, PAGE, re.MULTILINE)
         assert row is not None, channel
         assert (row[1].split("|")[1].strip() == "yes") == (channel in RETAINED), channel
 
@@ -20,5 +21,5 @@ def test_every_code_of_a_refused_message_is_documented():
         for call in re.findall(r"MessageError\((?:[^()]|\([^()]*\))*\)", path.read_text()):
             used |= set(re.findall(r'code="(\w+)"', call))
     assert len(used) > 8
-    documented = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.M))
+    documented = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
     assert used - documented == set()

@@ -1,0 +1,191 @@
+"""What a device pays: memory, idle processor time, time to the first answer without a cloud.
+
+    python -m benchmarks.footprint [--idle-seconds 30]
+
+One agent with one module (the shuttle forest) on a local broker of its own. Memory is PSS: pages
+that processes share are divided among them, so that the sum over processes is what is really used.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from benchmarks.base_install import install_base
+from benchmarks.report import finish, say
+from cloud_sync.broker.embedded import EmbeddedBroker
+from cloud_sync.client import ShoalClient
+from cloud_sync.demo.mqtt import connect
+from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
+from cloud_sync.demo.shuttle import ShuttleModule
+
+DEVICE = "bench-1"
+TIMEOUT_S = 60.0
+BOOTS = 5
+PACKAGES = ("onnxruntime", "numpy", "paho-mqtt", "msgspec")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--idle-seconds", type=float, default=30.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="shoal-footprint-") as name:
+        folder = Path(name)
+        say("installing the base into a clean environment")
+        base = install_base(folder)
+        data_broker = EmbeddedBroker(folder / "data-broker")
+        data_broker.start()
+        try:
+            module, settings = _install(folder, data_broker)
+            figures = _run(folder, settings, module, data_broker, options.idle_seconds)
+        finally:
+            data_broker.stop()
+    finish(
+        "footprint",
+        {
+            **figures,
+            "base_install_mb": round(base.size_mb, 1),
+            "import_ms": round(base.import_ms, 1),
+            "modules_imported": base.modules,
+        },
+        PACKAGES,
+    )
+    return 0
+
+
+def _install(folder: Path, data_broker: EmbeddedBroker) -> tuple[ShuttleModule, Path]:
+    """Deploy the module to a device, then end device and service; the device's disk remains."""
+    module = ShuttleModule(folder)
+    say("training and building the module")
+    trained = module.make(2, lambda *_: None)
+    with Programs(folder / "logs") as programs:
+        data = folder / "cloud"
+        ports = ("--port", "0", "--broker-port", "0")
+        programs.start(
+            "cloud-sync", [*command("cloud-sync"), "serve", "--data-dir", str(data), *ports]
+        )
+        ready = data / "service.json"
+        wait_for("cloud-sync", ready.exists, programs, timeout_s=TIMEOUT_S)
+        service = json.loads(ready.read_text())
+        settings = write_agent_settings(
+            folder / DEVICE,
+            device=DEVICE,
+            cloud_url=service["url"],
+            broker_url=service["broker_url"],
+            health_interval_s=30,
+        )
+        with settings.open("a") as file:
+            file.write(f'\n[data]\nbroker = "{data_broker.url}"\n')
+        programs.start(DEVICE, [*command("edge-agent"), "run", "--config", str(settings)])
+        with ShoalClient(service["url"], actor="benchmark") as client:
+            wait_for(
+                "the device online",
+                lambda: any(d.presence == "online" for d in client.devices.search()),
+                programs,
+                timeout_s=TIMEOUT_S,
+            )
+            client.modules.publish(trained.built)
+            say("deploying")
+            arrivals = client.deployments.wait(
+                client.deployments.deploy(module.name, DEVICE), TIMEOUT_S
+            )
+        if any(a.state != "running" for a in arrivals):
+            raise RuntimeError(f"the module does not run: {arrivals}")
+    return module, settings
+
+
+def _run(
+    folder: Path,
+    settings: Path,
+    module: ShuttleModule,
+    data_broker: EmbeddedBroker,
+    idle_seconds: float,
+) -> dict[str, str | int | float | bool | None]:
+    """Boot the device without any cloud, several times; look at the last one while it idles."""
+    row = module.held_out().rows[0]
+    first_answer_s: list[float] = []
+    control_mb, workers_mb, idle_percent = 0.0, 0.0, 0.0
+    for boot in range(BOOTS):
+        say(f"boot {boot + 1} of {BOOTS}, no cloud")
+        with (folder / "agent.log").open("ab") as log:
+            started = time.monotonic()
+            agent = subprocess.Popen(
+                [*command("edge-agent"), "run", "--config", str(settings)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        try:
+            first_answer_s.append(_await_answer(data_broker.url, row) - started)
+            if boot == BOOTS - 1:
+                say(f"idling for {idle_seconds:g} s")
+                time.sleep(3)  # what starting left to do is over
+                idle_percent = _cpu_percent(agent.pid, idle_seconds)
+                control_mb, workers_mb = _pss_mb(agent.pid)
+        finally:
+            agent.terminate()
+            agent.wait(20)
+    return {
+        "agent_pss_mb": round(control_mb + workers_mb, 1),
+        "control_pss_mb": round(control_mb, 1),
+        "worker_pss_mb": round(workers_mb, 1),
+        "idle_cpu_percent": round(idle_percent, 2),
+        "idle_seconds": idle_seconds,
+        "offline_first_inference_s": round(statistics.median(first_answer_s), 3),
+        "offline_first_inference_max_s": round(max(first_answer_s), 3),
+        "boots": BOOTS,
+    }
+
+
+def _await_answer(broker_url: str, row: bytes) -> float:
+    """Send a row every 10 ms until one is answered; the moment of the answer, monotonic."""
+    answered: list[float] = []
+    client = connect("bench-reader", broker_url)
+    client.on_message = lambda *_: answered.append(time.monotonic())
+    client.subscribe("results/#", qos=0)
+    deadline = time.monotonic() + TIMEOUT_S
+    try:
+        while not answered:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no answer within {TIMEOUT_S:g} s")
+            client.publish("sensors/a/shuttle", row, qos=0)
+            time.sleep(0.01)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return answered[0]
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    top = psutil.Process(pid)
+    return [top, *top.children(recursive=True)]
+
+
+def _cpu_percent(pid: int, seconds: float) -> float:
+    """Processor time of a process and its children, percent of one core."""
+
+    def spent() -> float:
+        times = [p.cpu_times() for p in _family(pid)]
+        return sum(t.user + t.system for t in times)
+
+    before, begun = spent(), time.monotonic()
+    time.sleep(seconds)
+    return 100 * (spent() - before) / (time.monotonic() - begun)
+
+
+def _pss_mb(pid: int) -> tuple[float, float]:
+    """PSS of a process, and of its children together."""
+    mb = [p.memory_full_info().pss / 1e6 for p in _family(pid)]
+    return mb[0], sum(mb[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
