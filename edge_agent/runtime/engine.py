@@ -15,30 +15,23 @@ import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from edge_agent.contract.fit import check_fit
-from edge_agent.contract.manifest import Manifest, Output, read_manifest
-from edge_agent.contract.names import digest_of
+from edge_agent.contract.manifest import Manifest, read_manifest
 from edge_agent.contract.results import (
     InferenceError,
     InferenceFault,
     InferenceResult,
     StageTimes,
 )
-from edge_agent.contract.routes import ERROR_SUFFIX, route_problems
-from edge_agent.contract.signature import DYNAMIC, TensorSpec
+from edge_agent.contract.routes import ERROR_SUFFIX
 from edge_agent.contract.state import SlotConfig
 from edge_agent.contract.topics import captures, check_data_topic, expand_device, expand_output
-from edge_agent.errors import (
-    ContractError,
-    IntegrityError,
-    MessageError,
-    ModelError,
-    Unsupported,
-)
+from edge_agent.errors import ContractError, MessageError, ModelError
 from edge_agent.runtime.binding.binding import Binding
 from edge_agent.runtime.binding.fault import FieldFault
 from edge_agent.runtime.codecs.codec import codec_of
 from edge_agent.runtime.outputs import output_json, output_lists_json
 from edge_agent.runtime.session import CPU, Array, Feed, ModelSession
+from edge_agent.runtime.verify import check_config, check_digest_of, check_signature
 
 _MAX_ROUTES: Final = 4096
 """Source topics whose output topics are remembered."""
@@ -165,7 +158,7 @@ class Engine:
         manifest = read_manifest(manifest_bytes)
         check_digest_of(manifest.model.blob.path, model, manifest.model.blob.digest)
         check_fit(manifest)
-        _check_config(manifest, config)
+        check_config(manifest, config)
         session = ModelSession(model, providers=providers)
         check_signature(manifest, session)
         return cls(
@@ -315,91 +308,3 @@ class Engine:
             self._routes.clear()
         self._routes[topic] = output_topic
         return output_topic
-
-
-def check_digest_of(what: str, data: bytes, digest: str) -> None:
-    """Check that bytes are the promised ones.
-
-    Raises:
-        IntegrityError: they are not.
-    """
-    found = digest_of(data)
-    if found != digest:
-        raise IntegrityError(
-            f"{what} expected {digest}, found {found} ({len(data)} bytes)",
-            hint="fetch it again; if that does not help, the disk is failing",
-        )
-
-
-def check_signature(manifest: Manifest, session: ModelSession) -> None:
-    """Check that a model is what its manifest says.
-
-    Raises:
-        ContractError: inputs or outputs differ.
-        Unsupported: an output is no tensor.
-    """
-    for wanted in manifest.model.outputs:
-        if wanted.name in session.unsupported_outputs:
-            raise Unsupported(
-                f"output {wanted.name!r}: {session.unsupported_outputs[wanted.name]}",
-                code="output_unsupported",
-            )
-    problems = [
-        *_differences("input", manifest.model.inputs, session.inputs, is_complete=True),
-        *_differences("output", manifest.model.outputs, session.outputs, is_complete=False),
-    ]
-    if problems:
-        raise ContractError(
-            f"the manifest does not describe its model: {'; '.join(problems)}",
-            hint="build the module again",
-            code="signature_mismatch",
-        )
-
-
-def _differences(
-    kind: str,
-    wanted: tuple[TensorSpec, ...],
-    found: tuple[TensorSpec, ...],
-    *,
-    is_complete: bool,
-) -> list[str]:
-    by_name = {spec.name: spec for spec in found}
-    problems = []
-    for spec in wanted:
-        other = by_name.pop(spec.name, None)
-        if other is None:
-            problems.append(f"{kind} {spec.name!r} expected, not in the model")
-        elif other.dtype != spec.dtype or not _are_shapes_compatible(spec.shape, other.shape):
-            problems.append(f"{kind} expected {spec}, found {other}")
-    if is_complete:
-        problems += [f"{kind} {name!r} is missing in the manifest" for name in by_name]
-    return problems
-
-
-def _are_shapes_compatible(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
-    """Whether two descriptions can be of one tensor; onnxruntime may know more than the file."""
-    if not left or not right:
-        return True  # a shape that the file leaves out reads like that of a scalar
-    return len(left) == len(right) and all(
-        a == b or DYNAMIC in (a, b) for a, b in zip(left, right, strict=True)
-    )
-
-
-def _check_config(manifest: Manifest, config: SlotConfig) -> None:
-    if not (config.input_topic or config.output_topic or config.uplink):
-        return
-    problems = list(
-        route_problems(
-            config.input_topic or manifest.input.topic,
-            config.output_topic or manifest.output.topic,
-        )
-    )
-    if config.uplink:
-        try:
-            msgspec.convert({"topic": "x", "uplink": config.uplink}, Output)
-        except msgspec.ValidationError:
-            problems.append(
-                f"uplink expected all, changes, none or sample:F, found {config.uplink!r}"
-            )
-    if problems:
-        raise ContractError(f"slot config: {'; '.join(problems)}", code="config_invalid")

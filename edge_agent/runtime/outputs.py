@@ -28,8 +28,14 @@ def output_json(names: Sequence[str], values: Sequence[Array]) -> bytes:
     Raises:
         ModelError: `result_too_large`.
     """
-    _check_size(sum(value.size for value in values))
-    return _encode({name: plain(value) for name, value in zip(names, values, strict=True)})
+    elements = 0
+    ready: dict[str, object] = {}
+    for name, value in zip(names, values, strict=True):
+        elements += value.size
+        if elements > MAX_ELEMENTS:
+            raise _too_large(elements)
+        ready[name] = plain(value)
+    return _encode(ready)
 
 
 def output_lists_json(names: Sequence[str], runs: Sequence[Sequence[Array]]) -> bytes:
@@ -38,7 +44,9 @@ def output_lists_json(names: Sequence[str], runs: Sequence[Sequence[Array]]) -> 
     Raises:
         ModelError: `result_too_large`.
     """
-    _check_size(sum(value.size for values in runs for value in values))
+    elements = sum(value.size for values in runs for value in values)
+    if elements > MAX_ELEMENTS:
+        raise _too_large(elements)
     return _encode(
         {name: [plain(values[index]) for values in runs] for index, name in enumerate(names)}
     )
@@ -46,8 +54,7 @@ def output_lists_json(names: Sequence[str], runs: Sequence[Sequence[Array]]) -> 
 
 def plain(array: Array) -> object:
     """An array as nested lists of Python's own values, or one of these."""
-    kind = array.dtype
-    if kind.kind != "f" or kind.itemsize > 4 or array.size > _SHORT_UP_TO:
+    if array.dtype.char not in "fe" or array.size > _SHORT_UP_TO:  # float32 and float16
         value: object = array.tolist()
         return value
     if array.ndim == 1:
@@ -60,9 +67,8 @@ def plain(array: Array) -> object:
     return nested
 
 
-def _check_size(elements: int) -> None:
-    if elements > MAX_ELEMENTS:
-        raise ModelError(
-            f"outputs expected at most {MAX_ELEMENTS} elements, found {elements}",
-            code="result_too_large",
-        )
+def _too_large(elements: int) -> ModelError:
+    return ModelError(
+        f"outputs expected at most {MAX_ELEMENTS} elements, found {elements}",
+        code="result_too_large",
+    )

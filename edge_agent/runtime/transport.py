@@ -235,9 +235,9 @@ class Transport:
         if elapsed > QUIET_WAIT_S + DRAIN_WAIT_S:
             _log.warning("left_unquiet unsettled=%d", len(self._pending))
             return True
-        if is_readable or client.want_write():
+        if is_readable:
             return False
-        if len(self._pending) == 0:
+        if len(self._pending) == 0 and not client.want_write():
             return True
         self._pause(client)
         return False
@@ -247,7 +247,7 @@ class Transport:
         connection = client.socket()
         if connection is not None:
             poller = select.poll()
-            poller.register(connection, select.POLLIN)
+            poller.register(connection, select.POLLIN | (select.POLLOUT * client.want_write()))
             poller.poll(_PAUSE_MS)
 
     # -- what the client calls --------------------------------------------------------------

@@ -29,7 +29,7 @@ from edge_agent.errors import (
 )
 from edge_agent.runtime.blobs import read_blob, read_file, read_golden
 from edge_agent.runtime.counters import Counters
-from edge_agent.runtime.engine import Engine, check_digest_of
+from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.golden import check_golden, refuse_slow
 from edge_agent.runtime.live import LiveSlot
@@ -46,6 +46,7 @@ from edge_agent.runtime.protocol import (
     spec_decoder,
 )
 from edge_agent.runtime.transport import Transport
+from edge_agent.runtime.verify import check_digest_of
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

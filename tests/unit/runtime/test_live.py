@@ -1,0 +1,81 @@
+"""A slot at work: what is counted, dropped and sent home."""
+
+import json
+import time
+from typing import Any
+
+from edge_agent.contract.manifest import (
+    Manifest,
+    Output,
+    Runtime,
+    Tensor,
+    canonical,
+    manifest_digest,
+)
+from edge_agent.contract.signature import TensorSpec
+from edge_agent.runtime.counters import Counters
+from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.live import LiveSlot
+from edge_agent.runtime.protocol import WorkerUplink
+from tests.support.models import fields, linear_model, manifest_of
+
+TOPIC = "sensors/x/rows"
+ROW = b'{"a": 1, "b": 1, "c": 1}'
+
+
+def engine(**options: Any) -> Engine:
+    model = linear_model()
+    manifest: Manifest = manifest_of(
+        model,
+        [TensorSpec("X", "float32", (-1, 3))],
+        [TensorSpec("score", "float32", (-1, 1))],
+        [Tensor(name="X", source="fields", fields=fields("a", "b", "c"))],
+        **options,
+    )
+    return Engine.load(canonical(manifest), manifest_digest(manifest), model, device="d", slot="s")
+
+
+def test_answers_and_failures_are_counted() -> None:
+    counters = Counters()
+    slot = LiveSlot(engine(), counters, lambda _: True)
+    good = slot.handle(TOPIC, ROW, time.time())
+    bad = slot.handle(TOPIC, b"nonsense", time.time())
+    assert good is not None
+    assert bad is not None
+    assert (good.topic, bad.topic) == ("results/x/rows", "results/x/rows/error")
+    health = counters.health(module="m", version=1, digest="", pid=7)
+    assert (health.messages_in, health.messages_out) == (2, 1)
+    assert health.failed == {"not_json": 1}
+    assert health.total.p50_ms > 0
+    assert health.rss_mb > 10
+
+
+def test_a_message_that_waited_too_long_is_dropped_before_the_run() -> None:
+    counters = Counters()
+    slot = LiveSlot(engine(runtime=Runtime(deadline_ms=100)), counters, lambda _: True)
+    assert slot.handle(TOPIC, ROW, time.time() - 1) is None
+    assert counters.dropped == {"deadline": 1}
+    assert slot.handle(TOPIC, ROW, time.time()) is not None
+
+
+def test_a_topic_that_does_not_belong_here_is_dropped() -> None:
+    counters = Counters()
+    assert LiveSlot(engine(), counters, lambda _: True).handle("other", ROW, 0.0) is None
+    assert counters.dropped == {"topic_mismatch": 1}
+
+
+def test_results_for_the_cloud_are_dropped_and_counted_when_there_is_no_room() -> None:
+    counters = Counters()
+    home: list[WorkerUplink] = []
+
+    def offer(event: WorkerUplink) -> bool:
+        home.append(event)
+        return len(home) == 1
+
+    output = Output(topic="results/{1}", uplink="all")
+    slot = LiveSlot(engine(output=output), counters, offer)
+    for _ in range(3):
+        assert slot.handle(TOPIC, ROW, 5.0) is not None
+    assert counters.dropped == {"uplink_full": 2}
+    assert home[0].time == 5.0
+    assert json.loads(bytes(home[0].result))["outputs"] == {"score": [6.5]}
