@@ -253,3 +253,26 @@ def test_of_two_agents_with_one_name_the_later_one_steps_back(
     boot_id = agent.status().boot_id
     assert cloud.statuses[-1].boot_id == boot_id
     assert cloud.statuses[-1].state == "online"
+
+
+def test_a_file_that_rotted_on_the_disk_is_never_loaded_but_fetched_again(
+    cloud: FakeCloud, agent: AgentProcess, nats_broker: Broker, tmp_path: Path
+) -> None:
+    rows = RowsClient(nats_broker.host, nats_broker.port)
+    try:
+        built = install(cloud, tmp_path, agent)
+        for _ in range(120):
+            rows.send("data/line-1/sensors/a/rows", {"a": 1, "b": 1, "c": 1})
+        cloud.await_slot("probe", lambda slot: slot.phase is Phase.ACTIVE)
+        agent.stop()
+        model = built.manifest.model.blob
+        path = agent.state_dir / "blobs" / model.digest.removeprefix("sha256:")
+        path.write_bytes(b"x" * model.size)
+        asked = cloud.requests.count(model.digest)
+        agent.start()
+        wait_for(lambda: cloud.requests.count(model.digest) > asked, 20, lambda: agent.log)
+        cloud.await_slot("probe", lambda slot: slot.running == built.digest)
+        rows.listen("data/line-1/results/#")
+        assert answered(rows, "data/line-1/sensors/a/rows")["version"] == 1
+    finally:
+        rows.close()
