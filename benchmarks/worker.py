@@ -204,7 +204,7 @@ def main() -> None:
         broker: Broker = (
             EmbeddedBroker(folder / "nats")
             if options.broker == "nats"
-            else MosquittoBroker(folder / "mosquitto")
+            else MosquittoBroker(folder / "mosquitto", is_durable=False)
         )
         say("training and converting a random forest")
         spec = build(folder)

@@ -17,6 +17,7 @@ class MosquittoBroker:
     folder: Path
     port: int = 0
     host: str = "127.0.0.1"
+    is_durable: bool = True
 
     def __post_init__(self) -> None:
         self.port = self.port or free_port()
@@ -41,9 +42,8 @@ class MosquittoBroker:
             "max_queued_messages 100000\n"
             "persistence true\n"
             f"persistence_location {self.folder}/\n"
-            "autosave_on_changes true\n"
-            "autosave_interval 1\n"
-            "user root\n"
+            + ("autosave_on_changes true\nautosave_interval 1\n" if self.is_durable else "")
+            + "user root\n"
         )
         self._process = subprocess.Popen(
             [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
