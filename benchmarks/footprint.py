@@ -174,7 +174,7 @@ def _cpu_percent(pid: int, seconds: float) -> float:
 
     def spent() -> float:
         times = [p.cpu_times() for p in _family(pid)]
-        return sum(t.user + t.system for t in times)
+        return float(sum(t.user + t.system for t in times))
 
     before, begun = spent(), time.monotonic()
     time.sleep(seconds)

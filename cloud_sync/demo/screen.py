@@ -41,6 +41,7 @@ class Screen:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
         with progress:
             task = progress.add_task(title, total=None)
@@ -59,13 +60,11 @@ class Screen:
     @contextlib.contextmanager
     def live(self) -> Iterator[Callable[[RenderableType], None]]:
         """A region that is drawn again in place; use the yielded function to change it."""
+        if not self.console.is_terminal:
+            yield lambda _: None
+            return
         with Live(console=self.console, auto_refresh=False, transient=True) as live:
-
-            def draw(content: RenderableType) -> None:
-                if self.console.is_terminal:
-                    live.update(content, refresh=True)
-
-            yield draw
+            yield lambda content: live.update(content, refresh=True)
 
     def show(self, content: RenderableType) -> None:
         """Print a table or a paragraph."""
@@ -77,14 +76,18 @@ def device_table(
     *,
     wanted: dict[str, int],
     phases: dict[str, str],
-    rates: dict[str, float],
+    rates: dict[str, float] | None,
 ) -> Table:
-    """Devices, versions, rates, latencies, and the anomalies that they found and missed."""
+    """Devices, versions, rates, latencies, and the anomalies that they found and missed.
+
+    Without `rates` (rows a second) there is no such column.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("device", no_wrap=True)
     table.add_column("version", no_wrap=True)
     table.add_column("phase", no_wrap=True)
-    for title in ("rows", "rows/s", "p50 ms", "p99 ms", "found", "missed", "false"):
+    speed = ("rows/s",) if rates is not None else ()
+    for title in ("rows", *speed, "p50 ms", "p99 ms", "found", "missed", "false"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, tally in sorted(devices.items()):
         recent = sorted(tally.recent_ms)
@@ -93,7 +96,7 @@ def device_table(
             _version(tally.version, wanted.get(name, 0)),
             phases.get(name, "-"),
             f"{tally.answers:,}",
-            f"{rates.get(name, 0):,.0f}",
+            *((f"{rates.get(name, 0):,.0f}",) if rates is not None else ()),
             f"{quantile(recent, 0.5):.1f}" if recent else "-",
             f"{quantile(recent, 0.99):.1f}" if recent else "-",
             f"{tally.found:,}",

@@ -256,7 +256,7 @@ class Story:
         verdict = scorer.verdict(range(count))
         view.refresh()
         self._screen.show(
-            device_table(view.devices(), wanted=view.wanted, phases=view.phases, rates={})
+            device_table(view.devices(), wanted=view.wanted, phases=view.phases, rates=None)
         )
         return self._judge(verdict, held_out.labels, versions, late, time.monotonic() - begun)
 

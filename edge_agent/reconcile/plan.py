@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edge_agent.contract.state import DesiredState, Phase, SlotError, WantedSlot
 from edge_agent.reconcile.steps import (
@@ -30,6 +31,11 @@ from edge_agent.store.slots import Installed, SlotRecord
 
 FINAL_FAILURES: Final = frozenset({Phase.REJECTED, Phase.ROLLED_BACK})
 """Not tried again until something else is wanted, or somebody asks for it."""
+
+
+FIRST_TRIAL_S: Final = 2.0
+"""Longest trial of a slot's first version: there is nothing to go back to, so it is watched only
+long enough to see that it stays up."""
 
 
 class SlotSeen(Struct, frozen=True, kw_only=True):
@@ -121,7 +127,10 @@ def _on_trial(seen: SlotSeen, candidate: Installed) -> tuple[Step, ...]:
     starting = keep_running(seen)
     if starting:
         return starting
-    verdict = judge(seen.trial or TrialRun(elapsed_s=0.0), seen.record.trial)
+    rule = seen.record.trial
+    if seen.record.active is None:
+        rule = replace(rule, seconds=min(rule.seconds, FIRST_TRIAL_S))
+    verdict = judge(seen.trial or TrialRun(elapsed_s=0.0), rule)
     if isinstance(verdict, SlotError):
         return (RollBack(slot, verdict),)
     return (Commit(slot, candidate),) if verdict is Outcome.PASSED else ()

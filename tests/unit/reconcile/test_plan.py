@@ -98,6 +98,14 @@ def test_a_candidate_on_trial_is_waited_for_then_kept():
     assert plan_slot(want(2), early) == (Commit("s", TWO),)
 
 
+def test_a_first_version_has_nothing_to_go_back_to_and_is_kept_as_soon_as_it_stays_up():
+    first = replace(on_trial(), active=None)
+    young = SlotSeen(record=first, running=TWO, trial=TrialRun(elapsed_s=1))
+    assert plan_slot(want(2), young) == ()
+    older = replace(young, trial=TrialRun(elapsed_s=3))
+    assert plan_slot(want(2), older) == (Commit("s", TWO),)
+
+
 def test_a_candidate_that_crashes_or_errs_is_rolled_back():
     crashed = TrialRun(elapsed_s=1, crashes=1)
     erring = TrialRun(elapsed_s=1, answered=15, model_errors=5)
@@ -264,7 +272,8 @@ def carry_out(seen: SlotSeen, steps: tuple, fate: bool) -> SlotSeen:  # noqa: C9
 
 @given(wishes, sights)
 def test_when_every_step_succeeds_the_slot_arrives_or_stays_refused(wanted, seen):
-    seen = replace(seen, is_retry_due=True)  # time passes
+    past = replace(seen.trial or TrialRun(elapsed_s=0), elapsed_s=100)
+    seen = replace(seen, is_retry_due=True, trial=past)  # time passes
     for _ in range(6):
         steps = plan_slot(wanted, seen)
         if not steps:
