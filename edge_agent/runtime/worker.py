@@ -8,6 +8,7 @@ Exit status: 0 proved, or stopped as asked; 1 a `WorkerFailed` line says why; 2 
 no spec. Anything else is a crash of the interpreter or of a library.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -147,6 +148,9 @@ def _live(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> int:
             providers=engine.providers,
         )
     )
+    # What is loaded stays; without this, every full collection looks at all of it again.
+    gc.collect()
+    gc.freeze()
     connect.wait()
     transport.run()
     pipe.send_stats()
