@@ -29,7 +29,20 @@ class Screen:
 
     def fact(self, label: str, value: str) -> None:
         """One line: a label and what was found or done."""
-        self.console.print(Text.assemble(("  ✓ ", "green"), (f"{label:<12}", "bold"), value))
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=3, justify="right", style="green")
+        row.add_column(width=11, style="bold")
+        row.add_column(overflow="fold")
+        row.add_row("✓", label, value)
+        self.console.print(row)
+
+    def verdict(self, went_well: bool, text: str) -> None:
+        """A closing line: what it comes to."""
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=3, justify="right", style="bold green" if went_well else "bold red")
+        row.add_column()
+        row.add_row("✓" if went_well else "✗", text)
+        self.console.print(row)
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[Report]:

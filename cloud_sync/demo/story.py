@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from rich.text import Text
 
 from cloud_sync.client import ShoalClient
 from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
@@ -297,18 +296,15 @@ class Story:
         self._screen.show(summary(verdict, alone, seconds))
         complaints = [*verdict.complaints([v.number for v in versions]), *late]
         self._screen.console.print()
-        if complaints:
-            for text in complaints:
-                self._screen.console.print(Text.assemble(("  ✗ ", "red"), text))
-            return False
-        self._screen.console.print(
-            Text.assemble(
-                ("  ✓ ", "bold green"),
-                "Every row was answered exactly once, before, during and after the new version,\n"
-                "    and every answer is the one that the model gives offline.",
+        for text in complaints:
+            self._screen.verdict(False, text)
+        if not complaints:
+            self._screen.verdict(
+                True,
+                "Every row was answered exactly once, before, during and after the new version, "
+                "and every answer is the one that the model gives offline.",
             )
-        )
-        return True
+        return not complaints
 
 
 def _online(client: ShoalClient) -> set[str]:
