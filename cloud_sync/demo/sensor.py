@@ -1,6 +1,9 @@
 """The demo's sensor, a program of its own: publishes rows over MQTT at a steady rate.
 
-    python -m cloud_sync.demo.sensor BROKER_URL ROWS_FILE COUNT RATE DEVICE...
+    python -m cloud_sync.demo.sensor BROKER_URL ROWS_FILE COUNT RATE HOLD_AT GO_FILE DEVICE...
+
+Sends COUNT rows (0: for ever), but those from HOLD_AT on only once GO_FILE is there: on a slow
+machine the new version would otherwise find nothing left to answer.
 
 Separate from the reader, so that drawing a table never delays a row and no latency that the demo
 shows is its own. Exits 0 when the broker has acknowledged every row.
@@ -21,6 +24,7 @@ from edge_agent.contract.topics import data_prefix
 
 MAX_UNACKNOWLEDGED: Final = 400
 STALL_TIMEOUT_S: Final = 30.0
+HOLD_TIMEOUT_S: Final = 180.0
 TICK_S: Final = 0.002
 
 
@@ -68,12 +72,29 @@ class Sensor:
             raise Unavailable(f"the broker acknowledged nothing for {STALL_TIMEOUT_S:g} s")
 
 
+def wait_for_file(path: Path) -> None:
+    """Wait until the file is there.
+
+    Raises:
+        Unavailable: it never came.
+    """
+    deadline = time.monotonic() + HOLD_TIMEOUT_S
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{path} was expected within {HOLD_TIMEOUT_S:g} s")
+        time.sleep(0.05)
+
+
 def main(arguments: list[str]) -> int:
     """Run the program. Returns the exit status."""
-    broker_url, rows_file, count, rate, *devices = arguments
+    broker_url, rows_file, count, rate, hold_at, go_file, *devices = arguments
     try:
         sensor = Sensor(broker_url, devices, Path(rows_file).read_bytes().splitlines())
-        sensor.replay(range(int(count)) if int(count) else itertools.count(), float(rate))
+        if int(count) == 0:
+            sensor.replay(itertools.count(), float(rate))
+        sensor.replay(range(int(hold_at)), float(rate))
+        wait_for_file(Path(go_file))
+        sensor.replay(range(int(hold_at), int(count)), float(rate))
         sensor.drain()
     except ShoalError as error:
         sys.stderr.write(f"error: {error}\n")

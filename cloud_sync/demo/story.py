@@ -13,21 +13,23 @@ from typing import Final
 import msgspec
 
 from cloud_sync.client import ShoalClient
+from cloud_sync.demo.fleet_view import DEVICES, FleetView
 from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
 from cloud_sync.demo.reader import Reader
-from cloud_sync.demo.score import DeviceTally, Scorer, Verdict, confusion
+from cloud_sync.demo.score import Scorer, Verdict, confusion
 from cloud_sync.demo.screen import Screen, device_table, progress_line, replay_view, summary
 from cloud_sync.demo.shuttle import ShuttleModule, TrainedVersion
 from cloud_sync.errors import Unavailable
 from cloud_sync.resources import DeploymentResult
 
-DEVICES: Final = ("line-1", "line-2", "line-3")
 START_TIMEOUT_S: Final = 60.0
 DEPLOY_TIMEOUT_S: Final = 60.0
 IDLE_TIMEOUT_S: Final = 20.0
 """The replay is over when all rows are sent and no answer came for so long."""
 SWAP_AT: Final = 0.4
 """Share of the rows after which version 2 is deployed."""
+HOLD_AT: Final = 0.9
+"""Share of the rows that are sent however long version 2 takes; the rest waits for it."""
 HEALTH_INTERVAL_S: Final = 2.0
 REDRAW_S: Final = 0.25
 ACTOR: Final = "demo"
@@ -38,51 +40,6 @@ class Service(msgspec.Struct, frozen=True):
 
     url: str
     broker_url: str
-
-
-class FleetView:
-    """What the table shows about the devices: asked at most every half second.
-
-    Args:
-        client: of the service.
-        slot: the slot that is shown.
-        scorer: counts the answers.
-    """
-
-    _ASK_S: Final = 0.5
-
-    def __init__(self, client: ShoalClient, slot: str, scorer: Scorer) -> None:
-        self._client = client
-        self._slot = slot
-        self._scorer = scorer
-        self._asked = 0.0
-        self._counted: dict[str, tuple[float, int]] = {}
-        self.rates: dict[str, float] = {}
-        self.wanted: dict[str, int] = {}
-        self.running: dict[str, int] = {}
-        self.phases: dict[str, str] = {}
-
-    def refresh(self) -> None:
-        """Ask the service and compute rates, if it is time."""
-        now = time.monotonic()
-        if now - self._asked < self._ASK_S:
-            return
-        self._asked = now
-        for device in self._client.devices.search():
-            slot = device.slots.get(self._slot)
-            if slot is not None:
-                self.wanted[device.device] = slot.wanted_version
-                self.running[device.device] = slot.running_version
-                self.phases[device.device] = slot.phase
-        for name, tally in self._scorer.devices.items():
-            before, count = self._counted.get(name, (now, tally.answers))
-            if now > before:
-                self.rates[name] = (tally.answers - count) / (now - before)
-            self._counted[name] = (now, tally.answers)
-
-    def devices(self) -> dict[str, DeviceTally]:
-        """A tally for every device, also for those that have not answered yet."""
-        return {name: self._scorer.devices.get(name, DeviceTally()) for name in DEVICES}
 
 
 class Story:
@@ -113,6 +70,7 @@ class Story:
         self._module = module
         self._limit = rows
         self._rate = rate_per_s
+        self._go_file = folder / "version-2-runs"
         self.settings: dict[str, Path] = {}
 
     def start_fleet(self) -> Service:
@@ -231,7 +189,7 @@ class Story:
         reader = Reader(service.broker_url, scorer)
         note = ""
         wish: DeploymentResult | None = None
-        idle_since, before = begun, 0
+        idle_since, before, give_up = begun, 0, begun
         self._programs.start("sensor", self.sensor(service, count=count, rate_per_s=self._rate))
         try:
             with self._screen.live() as draw:
@@ -243,7 +201,10 @@ class Story:
                     if wish is None and scorer.answered >= count * SWAP_AT:
                         note = "version 2 published and deployed while rows keep coming"
                         wish = self._publish_quietly(client, versions[1])
+                        give_up = time.monotonic() + DEPLOY_TIMEOUT_S
                     view.refresh()
+                    if wish is not None and (view.all_run(2) or time.monotonic() > give_up):
+                        self._go_file.touch()
                     table = device_table(
                         view.devices(), wanted=view.wanted, phases=view.phases, rates=view.rates
                     )
@@ -264,8 +225,11 @@ class Story:
         rows_file = self._folder / "held_out.jsonl"
         if not rows_file.exists():
             rows_file.write_bytes(b"\n".join(self._module.held_out().rows))
-        program = [sys.executable, "-m", "cloud_sync.demo.sensor"]
-        return [*program, service.broker_url, str(rows_file), str(count), str(rate_per_s), *DEVICES]
+        return [
+            *(sys.executable, "-m", "cloud_sync.demo.sensor"),
+            *(service.broker_url, str(rows_file), str(count), str(rate_per_s)),
+            *(str(int(count * HOLD_AT)), str(self._go_file), *DEVICES),
+        ]
 
     def _late(self, client: ShoalClient, wish: DeploymentResult | None) -> list[str]:
         """Which devices do not run version 2 in the end, and why."""
