@@ -29,6 +29,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.errors import ConfigError
 from edge_agent.runtime.broker_url import parse_broker_url
+from edge_agent.runtime.leaving import Step, next_step
 from edge_agent.runtime.pending import Pending
 from edge_agent.runtime.protocol import BrokerAddress
 
@@ -36,15 +37,12 @@ CONNECT_TIMEOUT_S: Final = 5.0
 KEEPALIVE_S: Final = 30
 FIRST_RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 15.0
-QUIET_WAIT_S: Final = 1.0
-"""After a stop, how long a quiet instant is waited for."""
-DRAIN_WAIT_S: Final = 1.0
-"""After that, how long the acknowledgements of what was answered are waited for."""
 
 _READS_AT_ONCE: Final = 32
 _POLL_MS: Final = 1000
 _PAUSE_MS: Final = 20
 _MISC_S: Final = 1.0
+_NO_FILTER: Final = "nobody/subscribes/to/this"
 _log = logging.getLogger("shoal.worker.transport")
 
 
@@ -151,6 +149,7 @@ class Transport:
         client.on_socket_open = _set_no_delay
         client.on_connect = self._connected
         client.on_subscribe = self._subscribed
+        client.on_unsubscribe = self._confirmed
         client.on_disconnect = self._disconnected
         client.on_message = self._received
         return client
@@ -161,7 +160,8 @@ class Transport:
         self._has_progress = False
         self._is_accepted = False
         self._is_session_present = False
-        self._is_draining = False
+        self._step = Step.ANSWER
+        self._is_confirmed = False
         self._queued = 0
         self._lost = ""
 
@@ -223,23 +223,26 @@ class Transport:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def _may_leave(self, client: mqtt.Client, now: float, *, is_readable: bool) -> bool:
-        """Whether the moment has come to disconnect after a stop.
-
-        That is when nothing is unread, unwritten or unacknowledged: then nothing is lost, and
-        nothing is answered twice. Under load such a moment may not come by itself. After a while
-        new QoS 1 messages are therefore left unanswered: the broker keeps them for a successor,
-        and it goes quiet when its window is full.
-        """
-        elapsed = now - (self._stop_at or now)
-        self._is_draining = elapsed > QUIET_WAIT_S
-        if elapsed > QUIET_WAIT_S + DRAIN_WAIT_S:
-            _log.warning("left_unquiet unsettled=%d", len(self._pending))
+        """Take the next step of leaving; returns whether it is the last. See `leaving`."""
+        if not self._is_accepted:
             return True
-        if is_readable:
-            return False
-        if len(self._pending) == 0 and not client.want_write():
+        before = self._step
+        self._step = next_step(
+            before,
+            elapsed_s=now - (self._stop_at or now),
+            is_quiet=not is_readable and not client.want_write(),
+            unsettled=len(self._pending),
+            is_confirmed=self._is_confirmed,
+        )
+        if self._step is Step.CONFIRM and before is not Step.CONFIRM:
+            # The question that changes nothing: to end a subscription that never was.
+            client.unsubscribe(_NO_FILTER)
+        if self._step is Step.LEAVE:
+            if not self._is_confirmed:
+                _log.warning("left_in_haste unsettled=%d", len(self._pending))
             return True
-        self._pause(client)
+        if not is_readable:
+            self._pause(client)
         return False
 
     def _pause(self, client: mqtt.Client) -> None:
@@ -280,6 +283,10 @@ class Transport:
             return
         self._on_connected(self._is_session_present)
 
+    def _confirmed(self, *_: Any) -> None:
+        self._has_progress = True
+        self._is_confirmed = True
+
     def _disconnected(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
@@ -318,8 +325,8 @@ class Transport:
             if not pending.is_open(message.mid):
                 client.ack(message.mid, 1)
             return
-        if self._is_draining:
-            return
+        if self._step is not Step.ANSWER:
+            return  # not acknowledged, so the successor gets it
         result = self._answer(topic, payload, self._received_s)
         if result is None:
             pending.settled(message.mid, fingerprint)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from edge_agent.errors import ConfigError
 from edge_agent.runtime.broker_url import BrokerEndpoint, parse_broker_url
 from edge_agent.runtime.histogram import Histogram
+from edge_agent.runtime.leaving import ANSWER_S, LONGEST_S, Step, next_step
 from edge_agent.runtime.pending import Pending
 from edge_agent.runtime.transport import LONGEST_RETRY_S, retry_delay_s
 from edge_agent.runtime.uplink import UplinkRule
@@ -96,3 +97,35 @@ def test_a_refused_url_does_not_show_its_password() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_broker_url("mqtt://user:secret@host:x")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("step", "elapsed_s", "is_quiet", "unsettled", "is_confirmed", "expected"),
+    [
+        (Step.ANSWER, 0.0, True, 0, False, Step.CONFIRM),
+        (Step.ANSWER, 0.0, False, 0, False, Step.ANSWER),
+        (Step.ANSWER, 0.0, True, 3, False, Step.ANSWER),
+        (Step.ANSWER, ANSWER_S + 0.1, False, 3, False, Step.DRAIN),
+        (Step.DRAIN, ANSWER_S + 0.2, False, 1, False, Step.DRAIN),
+        (Step.DRAIN, ANSWER_S + 0.2, False, 0, False, Step.CONFIRM),
+        (Step.CONFIRM, ANSWER_S + 0.3, False, 0, False, Step.CONFIRM),
+        (Step.CONFIRM, ANSWER_S + 0.3, False, 0, True, Step.LEAVE),
+        (Step.ANSWER, LONGEST_S + 0.1, False, 9, False, Step.LEAVE),
+    ],
+)
+def test_a_worker_leaves_when_the_broker_has_read_everything(
+    step: Step,
+    elapsed_s: float,
+    is_quiet: bool,
+    unsettled: int,
+    is_confirmed: bool,
+    expected: Step,
+) -> None:
+    found = next_step(
+        step,
+        elapsed_s=elapsed_s,
+        is_quiet=is_quiet,
+        unsettled=unsettled,
+        is_confirmed=is_confirmed,
+    )
+    assert found is expected
