@@ -27,26 +27,39 @@ class Bench:
 
     def ask(self, payload: str, *, topic: str, protocol: str) -> list[tuple[str, dict[str, Any]]]:
         """Publish one message; everything that came back, by topic."""
-        reader = subprocess.Popen(
+        with subprocess.Popen(
             [
-                *("mosquitto_sub", "-d", "-v", "-V", protocol, "-p", str(self.port), "-q", "1"),
+                *(
+                    "stdbuf",
+                    "-oL",
+                    "mosquitto_sub",
+                    "-d",
+                    "-v",
+                    "-V",
+                    protocol,
+                    "-p",
+                    str(self.port),
+                    "-q",
+                    "1",
+                ),
                 *("-t", "data/line-1/#", "-C", "2", "-W", "30"),
             ],
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
-        )
-        assert reader.stdout is not None
-        for line in reader.stdout:
-            if "received SUBACK" in line:
-                break
-        self.publish(payload, topic=topic, protocol=protocol).check_returncode()
-        said = reader.communicate(timeout=40)[0]
+        ) as reader:
+            assert reader.stdout is not None  # stdbuf: or the pipe would hold back its lines
+            for line in reader.stdout:
+                if "received SUBACK" in line:
+                    break
+            self.publish(payload, topic=topic, protocol=protocol).check_returncode()
+            said = reader.stdout.read()
         found = []
         for line in said.splitlines():
             name, _, text = line.partition(" ")
             if name.startswith("data/line-1/out"):
                 found.append((name, json.loads(text)))
+        assert found, said
         return found
 
     def publish(
