@@ -7,6 +7,8 @@ Pure.
 from collections.abc import Iterator
 from typing import Final
 
+from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.state import SlotConfig
 from edge_agent.contract.topics import (
     check_filter,
     check_output_template,
@@ -20,6 +22,18 @@ ERROR_SUFFIX: Final = "/error"
 """Errors go to the output topic with this behind it."""
 
 _SOME_DEVICE: Final = "device"
+
+
+def input_filter(manifest: Manifest, config: SlotConfig, *, device: str, prefix: str) -> str:
+    """What a module subscribes to in a slot.
+
+    Args:
+        manifest: of the module.
+        config: of the slot; its input topic wins over the manifest's.
+        device: its name.
+        prefix: put before every data topic, or empty.
+    """
+    return prefix + expand_device(config.input_topic or manifest.input.topic, device)
 
 
 def route_problems(topic_filter: str, template: str) -> Iterator[str]:

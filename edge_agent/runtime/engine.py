@@ -22,9 +22,9 @@ from edge_agent.contract.results import (
     InferenceResult,
     StageTimes,
 )
-from edge_agent.contract.routes import ERROR_SUFFIX
+from edge_agent.contract.routes import ERROR_SUFFIX, input_filter
 from edge_agent.contract.state import SlotConfig
-from edge_agent.contract.topics import captures, check_data_topic, expand_device, expand_output
+from edge_agent.contract.topics import captures, check_data_topic, expand_output
 from edge_agent.errors import ContractError, MessageError, ModelError
 from edge_agent.runtime.binding.binding import Binding
 from edge_agent.runtime.binding.fault import FieldFault
@@ -103,9 +103,7 @@ class Engine:
         self.manifest = manifest
         self.digest = digest
         self.providers = session.providers
-        self.input_filter = topic_prefix + expand_device(
-            config.input_topic or manifest.input.topic, device
-        )
+        self.input_filter = input_filter(manifest, config, device=device, prefix=topic_prefix)
         self.uplink = config.uplink or manifest.output.uplink
         self.topic_prefix = topic_prefix
         self._template = topic_prefix + (config.output_topic or manifest.output.topic)

@@ -40,6 +40,8 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
         blob_files: blob digest to the file that holds it. Each is hashed again when it is read.
         client_id: of the MQTT session; the session is persistent, so a successor with the same id
             gets what its predecessor did not answer.
+        stale_filters: filters of other versions of this slot, prefix included; the session may
+            still hold them, and their messages would come to a worker that cannot read them.
         topic_prefix: put before every data topic, on input and output.
         stats_interval_s: between two `WorkerStats`.
     """
@@ -55,6 +57,7 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
     broker: BrokerAddress | None = None
     client_id: str = ""
     topic_prefix: str = ""
+    stale_filters: tuple[str, ...] = ()
     stats_interval_s: float = 1.0
 
 

@@ -20,7 +20,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -64,6 +64,7 @@ class Transport:
         address: of the broker.
         client_id: of the persistent session.
         topic_filter: what to subscribe to.
+        stale_filters: what the session may still be subscribed to and should not be.
         on_message: answers one message; must not raise.
         on_connected: called with `session_present` when messages will arrive.
         on_disconnected: called with the reason when they will not.
@@ -78,6 +79,7 @@ class Transport:
         client_id: str,
         topic_filter: str,
         *,
+        stale_filters: Sequence[str] = (),
         on_message: OnMessage,
         on_connected: Callable[[bool], None],
         on_disconnected: Callable[[str], None],
@@ -86,6 +88,7 @@ class Transport:
         self._tls = _tls_context(address) if self._endpoint.is_tls else None
         self._client_id = client_id
         self._filter = topic_filter
+        self._stale_filters = [f for f in stale_filters if f != topic_filter]
         self._answer = on_message
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
@@ -161,6 +164,7 @@ class Transport:
         self._is_accepted = False
         self._is_session_present = False
         self._step = Step.ANSWER
+        self._question: int | None = None
         self._is_confirmed = False
         self._queued = 0
         self._lost = ""
@@ -236,7 +240,7 @@ class Transport:
         )
         if self._step is Step.CONFIRM and before is not Step.CONFIRM:
             # The question that changes nothing: to end a subscription that never was.
-            client.unsubscribe(_NO_FILTER)
+            _, self._question = client.unsubscribe(_NO_FILTER)
         if self._step is Step.LEAVE:
             if not self._is_confirmed:
                 _log.warning("left_in_haste unsettled=%d", len(self._pending))
@@ -271,6 +275,8 @@ class Transport:
             return
         self._is_accepted = True
         self._is_session_present = flags.session_present
+        if flags.session_present and self._stale_filters:
+            client.unsubscribe(self._stale_filters)
         client.subscribe(self._filter, qos=1)
 
     def _subscribed(
@@ -283,9 +289,11 @@ class Transport:
             return
         self._on_connected(self._is_session_present)
 
-    def _confirmed(self, *_: Any) -> None:
+    def _confirmed(
+        self, _client: mqtt.Client, _data: Any, packet_id: int, _reasons: Any, _properties: Any
+    ) -> None:
         self._has_progress = True
-        self._is_confirmed = True
+        self._is_confirmed = self._is_confirmed or packet_id == self._question
 
     def _disconnected(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any

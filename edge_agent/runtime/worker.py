@@ -128,6 +128,7 @@ def _live(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> int:
             spec.broker,
             spec.client_id,
             engine.input_filter,
+            stale_filters=spec.stale_filters,
             on_message=slot.handle,
             on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
             on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),

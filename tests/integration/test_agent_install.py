@@ -124,6 +124,30 @@ def test_a_version_that_fails_its_golden_cases_leaves_the_old_one_running(
     assert len(cloud.requests) == count
 
 
+def test_another_input_topic_ends_the_old_subscription(
+    cloud: FakeCloud, agent: AgentProcess, rows: RowsClient, tmp_path: Path
+) -> None:
+    first = installed(cloud, tmp_path, agent)
+    rows.listen("data/line-1/results/#")
+    moved = SlotConfig(input_topic="moved/+/rows")
+    revision = cloud.want("line-1", {"probe": wanted(first, config=moved)})
+    wait_for(lambda: agent.status().revision_applied == revision, 30)
+    for number, place in enumerate(("sensors", "moved")):
+        rows.send(f"data/line-1/{place}/a/rows", {"id": number, "a": 1, "b": 1, "c": 1})
+    assert rows.next_answer()["id"] == 1
+    rows.send("data/line-1/moved/a/rows", {"id": 2, "a": 1, "b": 1, "c": 1})
+    assert rows.next_answer()["id"] == 2
+
+    def answered_both() -> bool:
+        worker = agent.status().slots["probe"].worker
+        return worker is not None and worker.messages_out == 2
+
+    wait_for(answered_both, 10)
+    worker = agent.status().slots["probe"].worker
+    assert worker is not None
+    assert worker.dropped == {}, "the session still gets the old topic"
+
+
 def test_another_configuration_is_a_change_that_is_tried_like_a_version(
     cloud: FakeCloud, agent: AgentProcess, rows: RowsClient, tmp_path: Path
 ) -> None:
