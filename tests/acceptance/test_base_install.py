@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.base_install import install_base
+from tests.support.base_install import install_base
 
 
 @pytest.mark.slow

@@ -10,6 +10,11 @@ from pathlib import Path
 from cloud_sync.broker.embedded import EmbeddedBroker, free_port
 
 
+def find_mosquitto() -> str:
+    """Debian's server programs are not on every user's PATH."""
+    return shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+
+
 @dataclass
 class MosquittoBroker:
     """A mosquitto with persistence in a folder of its own."""
@@ -32,7 +37,7 @@ class MosquittoBroker:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        program = find_mosquitto()
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "mosquitto.conf"
         config.write_text(

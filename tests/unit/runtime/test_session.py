@@ -82,8 +82,9 @@ def test_unknown_operator_is_unsupported() -> None:
 
 
 def test_dictionaries_are_named_as_unsupported_outputs() -> None:
-    sklearn = pytest.importorskip("sklearn.linear_model")
-    to_onnx = pytest.importorskip("skl2onnx").to_onnx
+    import sklearn.linear_model as sklearn
+    from skl2onnx import to_onnx
+
     rows = np.eye(4, dtype=np.float32)
     fitted = sklearn.LogisticRegression().fit(rows, [0, 1, 0, 1])
     model = to_onnx(fitted, rows, target_opset={"": 18, "ai.onnx.ml": 3}).SerializeToString()
