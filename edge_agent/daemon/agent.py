@@ -23,6 +23,7 @@ from edge_agent.contract.state import DesiredState, Phase
 from edge_agent.contract.topics import Channel, control, down_filters
 from edge_agent.daemon.commands import Commands
 from edge_agent.daemon.inbox import Inbox
+from edge_agent.daemon.links import control_link, data_link
 from edge_agent.daemon.local import LocalServer
 from edge_agent.daemon.logs import log_thread_failure
 from edge_agent.daemon.machine import disk_free_mb, is_clock_synced
@@ -35,8 +36,7 @@ from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.daemon.uplink import Uplink
 from edge_agent.daemon.watchdog import Watchdog
 from edge_agent.daemon.worker import SlotWorker
-from edge_agent.errors import ConfigError, Unavailable
-from edge_agent.link.broker import BrokerLink
+from edge_agent.errors import ConfigError, StorageError, Unavailable
 from edge_agent.link.download import Downloader
 from edge_agent.link.probe import visit
 from edge_agent.link.session import CloudSession, SessionEvents
@@ -57,11 +57,7 @@ RETRY_EVERY_TICKS: Final = 5
 DRAIN_S: Final = 3.0
 FORGET_S: Final = 3.0
 
-_LEVELS: Final = {
-    Phase.FAILED: "error",
-    Phase.REJECTED: "error",
-    Phase.ROLLED_BACK: "error",
-}
+_FAILURES: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
 
 
 class Agent:
@@ -83,16 +79,12 @@ class Agent:
         self._exit_code = 0
 
         cloud = settings.cloud
-        self._cloud_link = BrokerLink(
-            url=cloud.broker,
-            ca_file=cloud.ca_file,
-            cert_file=cloud.cert_file,
-            key_file=cloud.key_file,
-        )
+        self._cloud_link = control_link(settings)
         self._data_link = data_link(settings)
         self._journal = Journal(self._state_dir)
         own_boots = self._journal.boot_ids()
-        self._journal.begin_boot(self._boot_id, self._started)
+        self._is_boot_noted = False
+        self._note_boot()
         self._outbox = Outbox(self._state_dir, self._boot_id)
         blobs = BlobStore(self._state_dir)
         self._supervisor = Supervisor(on_change=self._worker_changed, on_uplink=self._result)
@@ -204,7 +196,7 @@ class Agent:
         try:
             # 1. What is installed runs first, and needs nobody. 2. Then people and cloud are told.
             self._reconciler.start()
-            self._local.start()
+            self._listen()
             self._uplink.start()
             self._session.start()
             self._watchdog.ready()
@@ -246,6 +238,21 @@ class Agent:
             clock_synced=is_clock_synced(),
         )
 
+    def _note_boot(self) -> None:
+        """Without space for the note, the agent runs all the same, and tries again later."""
+        try:
+            self._journal.begin_boot(self._boot_id, self._started)
+            self._is_boot_noted = True
+        except StorageError as error:
+            log.warning("event=boot_not_noted code=%s text=%r", error.code, error.text)
+
+    def _listen(self) -> None:
+        """Without the local door the agent cannot be asked, but it works."""
+        try:
+            self._local.start()
+        except StorageError as error:
+            log.error("event=not_listening code=%s text=%r", error.code, error.text)
+
     def _wait(self) -> None:
         ticks = 0
         while not self._stop.wait(TICK_S):
@@ -254,6 +261,8 @@ class Agent:
             self._presence.tick(now, self._session)
             if ticks % RETRY_EVERY_TICKS == 0:
                 self._inbox.try_again()
+                if not self._is_boot_noted:
+                    self._note_boot()
             self._watchdog.round(now, self._one_line())
 
     def _one_line(self) -> str:
@@ -336,7 +345,7 @@ class Agent:
 
     def _slot_changed(self, slot: str, before: SlotRecord, after: SlotRecord) -> None:
         self._uplink.report_soon()
-        settled = {Phase.ACTIVE, Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK, Phase.ABSENT}
+        settled = {Phase.ACTIVE, Phase.ABSENT, *_FAILURES}
         if after.phase == before.phase or after.phase not in settled:
             return
         version = after.target or before.target
@@ -344,7 +353,7 @@ class Agent:
         self._uplink.event(
             Event(
                 name=f"slot_{after.phase.value}",
-                level="error" if after.phase in _LEVELS else "info",
+                level="error" if after.phase in _FAILURES else "info",
                 text=f"{error.code}: {error.text}" if error else "",
                 detail={
                     "module": version.module if version else "",
@@ -361,22 +370,6 @@ class Agent:
             visit(self._data_link, client_id, timeout_s=FORGET_S)
         except (Unavailable, ConfigError) as error:
             log.warning("event=session_kept client_id=%s text=%r", client_id, error.text)
-
-
-def data_link(settings: Settings) -> BrokerLink:
-    """The broker of the data topics: the cloud's, if the settings name no other."""
-    if settings.shares_cloud_broker:
-        cloud = settings.cloud
-        return BrokerLink(
-            url=cloud.broker,
-            ca_file=cloud.ca_file,
-            cert_file=cloud.cert_file,
-            key_file=cloud.key_file,
-        )
-    data = settings.data
-    return BrokerLink(
-        url=data.broker, ca_file=data.ca_file, cert_file=data.cert_file, key_file=data.key_file
-    )
 
 
 def run_agent(settings: Settings, environment: Mapping[str, str]) -> int:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from edge_agent.config import Settings
-from edge_agent.daemon.agent import data_link
+from edge_agent.daemon.links import control_link, data_link
 from edge_agent.daemon.local import ask_status
 from edge_agent.daemon.machine import is_clock_synced
 from edge_agent.errors import ShoalError, Unavailable
@@ -38,13 +38,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 def check_up(settings: Settings) -> Iterator[Finding]:
     """Run all checks, one after the other; each takes a few seconds at most."""
-    cloud = settings.cloud
-    control = BrokerLink(
-        url=cloud.broker,
-        ca_file=cloud.ca_file,
-        cert_file=cloud.cert_file,
-        key_file=cloud.key_file,
-    )
+    control = control_link(settings)
     folder = Path(settings.agent.state_dir)
     yield Finding(name="settings", state="ok", text=f"device {settings.agent.device}")
     yield _attempt("state directory", "fail", lambda: _writable(folder))

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from edge_agent.daemon.status import AgentStatus
-from edge_agent.errors import Unavailable
+from edge_agent.errors import ShoalError, Unavailable
 from edge_agent.store.files import storage_error
 
 log: Final = logging.getLogger("edge_agent.daemon")
@@ -93,11 +93,19 @@ class LocalServer:
                 return
             with client:
                 client.settimeout(CLIENT_S)
-                # A client that goes away or sends nonsense is no concern of the agent's.
-                with suppress(OSError, msgspec.DecodeError):
-                    line = _read_line(client, MAX_REQUEST_BYTES)
-                    msgspec.json.decode(line, type=Request)
-                    client.sendall(msgspec.json.encode(self._status()) + b"\n")
+                self._answer(client)
+
+    def _answer(self, client: socket.socket) -> None:
+        # A client that goes away or sends nonsense is no concern of the agent's.
+        with suppress(OSError, msgspec.DecodeError):
+            line = _read_line(client, MAX_REQUEST_BYTES)
+            msgspec.json.decode(line, type=Request)
+            try:
+                status = self._status()
+            except ShoalError as error:
+                log.error("event=status_failed code=%s text=%r", error.code, error.text)
+                return
+            client.sendall(msgspec.json.encode(status) + b"\n")
 
 
 def ask_status(state_dir: Path) -> AgentStatus:

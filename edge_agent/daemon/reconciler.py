@@ -165,14 +165,18 @@ class Reconciler:
                 self._busy[slot].start()
 
     def _work(self, slot: str, steps: Sequence[Step], wanted: object) -> None:
+        is_done = False
         try:
-            self._applier.run(
+            is_done = self._applier.run(
                 steps,
                 lambda: self._stop.is_set() or self._paused or self._wants(slot) != wanted,
             )
         finally:
             with self._lock:
                 self._busy.pop(slot, None)
+        # What failed waits for the next round: a disk that takes nothing, not even the journal's
+        # note of when to try again, must not turn this into a busy loop.
+        if is_done:
             self._wake.set()
 
     def _wants(self, slot: str) -> object:

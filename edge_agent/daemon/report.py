@@ -1,5 +1,6 @@
 """What the device says about itself, built from the journal and the workers as they are now."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Final
@@ -15,10 +16,13 @@ from edge_agent.daemon.machine import (
     rss_mb,
 )
 from edge_agent.daemon.supervisor import Supervisor
+from edge_agent.errors import StorageError
 from edge_agent.reconcile.plan import is_settled
 from edge_agent.store.journal import Journal
 from edge_agent.store.outbox import OutboxSize
 from edge_agent.store.slots import SlotRecord
+
+log: Final = logging.getLogger("edge_agent.daemon")
 
 REVISION_APPLIED: Final = "revision_applied"
 
@@ -73,7 +77,7 @@ class Reporter:
         """The highest revision seen, and the last one that was fully applied.
 
         Raises:
-            StorageError: the journal cannot be read or written.
+            StorageError: the journal cannot be read.
         """
         if desired is None:
             return 0, 0
@@ -83,8 +87,12 @@ class Reporter:
             is_settled(desired.slots.get(slot), records.get(slot) or SlotRecord(slot=slot))
             for slot in slots
         ):
-            self._journal.set_counter(REVISION_APPLIED, desired.revision)
             self._applied = desired.revision
+            try:
+                self._journal.set_counter(REVISION_APPLIED, desired.revision)
+            except StorageError as error:
+                # The next start finds the slots settled, and counts again.
+                log.warning("event=journal_failed text=%r", error.text)
         return desired.revision, self._applied
 
     def state(self, desired: DesiredState | None, seq: int) -> ReportedState:

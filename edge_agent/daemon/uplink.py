@@ -129,13 +129,13 @@ class Uplink:
     def _run(self) -> None:
         while True:
             self.progress = time.monotonic()
-            try:
-                self._write()
-                self._send()
-                self._send_health()
-            except ShoalError as error:
-                log.error("event=uplink_failed code=%s text=%r", error.code, error.text)
-                self._stop.wait(IDLE_S)
+            # One by one: a disk that takes nothing is no reason to be silent.
+            for action in (self._write, self._send, self._send_health):
+                try:
+                    action()
+                except ShoalError as error:
+                    log.error("event=uplink_failed code=%s text=%r", error.code, error.text)
+                    self._stop.wait(IDLE_S)
             if self._stop.is_set():
                 return
             self._wake.wait(IDLE_S)

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from edge_agent.contract.state import DesiredState, Phase, SlotError
-from edge_agent.errors import ContractError, NotFound, ShoalError, Unsupported
+from edge_agent.errors import ContractError, NotFound, ShoalError, StorageError, Unsupported
 from edge_agent.link.download import Downloader, Superseded, TryLater, Wanted
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.plan import SlotSeen
@@ -90,10 +90,17 @@ class Applier:
         self._collecting = threading.Lock()
 
     def recover(self) -> None:
-        """At the start of the agent, before anything is planned."""
+        """At the start of the agent, before anything is planned.
+
+        Raises:
+            StorageError: the journal cannot be read. On a full disk it can, and that is enough.
+        """
         now, wall = time.monotonic(), time.time()
         for record in self._journal.slots().values():
-            self._put(record, transition.restarted(record))
+            try:
+                self._put(record, transition.restarted(record))
+            except StorageError as error:
+                log.error("event=journal_failed slot=%s text=%r", record.slot, error.text)
             self._due[record.slot] = now + remaining_s(record.next_retry, wall)
 
     def observe(self) -> dict[str, SlotSeen]:
@@ -132,25 +139,29 @@ class Applier:
         self._due.pop(slot, None)
         self._put(record, transition.asked_again(record, time.time()))
 
-    def run(self, steps: Sequence[Step], is_superseded: Callable[[], bool]) -> None:
+    def run(self, steps: Sequence[Step], is_superseded: Callable[[], bool]) -> bool:
         """Carry the steps of one slot out, up to the first that fails.
 
         Args:
             steps: of one slot, in order.
             is_superseded: whether something else is wanted by now. Asked from this thread.
+
+        Returns:
+            Whether no step failed.
         """
         for step in steps:
             try:
                 if is_superseded():
-                    return
+                    return True
                 log.info("event=step slot=%s step=%s", step.slot, type(step).__name__)
                 self._apply(step, is_superseded)
             except Superseded:
                 log.info("event=superseded slot=%s step=%s", step.slot, type(step).__name__)
-                return
+                return True
             except ShoalError as error:
                 self._fail(step, error)
-                return
+                return False
+        return True
 
     # The table of what each step does: long, but flat.
     def _apply(self, step: Step, is_superseded: Callable[[], bool]) -> None:  # noqa: C901
@@ -290,7 +301,7 @@ class Applier:
         )
         try:
             record = self._journal.slot(step.slot)
-            # In memory first: a full disk must not turn the wait into a busy loop.
+            # In memory first: the disk may be full.
             seconds = self._wait(record, error.after_s if isinstance(error, TryLater) else 0.0)
             if not isinstance(step, Begin | Fetch | Install | Prove | Switch):
                 return

@@ -1,6 +1,7 @@
 """A SQLite file of the agent: opened durable, migrated by number, its errors made ours.
 
-WAL with synchronous=FULL: a transaction that returned is still there after a power cut.
+WAL with synchronous=FULL: a transaction that returned is still there after a power cut. What is
+in it can be read on a disk with no byte left: a device must start on one.
 """
 
 import sqlite3
@@ -13,6 +14,10 @@ from typing import Final
 from edge_agent.errors import StorageError, Unsupported
 
 BUSY_TIMEOUT_S: Final = 5.0
+
+_NO_ROOM: Final = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_SHMMAP"}
+)
 
 
 class Database:
@@ -31,15 +36,15 @@ class Database:
         self._path = path
         self._lock = threading.RLock()
         with self._errors("open"):
-            self._connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
+            try:
+                self._connection = _open(path)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname not in _NO_ROOM:
+                    raise
+                # The index of the WAL is a file that other processes share. Without room for it,
+                # it is kept in memory, and the database is this process's alone.
+                self._connection = _open(path, locking_mode="EXCLUSIVE")
         try:
-            with self._errors("open"):
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.execute("PRAGMA synchronous=FULL")
-                # A page cache of 256 KiB instead of 2 MiB: the tables are small.
-                self._connection.execute("PRAGMA cache_size=-256")
             self._migrate(migrations)
         except BaseException:
             self._connection.close()
@@ -113,3 +118,19 @@ class Database:
                     code="database_damaged",
                 ) from error
             raise StorageError(f"cannot {action} {self._path}: {error} {name}".rstrip()) from error
+
+
+def _open(path: Path, *, locking_mode: str = "NORMAL") -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute(f"PRAGMA locking_mode={locking_mode}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        # A page cache of 256 KiB instead of 2 MiB: the tables are small.
+        connection.execute("PRAGMA cache_size=-256")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -5,6 +5,7 @@ An flock belongs to the process: it ends with it, however it ends, so there is n
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -47,8 +48,10 @@ class StateLock:
                 hint="stop that agent, or give this one its own agent.state_dir",
                 code="state_dir_in_use",
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        # The pid is for people. On a full disk they do without it.
+        with suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
         return self
 

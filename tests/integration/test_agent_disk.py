@@ -1,7 +1,9 @@
-"""A real agent on a disk that is too full for a new module."""
+"""A real agent on a disk that is too full for a new module, or for anything at all."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,31 +13,41 @@ from tests.support.agents import AgentProcess
 from tests.support.brokers import EmbeddedBroker
 from tests.support.fake_cloud import FakeCloud, wanted
 from tests.support.models import build_module
+from tests.support.rows import RowsClient
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.needs("mount")
 
 DISK_BYTES = 8 * 2**20
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
+def state_disk(tmp_path: Path) -> Iterator[Path]:
+    """The state directory of the agent in `line-1`: a small disk of its own."""
+    folder = tmp_path / "line-1" / "state"
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    subprocess.run(mount, check=True)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def fill(file: Path) -> None:
+    """Take every byte that the disk has left."""
+    with file.open("wb", buffering=0) as filler:
+        for size in (65_536, 4096, 1):
+            with suppress(OSError):
+                while filler.write(bytes(size)):
+                    pass
+    assert shutil.disk_usage(file.parent).free == 0
+
+
 def test_a_full_disk_stops_an_install_and_nothing_else(
-    small_disk: Path, nats_broker: EmbeddedBroker, tmp_path: Path
+    state_disk: Path, nats_broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
     cloud = FakeCloud()
     cloud.connect(nats_broker.host, nats_broker.port)
-    agent = AgentProcess(small_disk / "line-1", cloud.url, nats_broker.url)
+    agent = AgentProcess(state_disk.parent, cloud.url, nats_broker.url)
     try:
         agent.start()
         agent.await_status()
@@ -46,7 +58,7 @@ def test_a_full_disk_stops_an_install_and_nothing_else(
         case = {"payload": {"a": 1, "b": 1, "c": 1}, "outputs": {"score": [8.0]}}
         second = build_module(tmp_path / "v2", bias=2.0, golden=[case] * 40_000)
         cloud.publish_module(second)
-        filler = small_disk / "filler"
+        filler = state_disk / "filler"
         filler.write_bytes(bytes(6 * 2**20))
         cloud.want("line-1", {"probe": wanted(second, 2)})
         slot = cloud.await_slot("probe", lambda slot: slot.phase is Phase.FAILED)
@@ -58,4 +70,44 @@ def test_a_full_disk_stops_an_install_and_nothing_else(
         cloud.await_slot("probe", lambda slot: slot.phase is Phase.TRIAL, 60)
     finally:
         agent.stop()
+        cloud.close()
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+def test_a_device_that_reboots_on_a_full_disk_runs_its_modules(
+    ending: str, state_disk: Path, nats_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    cloud = FakeCloud()
+    cloud.connect(nats_broker.host, nats_broker.port)
+    rows = RowsClient(nats_broker.host, nats_broker.port)
+    agent = AgentProcess(state_disk.parent, cloud.url, nats_broker.url)
+    try:
+        agent.start()
+        agent.await_status()
+        built = build_module(tmp_path / "v1", bias=1.0)
+        cloud.publish_module(built)
+        cloud.want("line-1", {"probe": wanted(built)})
+        cloud.await_slot("probe", lambda slot: slot.phase is Phase.ACTIVE)
+        # Stopped, the databases are single files; cut off, their logs are still beside them.
+        assert agent.stop() == 0 if ending == "stop" else agent.kill()
+        filler = state_disk / "filler"
+        fill(filler)
+        known = len(cloud.healths)
+        agent.start()
+        assert agent.await_status().slots["probe"].state.phase is Phase.ACTIVE
+        rows.listen("data/line-1/results/#")
+        rows.send("data/line-1/sensors/a/rows", {"id": 1, "a": 1, "b": 1, "c": 1})
+        assert rows.next_answer()["version"] == 1
+        # The cloud hears of the disk, though no report can be kept.
+        wait_for(lambda: len(cloud.healths) > known)
+        assert cloud.healths[-1].disk_free_mb == 0
+        # What is asked for meanwhile is done when there is space again, without a restart.
+        cloud.want("line-1", {})
+        wait_for(lambda: "event=desired_not_kept" in agent.log)
+        filler.unlink()
+        wait_for(lambda: cloud.reports[-1].revision_applied == 2, 30)
+        assert agent.status().slots == {}
+    finally:
+        agent.stop()
+        rows.close()
         cloud.close()
