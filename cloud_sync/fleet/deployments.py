@@ -1,18 +1,24 @@
-"""Deployments and removals: many devices' desired states changed in one transaction."""
+"""Deployments and removals: many devices' desired states changed in one transaction.
+
+What a deployment would make of each device is checked as a whole before anything is written: the
+slot by itself, and its topics together with those of all other slots there. The registry's check
+at publishing is an early warning; this one counts, because only here the topics are the real ones.
+"""
 
 from sqlalchemy import Connection
 
 from cloud_sync.db.audit import Change, record
 from cloud_sync.db.engine import Database
-from cloud_sync.errors import InvalidInput
+from cloud_sync.errors import Conflict, InvalidInput
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.devices import tags_of_all
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.targets import parse_target, select_devices
-from cloud_sync.registry.modules import choose, manifest_of
+from cloud_sync.registry.chains import find_cycle, link_of
+from cloud_sync.registry.modules import choose, manifest_of, manifests_of
 from cloud_sync.resources import Deployment, DeploymentResult, ModuleVersion, Removal
 from edge_agent.contract.manifest import Manifest
-from edge_agent.contract.routes import route_problems
+from edge_agent.contract.routes import config_problems
 from edge_agent.contract.state import SlotConfig, WantedSlot
 
 
@@ -33,7 +39,8 @@ class Deployments:
 
         Raises:
             NotFound: no such module, version or device.
-            Conflict: the version is retired.
+            Conflict: the version is retired, or on a device the results would go round through
+                its slots for ever.
             InvalidInput: the configuration does not fit the module.
         """
         with self._database.write() as connection:
@@ -88,6 +95,7 @@ def _change_slot(
 ) -> DeploymentResult:
     revisions: dict[str, int] = {}
     unchanged: list[str] = []
+    manifests = _Manifests(connection)
     for device in select_devices(parse_target(target), tags_of_all(connection)):
         before = read_desired(connection, device)
         if before.slots.get(slot) == wanted:
@@ -96,6 +104,7 @@ def _change_slot(
         slots = {name: value for name, value in before.slots.items() if name != slot}
         if wanted is not None:
             slots[slot] = wanted
+            _refuse_cycle(device, slot, slots, manifests)
         revisions[device] = write_desired(connection, before, slots, change.time).revision
     return DeploymentResult(
         module=module.name if module else "",
@@ -109,11 +118,41 @@ def _change_slot(
 
 def _check_config(manifest: Manifest, config: SlotConfig) -> None:
     """Refuse here what every device would have to refuse."""
-    topic = config.input_topic or manifest.input.topic
-    template = config.output_topic or manifest.output.topic
-    problems = list(route_problems(topic, template))
+    problems = list(config_problems(manifest, config))
     if problems:
         raise InvalidInput(
             f"this configuration does not fit {manifest.name}: {'; '.join(problems)}",
             code="config_misfit",
+        )
+
+
+class _Manifests:
+    """Manifests by digest, each read once for all devices of a deployment."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[str, Manifest] = {}
+
+    def of(self, digests: set[str]) -> dict[str, Manifest]:
+        """The manifests that are published of these."""
+        self._known |= manifests_of(self._connection, digests - self._known.keys())
+        return self._known
+
+
+def _refuse_cycle(
+    device: str, slot: str, slots: dict[str, WantedSlot], manifests: _Manifests
+) -> None:
+    """Refuse a slot whose results would come back to it through the other slots of a device."""
+    known = manifests.of({wanted.digest for wanted in slots.values()})
+    links = {
+        name: link_of(known[wanted.digest], slot=name, config=wanted.config, device=device)
+        for name, wanted in slots.items()
+        if wanted.digest in known
+    }
+    cycle = find_cycle(links[slot], links.values())
+    if cycle:
+        raise Conflict(
+            f"slot {slot!r} would make a cycle of topics on {device}: {' -> '.join(cycle)}",
+            hint="give it another input or output topic, or remove a slot of the cycle first",
+            code="topic_cycle",
         )

@@ -1,19 +1,23 @@
 """Chains of modules: the output topic of one is the input of the next. Finds cycles. Pure."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.routes import ERROR_SUFFIX
-from edge_agent.contract.topics import filters_overlap, template_as_filter
+from edge_agent.contract.state import SlotConfig
+from edge_agent.contract.topics import expand_device, filters_overlap, template_as_filter
+
+AS_BUILT: Final = SlotConfig()
 
 
 class Link(Struct, frozen=True):
     """A module as a link of a chain.
 
     Attributes:
-        name: of the module.
+        name: of the module, or of the slot that it runs in.
         reads: filter of the topics that it reads.
         writes: filters of the topics that it writes, results and errors.
     """
@@ -27,22 +31,33 @@ class Link(Struct, frozen=True):
         return any(filters_overlap(topic, other.reads) for topic in self.writes)
 
 
-def link_of(manifest: Manifest) -> Link:
-    """The link that a manifest makes. `{device}` stands for any device."""
-    output = template_as_filter(manifest.output.topic)
+def link_of(
+    manifest: Manifest, *, slot: str = "", config: SlotConfig = AS_BUILT, device: str = ""
+) -> Link:
+    """The link that a module makes.
+
+    Args:
+        manifest: of the module.
+        slot: where it runs; empty for its own name.
+        config: of the slot; its topics win over the manifest's.
+        device: on which it runs; empty for any device, so that `{device}` stands for all of them.
+    """
+    reads = config.input_topic or manifest.input.topic
+    writes = config.output_topic or manifest.output.topic
+    if device:
+        reads, writes = expand_device(reads, device), expand_device(writes, device)
+    results = template_as_filter(writes, reads)
     return Link(
-        manifest.name,
-        template_as_filter(manifest.input.topic),
-        (output, f"{output}{ERROR_SUFFIX}"),
+        slot or manifest.name, template_as_filter(reads), (results, f"{results}{ERROR_SUFFIX}")
     )
 
 
 def find_cycle(new: Link, others: Iterable[Link]) -> tuple[str, ...]:
-    """The modules that a message would go round through, beginning and ending with `new`.
+    """The links that a message would go round through, beginning and ending with `new`.
 
     Args:
-        new: the module that is about to join.
-        others: the modules that it joins; one of the same name is left out.
+        new: the link that is about to join.
+        others: the links that it joins; one of the same name is left out.
 
     Returns:
         Names in order of the flow, the shortest round; empty if there is none.

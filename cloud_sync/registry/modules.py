@@ -1,5 +1,7 @@
 """Published modules: manifests that were checked, numbered, and never change."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from cloud_sync.db.audit import Change, record
@@ -35,6 +37,10 @@ class Modules:
 
     def publish(self, data: bytes, change: Change) -> ModulePublished:
         """Publish a manifest whose files are stored. The same digest twice is one version.
+
+        Topics that go round with the newest versions of other modules are refused here, as an
+        early warning. Which modules meet, and on which topics, is only known of a device: what
+        counts is the check of a deployment.
 
         Args:
             data: the canonical bytes.
@@ -208,6 +214,12 @@ def manifest_of(connection: Connection, module: ModuleVersion) -> Manifest:
     """The manifest of a version that was found in the same transaction."""
     key = (_V.name == module.name) & (_V.version == module.version)
     return read_manifest(bytes(connection.execute(select(_V.manifest).where(key)).scalar_one()))
+
+
+def manifests_of(connection: Connection, digests: Iterable[str]) -> dict[str, Manifest]:
+    """The manifests of published versions, by digest; one that is not published is left out."""
+    query = select(_V.digest, _V.manifest).where(_V.digest.in_(tuple(digests)))
+    return {row.digest: read_manifest(bytes(row.manifest)) for row in connection.execute(query)}
 
 
 def put(objects: Objects, digest: str, data: bytes) -> None:

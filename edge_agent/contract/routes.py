@@ -7,7 +7,9 @@ Pure.
 from collections.abc import Iterator
 from typing import Final
 
-from edge_agent.contract.manifest import Manifest
+import msgspec
+
+from edge_agent.contract.manifest import Manifest, Output
 from edge_agent.contract.state import SlotConfig
 from edge_agent.contract.topics import (
     check_filter,
@@ -45,6 +47,19 @@ def route_problems(topic_filter: str, template: str) -> Iterator[str]:
     """
     yield from filter_problems(topic_filter)
     yield from template_problems(template, topic_filter)
+
+
+def config_problems(manifest: Manifest, config: SlotConfig) -> Iterator[str]:
+    """What is wrong with what a deployment changes about a module, one sentence each."""
+    yield from route_problems(
+        config.input_topic or manifest.input.topic,
+        config.output_topic or manifest.output.topic,
+    )
+    if config.uplink:
+        try:
+            msgspec.convert({"topic": "x", "uplink": config.uplink}, Output)
+        except msgspec.ValidationError:
+            yield f"uplink expected all, changes, none or sample:F, found {config.uplink!r}"
 
 
 def filter_problems(topic_filter: str) -> Iterator[str]:

@@ -3,11 +3,9 @@
 Compares only; loading and reading are the callers'.
 """
 
-import msgspec
-
-from edge_agent.contract.manifest import Manifest, Output
+from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.names import digest_of
-from edge_agent.contract.routes import route_problems
+from edge_agent.contract.routes import config_problems
 from edge_agent.contract.signature import DYNAMIC, TensorSpec
 from edge_agent.contract.state import SlotConfig
 from edge_agent.errors import ContractError, IntegrityError, Unsupported
@@ -90,18 +88,6 @@ def check_config(manifest: Manifest, config: SlotConfig) -> None:
     """
     if not (config.input_topic or config.output_topic or config.uplink):
         return
-    problems = list(
-        route_problems(
-            config.input_topic or manifest.input.topic,
-            config.output_topic or manifest.output.topic,
-        )
-    )
-    if config.uplink:
-        try:
-            msgspec.convert({"topic": "x", "uplink": config.uplink}, Output)
-        except msgspec.ValidationError:
-            problems.append(
-                f"uplink expected all, changes, none or sample:F, found {config.uplink!r}"
-            )
+    problems = list(config_problems(manifest, config))
     if problems:
         raise ContractError(f"slot config: {'; '.join(problems)}", code="config_invalid")

@@ -54,6 +54,68 @@ def test_a_deployment_that_fails_changes_no_device(fleet: Cloud) -> None:
     assert fleet.parts.devices.get("line-1", NOW).desired.revision == 0
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        SlotConfig(input_topic="a/#/b"),
+        SlotConfig(input_topic="in/{1}"),
+        SlotConfig(output_topic="out/+"),
+        SlotConfig(output_topic="out/{2}"),
+        SlotConfig(input_topic="in"),  # the module's own output topic wants a wildcard
+        SlotConfig(output_topic="in/x"),
+        SlotConfig(uplink="sometimes"),
+        SlotConfig(uplink="sample:2"),
+    ],
+)
+def test_a_configuration_that_devices_would_refuse_is_refused(
+    fleet: Cloud, config: SlotConfig
+) -> None:
+    with pytest.raises(InvalidInput, match="does not fit") as caught:
+        deploy(fleet, config=config)
+    assert caught.value.code == "config_misfit"
+
+
+def test_a_configuration_does_not_close_a_cycle_of_slots(fleet: Cloud) -> None:
+    fleet.publish("first", reads="raw/+", writes="middle/{1}")
+    fleet.publish("second", reads="middle/+", writes="end/{1}")
+    first, second = (Deployment(module=name, to="all") for name in ("first", "second"))
+    deployments = fleet.parts.deployments
+    deployments.deploy(first, change())
+    back = replace(second, config=SlotConfig(output_topic="raw/{1}"))
+    with pytest.raises(Conflict, match="on line-1: second -> first -> second") as caught:
+        deployments.deploy(back, change())
+    assert caught.value.code == "topic_cycle"
+    assert list(fleet.parts.devices.get("line-1", NOW).desired.slots) == ["first"]
+    # Elsewhere on the device it is a chain, and a chain is fine.
+    assert deployments.deploy(second, change()).revisions == {"line-1": 2, "line-2": 2}
+
+
+def test_two_slots_of_one_module_do_not_feed_each_other(fleet: Cloud) -> None:
+    deploy(fleet, to="line-1", config=SlotConfig(output_topic="again/{1}"))
+    around = SlotConfig(input_topic="again/+", output_topic="in/{1}")
+    with pytest.raises(Conflict, match="twin -> probe -> twin"):
+        deploy(fleet, to="line-1", slot="twin", config=around)
+    # What runs on one device does not keep it from another.
+    assert deploy(fleet, to="line-2", slot="twin", config=around) == {"line-2": 1}
+
+
+def test_topics_of_one_device_are_compared_with_its_name_filled_in(fleet: Cloud) -> None:
+    deploy(fleet, to="line-1", config=SlotConfig(output_topic="{device}/out/{1}"))
+    from_other = SlotConfig(input_topic="line-2/out/+", output_topic="in/{1}")
+    assert deploy(fleet, to="line-1", slot="twin", config=from_other) == {"line-1": 2}
+    with pytest.raises(Conflict, match="cycle"):
+        deploy(
+            fleet, to="line-1", slot="third", config=replace(from_other, input_topic="{device}/#")
+        )
+
+
+def test_a_wildcard_of_many_levels_is_followed_through_a_chain(fleet: Cloud) -> None:
+    deploy(fleet, to="line-1", config=SlotConfig(input_topic="in/#", output_topic="out/{1}"))
+    deep = SlotConfig(input_topic="out/a/b", output_topic="in/a")
+    with pytest.raises(Conflict, match="cycle"):
+        deploy(fleet, to="line-1", slot="deep", config=deep)
+
+
 def test_every_change_is_in_the_audit_log_with_actor_and_reason(fleet: Cloud) -> None:
     deploy(fleet, reason="monday")
     with fleet.parts.database.read() as connection:
