@@ -12,7 +12,8 @@ from cloud_sync.db.search import matches
 from cloud_sync.errors import Conflict
 from cloud_sync.fleet.explain import explain
 from cloud_sync.fleet.facts import read_facts
-from cloud_sync.fleet.presence import DEFAULT_INTERVAL_S, presence
+from cloud_sync.fleet.known import ensure
+from cloud_sync.fleet.presence import presence
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.summary import DeviceFacts, age, summarize
 from cloud_sync.fleet.targets import device_not_found
@@ -143,32 +144,8 @@ class Devices:
                 )
             connection.execute(delete(devices).where(_D.device == device))
             record(connection, change, "device.delete", device)
-        self._publisher.forget(device)
+        self._publisher.publish(device)
         return f"device {device}"
-
-
-def ensure(connection: Connection, device: str, now: float) -> bool:
-    """Make a device known if it is not.
-
-    Returns:
-        Whether it was not.
-    """
-    if connection.scalar(select(_D.device).where(_D.device == device)) is not None:
-        return False
-    connection.execute(
-        insert(devices).values(
-            device=device,
-            created=now,
-            state="",
-            boot_id="",
-            host="",
-            previous_boot_id="",
-            previous_host="",
-            last_seen=None,
-            interval_s=DEFAULT_INTERVAL_S,
-        )
-    )
-    return True
 
 
 def tags_of_all(connection: Connection) -> dict[str, Tags]:

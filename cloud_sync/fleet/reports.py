@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from cloud_sync.db.audit import Change, record
 from cloud_sync.db.fleet_tables import device_health, devices, reported_states, running_slots
 from cloud_sync.fleet.desired import read_desired, write_desired
-from cloud_sync.fleet.devices import ensure
+from cloud_sync.fleet.known import ensure
 from edge_agent.contract.messages import Event, Health, Status
 from edge_agent.contract.state import ReportedState
 from edge_agent.contract.wire import encode

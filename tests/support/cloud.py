@@ -41,13 +41,21 @@ def change(time: float = NOW, actor: str = "ada", reason: str = "because") -> Ch
 
 @dataclass
 class Line:
-    """Both ends of the service's session: what it published and acknowledged is kept."""
+    """Both ends of the service's session: what it published and acknowledged is kept.
+
+    Attributes:
+        refusals: how many of the next messages are not taken, as while the broker is away.
+    """
 
     published: list[tuple[str, bytes]] = field(default_factory=list)
     acknowledged: list[Received] = field(default_factory=list)
     arriving: list[Received] = field(default_factory=list)
+    refusals: int = 0
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        if self.refusals > 0:
+            self.refusals -= 1
+            return False
         self.published.append((topic, payload))
         return True
 

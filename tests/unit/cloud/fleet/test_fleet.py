@@ -1,6 +1,6 @@
 """Devices, deployments and what reaches the devices."""
 
-import time
+from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from edge_agent.contract.state import DesiredState, SlotConfig
 from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import decode
 from tests.support.cloud import NOW, Cloud, change
+from tests.support.device import await_value
 from tests.support.letters import letter, reported, status
 
 
@@ -146,10 +147,7 @@ def test_a_device_that_is_online_is_not_deleted(fleet: Cloud) -> None:
     with pytest.raises(Conflict, match="is online"):
         fleet.parts.devices.delete("line-1", change())
     fleet.ingest.write([letter(status("line-1", state="offline"))])
-    deploy(fleet)
     fleet.parts.devices.delete("line-1", change())
-    # Its retained messages are taken off the broker.
-    assert (control("line-1", Channel.DESIRED), b"") in fleet.line.published
     with pytest.raises(NotFound, match="did you mean 'line-2'"):
         fleet.parts.devices.get("line-1", NOW)
 
@@ -159,34 +157,64 @@ def desired_of(made: Cloud, device: str) -> list[DesiredState]:
     return [decode(DesiredState, data) for where, data in made.line.published if where == topic]
 
 
+@pytest.fixture
+def publishing(fleet: Cloud) -> Iterator[Cloud]:
+    """The same fleet, with the publisher at work."""
+    fleet.publisher.start()
+    yield fleet
+    fleet.publisher.stop()
+
+
 def published(made: Cloud, device: str, count: int) -> list[DesiredState]:
     """What was published for a device, once there are `count` messages."""
-    made.publisher.start()
-    deadline = time.monotonic() + 10
-    while len(found := desired_of(made, device)) < count:
-        assert time.monotonic() < deadline, f"only {found}"
-        made.publisher._stopping.wait(0.01)
-    made.publisher.stop()
-    return found
+    await_value(lambda: len(desired_of(made, device)) >= count)
+    return desired_of(made, device)
 
 
 def test_what_is_published_is_what_the_database_says_then(fleet: Cloud) -> None:
     deploy(fleet)
     deploy(fleet, slot="second")
-    # Both were due; the first message is as new as the second.
-    assert [state.revision for state in published(fleet, "line-1", 2)] == [2, 2]
+    fleet.publisher.start()
+    # Both were due, and one message is as new as both.
+    assert [state.revision for state in published(fleet, "line-1", 1)] == [2]
+    deploy(fleet, slot="third")
+    assert [state.revision for state in published(fleet, "line-1", 2)] == [2, 3]
+    fleet.publisher.stop()
 
 
-def test_everything_is_published_again_for_a_broker_that_forgot(fleet: Cloud) -> None:
-    deploy(fleet)
-    fleet.publisher.publish_all()
-    assert len(published(fleet, "line-1", 2)) == 2
+def test_everything_is_published_again_for_a_broker_that_forgot(publishing: Cloud) -> None:
+    deploy(publishing)
+    published(publishing, "line-2", 1)
+    publishing.publisher.publish_all()
+    assert len(published(publishing, "line-2", 2)) == 2
 
 
-def test_a_device_that_missed_its_orders_is_told_again(fleet: Cloud) -> None:
-    deploy(fleet)
-    fleet.ingest.write([letter(status("line-1")), letter(reported("line-1", revision_seen=0))])
-    assert len(published(fleet, "line-1", 2)) == 2
+def test_orders_that_the_broker_does_not_take_are_tried_until_it_does(publishing: Cloud) -> None:
+    publishing.line.refusals = 4
+    deploy(publishing)
+    assert published(publishing, "line-1", 1)
+    assert published(publishing, "line-2", 1)
+    assert publishing.line.refusals == 0
+
+
+def test_a_device_that_missed_its_orders_is_told_again(publishing: Cloud) -> None:
+    deploy(publishing)
+    published(publishing, "line-1", 1)
+    publishing.ingest.write([letter(status("line-1")), letter(reported("line-1", revision_seen=0))])
+    assert len(published(publishing, "line-1", 2)) == 2
+
+
+def test_a_deleted_device_leaves_nothing_on_the_broker(publishing: Cloud) -> None:
+    deploy(publishing)
+    published(publishing, "line-1", 1)
+    publishing.line.refusals = 3
+    publishing.parts.devices.delete("line-1", change())
+    # Asked for before the deletion, published after it: the order must be gone all the same.
+    publishing.publisher.publish("line-1")
+    status_topic = control("line-1", Channel.STATUS)
+    await_value(lambda: (status_topic, b"") in publishing.line.published)
+    orders = [data for to, data in publishing.line.published if to.endswith("line-1/down/desired")]
+    assert orders[-1] == b""
 
 
 def test_a_device_that_saw_a_higher_revision_gets_one_above_it(fleet: Cloud) -> None:
