@@ -87,7 +87,8 @@ class SlotWorker:
         self._is_damaged = False
         self._said: SlotError | None = None
         self._spawned = 0.0
-        self._took_over: float | None = None
+        self._running_since: float | None = None
+        self._connected_since: float | None = None
         self._restart_due: float | None = None
         self._crashes_in_row = 0
         self._stats: SlotHealth | None = None
@@ -114,6 +115,7 @@ class SlotWorker:
             self.state = "starting"
             self.is_connected = False
             self._spawned = time.monotonic()
+            self._running_since = self._connected_since = None
             self._restart_due = None
             self._stats = None
             self._said = None
@@ -133,7 +135,6 @@ class SlotWorker:
         """Answer messages from now on, or as soon as the model is loaded."""
         with self._changed:
             self._wants_connection = True
-            self._took_over = time.monotonic()
             if self.state == "ready":
                 self._order_connection()
 
@@ -207,7 +208,8 @@ class SlotWorker:
             return WorkerSeen(
                 version=self.version,
                 trial=TrialRun(
-                    elapsed_s=now - self._took_over if self._took_over is not None else 0.0,
+                    running_s=_since(self._running_since, now),
+                    connected_s=_since(self._connected_since, now),
                     answered=stats.messages_out if stats else 0,
                     model_errors=model_errors(stats) if stats else 0,
                     crashes=self.crashes,
@@ -248,6 +250,7 @@ class SlotWorker:
 
     def _order_connection(self) -> None:
         self.state = "running"
+        self._running_since = time.monotonic()
         if self._process is not None:
             self._process.send(WorkerOrder(order="connect"))
 
@@ -264,6 +267,8 @@ class SlotWorker:
                         self._order_connection()
                 case WorkerConnected():
                     self.is_connected = True
+                    if self._connected_since is None:
+                        self._connected_since = time.monotonic()
                 case WorkerDisconnected(text=text):
                     self.is_connected = False
                     log.warning("event=worker_offline slot=%s text=%r", self.spec.slot, text)
@@ -284,6 +289,7 @@ class SlotWorker:
     def _on_exit(self, code: int) -> None:
         with self._changed:
             self.is_connected = False
+            self._running_since = self._connected_since = None
             if self._is_stopping:
                 self.state = "stopped"
             elif self._is_restarting:
@@ -310,6 +316,10 @@ class SlotWorker:
 def model_errors(health: SlotHealth) -> int:
     """Messages that failed in the model itself; bad input is counted by other codes."""
     return sum(count for code, count in health.failed.items() if code in MODEL_ERRORS)
+
+
+def _since(start: float | None, now: float) -> float | None:
+    return None if start is None else now - start
 
 
 def _ended(code: int) -> SlotError:

@@ -44,7 +44,7 @@ class SlotSeen(Struct, frozen=True, kw_only=True):
     Attributes:
         record: what the journal says.
         running: the version that a worker was started for, whatever state that worker is in.
-        trial: what the running version has done since it took over; None if nothing runs.
+        trial: what the running version has done since it was told to answer; None if nothing runs.
         is_retry_due: whether enough time has passed since the last failure.
         is_damaged: the running version's worker says that its files are not what they were.
     """
@@ -130,7 +130,7 @@ def _on_trial(seen: SlotSeen, candidate: Installed) -> tuple[Step, ...]:
     rule = seen.record.trial
     if seen.record.active is None:
         rule = replace(rule, seconds=min(rule.seconds, FIRST_TRIAL_S))
-    verdict = judge(seen.trial or TrialRun(elapsed_s=0.0), rule)
+    verdict = judge(seen.trial or TrialRun(), rule)
     if isinstance(verdict, SlotError):
         return (RollBack(slot, verdict),)
     return (Commit(slot, candidate),) if verdict is Outcome.PASSED else ()

@@ -15,11 +15,17 @@ MOST_STARTS: Final = 3
 """An agent that dies this often while a candidate is on trial has seen enough of it."""
 
 
+PATIENCE: Final = 10
+"""A candidate whose broker stays away is kept after this many times the trial's time: a device
+that is cut off for good must not be on trial for ever."""
+
+
 class TrialRun(Struct, frozen=True, kw_only=True):
     """What a candidate has done on live messages so far.
 
     Attributes:
-        elapsed_s: since it took over, seconds.
+        running_s: since it was loaded and told to connect, seconds; None before.
+        connected_s: since it first reached its broker, seconds; None before.
         answered: messages that got a result.
         model_errors: messages that failed in the model itself; bad input is not its fault.
         crashes: how often its process ended by itself.
@@ -27,7 +33,8 @@ class TrialRun(Struct, frozen=True, kw_only=True):
         last_words: why the process ended, if it did and is known.
     """
 
-    elapsed_s: float
+    running_s: float | None = None
+    connected_s: float | None = None
     answered: int = 0
     model_errors: int = 0
     crashes: int = 0
@@ -43,7 +50,7 @@ class Outcome(Enum):
 
 
 def judge(run: TrialRun, rule: Trial) -> Outcome | SlotError:
-    """Decide about a trial.
+    """Decide about a trial. Its time counts from the first connection.
 
     Args:
         run: what was seen.
@@ -65,8 +72,10 @@ def judge(run: TrialRun, rule: Trial) -> Outcome | SlotError:
             text=f"the agent was restarted {run.agent_starts} times during the trial",
             step="trial",
         )
+    if run.running_s is None:
+        return Outcome.RUNNING  # what is not loaded is never kept
     seen = run.answered + run.model_errors
-    is_over = run.elapsed_s >= rule.seconds or 0 < rule.messages <= seen
+    is_over = _is_time_over(run, rule.seconds) or 0 < rule.messages <= seen
     enough = LEAST_MESSAGES if rule.messages == 0 else min(LEAST_MESSAGES, rule.messages)
     if seen and (is_over or seen >= enough) and run.model_errors > rule.max_error_rate * seen:
         return SlotError(
@@ -76,3 +85,9 @@ def judge(run: TrialRun, rule: Trial) -> Outcome | SlotError:
             step="trial",
         )
     return Outcome.PASSED if is_over else Outcome.RUNNING
+
+
+def _is_time_over(run: TrialRun, seconds: float) -> bool:
+    if run.connected_s is not None:
+        return run.connected_s >= seconds
+    return run.running_s is not None and run.running_s >= PATIENCE * seconds

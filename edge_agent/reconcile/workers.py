@@ -30,7 +30,7 @@ class WorkerSeen(Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: what it was started for.
-        trial: what it has done since it took over.
+        trial: what its process has done since it was told to answer.
         is_damaged: it said that its files are not what they were.
     """
 

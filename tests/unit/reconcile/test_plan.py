@@ -61,6 +61,11 @@ def on_trial(**options) -> SlotRecord:
     )  # fmt: skip
 
 
+def answering(seconds: float, **options) -> TrialRun:
+    """A run whose worker has been connected for so long."""
+    return TrialRun(running_s=seconds, connected_s=seconds, **options)
+
+
 def test_nothing_wanted_and_nothing_there_needs_nothing():
     assert plan(None, {}) == {}
     assert plan(DesiredState(device="d", revision=1), {}) == {}
@@ -90,25 +95,32 @@ def test_another_configuration_is_another_version():
 
 
 def test_a_candidate_on_trial_is_waited_for_then_kept():
-    seen = SlotSeen(record=on_trial(), running=TWO, trial=TrialRun(elapsed_s=1, answered=5))
+    seen = SlotSeen(record=on_trial(), running=TWO, trial=answering(1, answered=5))
     assert plan_slot(want(2), seen) == ()
-    over = replace(seen, trial=TrialRun(elapsed_s=10, answered=5))
+    over = replace(seen, trial=answering(10, answered=5))
     assert plan_slot(want(2), over) == (Commit("s", TWO),)
-    early = replace(seen, trial=TrialRun(elapsed_s=1, answered=100))
+    early = replace(seen, trial=answering(1, answered=100))
     assert plan_slot(want(2), early) == (Commit("s", TWO),)
 
 
 def test_a_first_version_has_nothing_to_go_back_to_and_is_kept_as_soon_as_it_stays_up():
     first = replace(on_trial(), active=None)
-    young = SlotSeen(record=first, running=TWO, trial=TrialRun(elapsed_s=1))
+    young = SlotSeen(record=first, running=TWO, trial=answering(1))
     assert plan_slot(want(2), young) == ()
-    older = replace(young, trial=TrialRun(elapsed_s=3))
+    older = replace(young, trial=answering(3))
     assert plan_slot(want(2), older) == (Commit("s", TWO),)
 
 
+def test_a_candidate_that_is_not_loaded_yet_is_never_kept():
+    starting = SlotSeen(record=on_trial(), running=TWO, trial=TrialRun())
+    assert plan_slot(want(2), starting) == ()
+    first = replace(starting, record=replace(on_trial(), active=None))
+    assert plan_slot(want(2), first) == ()
+
+
 def test_a_candidate_that_crashes_or_errs_is_rolled_back():
-    crashed = TrialRun(elapsed_s=1, crashes=1)
-    erring = TrialRun(elapsed_s=1, answered=15, model_errors=5)
+    crashed = answering(1, crashes=1)
+    erring = answering(1, answered=15, model_errors=5)
     for run, code in ((crashed, "worker_crashed"), (erring, "trial_errors")):
         (step,) = plan_slot(want(2), SlotSeen(record=on_trial(), running=TWO, trial=run))
         assert isinstance(step, RollBack)
@@ -117,7 +129,7 @@ def test_a_candidate_that_crashes_or_errs_is_rolled_back():
 
 
 def test_a_candidate_under_which_the_agent_keeps_dying_is_rolled_back():
-    run = TrialRun(elapsed_s=1, agent_starts=3)
+    run = answering(1, agent_starts=3)
     (step,) = plan_slot(want(2), SlotSeen(record=on_trial(), running=TWO, trial=run))
     assert isinstance(step, RollBack)
 
@@ -127,7 +139,7 @@ def test_a_candidate_runs_again_after_a_boot():
 
 
 def test_a_candidate_that_is_not_wanted_any_more_gives_way():
-    seen = SlotSeen(record=on_trial(), running=TWO, trial=TrialRun(elapsed_s=1))
+    seen = SlotSeen(record=on_trial(), running=TWO, trial=answering(1))
     assert plan_slot(want(1), seen) == (RollBack("s", None), Settle("s", ONE))
     assert plan_slot(want(3), seen)[0] == Begin("s", THREE)
 
@@ -197,7 +209,8 @@ sights = st.builds(
     record=records,
     running=versions,
     trial=st.none()
-    | st.builds(TrialRun, elapsed_s=st.floats(0, 20), answered=st.integers(0, 200),
+    | st.builds(TrialRun, running_s=st.none() | st.floats(0, 120),
+                connected_s=st.none() | st.floats(0, 20), answered=st.integers(0, 200),
                 model_errors=st.integers(0, 50), crashes=st.integers(0, 1)),
     is_retry_due=st.booleans(),
     is_damaged=st.booleans(),
@@ -267,12 +280,12 @@ def carry_out(seen: SlotSeen, steps: tuple, fate: bool) -> SlotSeen:  # noqa: C9
                 state = transition.rejected(state, target, error, 0.0)
             case Remove():
                 state, running = record(), None
-    return SlotSeen(record=state, running=running, trial=TrialRun(elapsed_s=100), is_retry_due=True)
+    return SlotSeen(record=state, running=running, trial=answering(100), is_retry_due=True)
 
 
 @given(wishes, sights)
 def test_when_every_step_succeeds_the_slot_arrives_or_stays_refused(wanted, seen):
-    past = replace(seen.trial or TrialRun(elapsed_s=0), elapsed_s=100)
+    past = replace(seen.trial or TrialRun(), running_s=100, connected_s=100)
     seen = replace(seen, is_retry_due=True, trial=past)  # time passes
     for _ in range(6):
         steps = plan_slot(wanted, seen)

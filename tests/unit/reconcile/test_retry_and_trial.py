@@ -31,23 +31,28 @@ def test_a_clock_that_jumps_cannot_stop_retries(next_retry, now):
     assert 0 <= remaining_s(next_retry, now) <= LONGEST_DELAY_S
 
 
+def answering(seconds: float, **options) -> TrialRun:
+    """A run whose worker has been connected for so long."""
+    return TrialRun(running_s=seconds, connected_s=seconds, **options)
+
+
 RULE = Trial(seconds=10, messages=100, max_error_rate=0.01)
 
 
 @pytest.mark.parametrize(
     ("run", "expected"),
     [
-        (TrialRun(elapsed_s=0), Outcome.RUNNING),
-        (TrialRun(elapsed_s=10), Outcome.PASSED),
-        (TrialRun(elapsed_s=1, answered=99), Outcome.RUNNING),
-        (TrialRun(elapsed_s=1, answered=100), Outcome.PASSED),
-        (TrialRun(elapsed_s=1, answered=99, model_errors=1), Outcome.PASSED),
-        (TrialRun(elapsed_s=1, answered=98, model_errors=2), "trial_errors"),
-        (TrialRun(elapsed_s=1, model_errors=1), Outcome.RUNNING),
-        (TrialRun(elapsed_s=10, model_errors=1), "trial_errors"),
-        (TrialRun(elapsed_s=1, model_errors=20), "trial_errors"),
-        (TrialRun(elapsed_s=1, crashes=1), "worker_crashed"),
-        (TrialRun(elapsed_s=1, agent_starts=3), "agent_restarted"),
+        (answering(0), Outcome.RUNNING),
+        (answering(10), Outcome.PASSED),
+        (answering(1, answered=99), Outcome.RUNNING),
+        (answering(1, answered=100), Outcome.PASSED),
+        (answering(1, answered=99, model_errors=1), Outcome.PASSED),
+        (answering(1, answered=98, model_errors=2), "trial_errors"),
+        (answering(1, model_errors=1), Outcome.RUNNING),
+        (answering(10, model_errors=1), "trial_errors"),
+        (answering(1, model_errors=20), "trial_errors"),
+        (answering(1, crashes=1), "worker_crashed"),
+        (answering(1, agent_starts=3), "agent_restarted"),
     ],
 )
 def test_a_trial_is_judged_by_model_errors_crashes_and_time(run, expected):
@@ -55,8 +60,26 @@ def test_a_trial_is_judged_by_model_errors_crashes_and_time(run, expected):
     assert (found.code if isinstance(found, SlotError) else found) == expected
 
 
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (TrialRun(), Outcome.RUNNING),
+        (TrialRun(running_s=99), Outcome.RUNNING),
+        (TrialRun(running_s=99, connected_s=9), Outcome.RUNNING),
+        (TrialRun(running_s=99, connected_s=10), Outcome.PASSED),
+        (TrialRun(running_s=100), Outcome.PASSED),
+    ],
+)
+def test_time_counts_from_the_connection_and_a_broker_that_stays_away_only_delays(run, expected):
+    assert judge(run, RULE) is expected
+
+
+def test_what_is_not_loaded_passes_no_trial():
+    assert judge(TrialRun(), Trial(seconds=0)) is Outcome.RUNNING
+
+
 def test_a_trial_without_time_ends_at_once_and_without_messages_by_time_only():
-    assert judge(TrialRun(elapsed_s=0), Trial(seconds=0)) is Outcome.PASSED
+    assert judge(answering(0), Trial(seconds=0)) is Outcome.PASSED
     by_time = Trial(seconds=5, messages=0)
-    assert judge(TrialRun(elapsed_s=1, answered=10**6), by_time) is Outcome.RUNNING
-    assert judge(TrialRun(elapsed_s=5), by_time) is Outcome.PASSED
+    assert judge(answering(1, answered=10**6), by_time) is Outcome.RUNNING
+    assert judge(answering(5), by_time) is Outcome.PASSED

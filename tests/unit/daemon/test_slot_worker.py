@@ -1,0 +1,61 @@
+"""A slot's worker: a real process, and what is said about it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.broker.embedded import free_port
+from edge_agent.contract.manifest import Trial
+from edge_agent.daemon.worker import SlotWorker
+from edge_agent.reconcile.trial import Outcome, judge
+from edge_agent.reconcile.workers import WorkerSeen
+from edge_agent.runtime.protocol import BrokerAddress
+from edge_agent.store.slots import Installed
+from tests.support.brokers import EmbeddedBroker
+from tests.support.models import build_module
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> EmbeddedBroker:
+    """One that is not started yet."""
+    return EmbeddedBroker(tmp_path / "broker", port=free_port())
+
+
+@pytest.fixture
+def worker(tmp_path: Path, broker: EmbeddedBroker) -> Iterator[SlotWorker]:
+    built = build_module(tmp_path / "v1")
+    spec = built.spec("live", broker=BrokerAddress(url=f"mqtt://127.0.0.1:{broker.port}"))
+    slot = SlotWorker(
+        Installed(module="probe", version=1, digest=built.digest),
+        spec,
+        on_change=lambda _worker, _state: None,
+        on_uplink=lambda _slot, _result: None,
+    )
+    yield slot
+    slot.ask_to_stop()
+    slot.await_stopped(5.0)
+
+
+def after(worker: SlotWorker, seconds: float) -> WorkerSeen:
+    return worker.seen(time.monotonic() + seconds)
+
+
+def test_a_trial_is_timed_from_the_first_connection(
+    worker: SlotWorker, broker: EmbeddedBroker
+) -> None:
+    rule = Trial(seconds=10)
+    worker.connect()
+    worker.spawn()
+    assert judge(after(worker, 1000).trial, rule) is Outcome.RUNNING, "it is not loaded yet"
+    assert worker.await_ready(lambda: False)
+    assert judge(after(worker, 50).trial, rule) is Outcome.RUNNING, "its broker is away"
+    assert judge(after(worker, 150).trial, rule) is Outcome.PASSED, "its broker stays away"
+    broker.start()
+    try:
+        assert worker.await_connected(20)
+        assert judge(after(worker, 0).trial, rule) is Outcome.RUNNING
+        assert judge(after(worker, 11).trial, rule) is Outcome.PASSED
+    finally:
+        broker.stop()
