@@ -10,7 +10,7 @@ ifdef UV
 install = $(UV) pip install --python $(BIN)/python --require-hashes -r constraints/$(1).txt \
   && $(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
-install = $(BIN)/python -m pip --disable-pip-version-check install --require-hashes -r constraints/$(1).txt \
+install = $(BIN)/python constraints/install.py $(BIN)/python constraints/$(1).txt \
   && $(BIN)/python -m pip --disable-pip-version-check install -q --no-deps --no-build-isolation -e .
 endif
 
