@@ -13,7 +13,8 @@ from pathlib import Path
 
 BAR = 24
 STEP = re.compile(
-    r"^(?:Collecting|Processing|Requirement already satisfied:) (?:\S*/)?([A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z][A-Za-z0-9_]*)*)"
+    r"^(?:Collecting|Processing|Requirement already satisfied:) (?:\S*/)?"
+    r"([A-Za-z]\w*(?:-[A-Za-z]\w*)*)"
 )
 """A line of pip's about one package: from an index, a file, or there already."""
 
