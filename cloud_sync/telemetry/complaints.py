@@ -1,4 +1,8 @@
-"""Complaints about malformed messages: counted always, made an event only now and then. Pure."""
+"""Complaints about messages that are refused: counted always, made an event only now and then.
+
+Pure. A copy is made before a transaction and takes the place of the original after it, so that
+what was not committed was not counted either.
+"""
 
 from typing import Final
 
@@ -8,8 +12,8 @@ PERIOD_S: Final = 600.0
 MAX_KINDS: Final = 1000
 
 
-class Complaint(Struct):
-    """One kind of malformed message of one device."""
+class Complaint(Struct, frozen=True):
+    """One kind of refused message of one device: how many since it was told, and when that was."""
 
     count: int
     told: float
@@ -22,8 +26,15 @@ class Complaints:
         self.total = 0
         self._kinds: dict[tuple[str, str], Complaint] = {}
 
+    def copy(self) -> "Complaints":
+        """The same counts, to be counted on without changing these."""
+        other = Complaints()
+        other.total = self.total
+        other._kinds = dict(self._kinds)
+        return other
+
     def add(self, device: str, code: str, now: float) -> int:
-        """Count a malformed message.
+        """Count a refused message.
 
         Args:
             device: whose it was, or empty.
@@ -41,8 +52,9 @@ class Complaints:
                 self._kinds.pop(next(iter(self._kinds)))
             self._kinds[key] = Complaint(0, now)
             return 1
-        kind.count += 1
+        count = kind.count + 1
         if abs(now - kind.told) < PERIOD_S:
+            self._kinds[key] = Complaint(count, kind.told)
             return 0
-        count, kind.count, kind.told = kind.count, 0, now
+        self._kinds[key] = Complaint(0, now)
         return count

@@ -1,11 +1,11 @@
 """The inbox: an MQTT message of a device becomes one of the contract's messages. Pure."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from cloud_sync.errors import ContractError
-from edge_agent.contract.messages import CommandResult, Health, Status, Telemetry
+from edge_agent.contract.messages import Ack, CommandResult, Health, Status, Telemetry
 from edge_agent.contract.state import ReportedState
 from edge_agent.contract.topics import Channel, ControlTopic, parse
 from edge_agent.contract.wire import decode
@@ -27,6 +27,24 @@ class Letter(Struct, frozen=True):
     topic: ControlTopic
     message: Message
     is_retained: bool
+
+
+# The bound is that of the devices' own database.
+_Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class _Row(Struct):
+    seq: _Seq
+
+
+class _Batch(Struct):
+    boot_id: str
+    rows: tuple[_Row, ...]
+
+
+class _Report(Struct):
+    boot_id: str
+    seq: _Seq
 
 
 def open_letter(topic: str, payload: bytes, *, is_retained: bool) -> Letter | None:
@@ -51,3 +69,28 @@ def open_letter(topic: str, payload: bytes, *, is_retained: bool) -> Letter | No
             code="device_mismatch",
         )
     return Letter(parsed, message, is_retained)
+
+
+def rows_of(topic: str, payload: bytes) -> tuple[str, Ack] | None:
+    """Which outbox rows a message brings that is refused for good.
+
+    A device sends a row again until it is acknowledged, so one that nobody will ever take would
+    be sent for ever, and hold up those behind it.
+
+    Returns:
+        Whose they are, and the acknowledgement that frees them; None if the message brings no
+        rows, or not even their numbers can be read.
+    """
+    try:
+        parsed = parse(topic)
+        if parsed.channel is Channel.TELEMETRY:
+            batch = decode(_Batch, payload, limit_bytes=len(payload))
+            return parsed.device, Ack(
+                boot_id=batch.boot_id, seqs=tuple(row.seq for row in batch.rows)
+            )
+        if parsed.channel is Channel.REPORTED:
+            report = decode(_Report, payload, limit_bytes=len(payload))
+            return parsed.device, Ack(boot_id=report.boot_id, seqs=(report.seq,))
+    except ContractError:
+        return None
+    return None

@@ -1,13 +1,17 @@
 """Ingest: messages off the broker, into the database, and only then acknowledged.
 
     1. receive what has come, several messages at once
-    2. decode each; what is malformed is counted and complained about
+    2. decode each; what is malformed is refused, counted and complained about
     3. write all of them in one transaction
     4. acknowledge: outbox rows to the devices, messages to the broker
     5. tell devices again what they should run, where that is needed
 
 A failure of the database stops at 3: nothing is acknowledged and the same messages are tried
 again. Nothing that a device sends can end the thread.
+
+Rows that are refused for good are acknowledged to the device as well, with an event that says so:
+it would send them for ever otherwise. Those of a newer version of the contract are not, because
+an update of the service will take them.
 """
 
 import logging
@@ -27,7 +31,7 @@ from cloud_sync.fleet import reports
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.telemetry import records
 from cloud_sync.telemetry.complaints import Complaints
-from cloud_sync.telemetry.inbox import Letter, open_letter
+from cloud_sync.telemetry.inbox import Letter, open_letter, rows_of
 from edge_agent.contract.messages import Ack, CommandResult, Event, Health, Status, Telemetry
 from edge_agent.contract.state import ReportedState
 from edge_agent.contract.topics import Channel, control
@@ -52,11 +56,18 @@ class Source(Protocol):
         """Hand over a message; false if it was not taken."""
 
 
-class Rejected(Struct, frozen=True):
-    """A message that was not understood; `device` is whose it was if that is known."""
+class Refused(Struct, frozen=True):
+    """A message that is not taken.
+
+    Attributes:
+        device: whose it was if that is known, or what stood in its place.
+        error: why.
+        ack: frees the outbox rows that it brought; None if it brought none that can be named.
+    """
 
     device: str
     error: ContractError
+    ack: Ack | None
 
 
 class Ingest:
@@ -89,7 +100,7 @@ class Ingest:
 
     @property
     def malformed(self) -> int:
-        """Messages that were not understood, since the start."""
+        """Messages that were refused, since the start."""
         return self._complaints.total
 
     def start(self) -> None:
@@ -115,10 +126,11 @@ class Ingest:
     def _take(self, batch: list[Received]) -> None:
         """Write a batch, however often it takes; alone, message by message, if one is poison."""
         attempt = 0
+        refusal: ContractError | None = None
         while not self._stopping.is_set():
             self.progressed = time.monotonic()
             try:
-                self.write(batch)
+                self.write(batch, refusal)
             except (StorageError, Unavailable) as error:
                 attempt += 1
                 logger.error(
@@ -129,34 +141,46 @@ class Ingest:
                 )
                 longest = min(RETRY_MAX_S, 0.5 * 2 ** min(attempt, 8))
                 self._stopping.wait(random.uniform(0.1, longest))  # noqa: S311  # spreads load
-            except Exception:  # nothing that a device sends may end the thread
+            except Exception as error:  # nothing that a device sends may end the thread
                 if len(batch) > 1:
                     for message in batch:
                         self._take([message])
                     return
                 # One message that our own code cannot take must not stop all others.
                 logger.exception("event=message_poison topic=%s", batch[0].topic)
-                self._source.acknowledge(batch)
-                return
+                if refusal is not None:
+                    self._source.acknowledge(batch)
+                    return
+                refusal = ContractError(
+                    f"the service cannot store it: {type(error).__name__}", code="message_poison"
+                )
             else:
                 return
 
-    def write(self, batch: Sequence[Received]) -> None:
+    def write(self, batch: Sequence[Received], refusal: ContractError | None = None) -> None:
         """Take in a batch: everything in it, or nothing.
+
+        Args:
+            batch: as received.
+            refusal: why nothing in it is to be taken, if that was found out before.
 
         Raises:
             StorageError, Unavailable: the database refused; nothing was acknowledged.
         """
         now = self._clock()
-        opened = [_open(message) for message in batch]
+        opened = [_open(message, refusal) for message in batch]
+        complaints = self._complaints.copy()
         acks: list[tuple[str, Ack]] = []
         tell: set[str] = set()
         with self._database.write() as connection:
             for letter in opened:
-                if isinstance(letter, Rejected):
-                    self._complain(connection, letter, now)
+                if isinstance(letter, Refused):
+                    _complain(connection, letter, complaints, now)
+                    if letter.ack is not None:
+                        acks.append((letter.device, letter.ack))
                 elif letter is not None:
                     self._file(connection, letter, now, acks, tell)
+        self._complaints = complaints
         for device, ack in acks:
             self._source.publish(control(device, Channel.ACK), encode(ack))
         self._source.acknowledge(batch)
@@ -187,33 +211,44 @@ class Ingest:
         if outcome.event is not None:
             records.add_event(connection, outcome.event, device, now, now)
 
-    def _complain(self, connection: Connection, rejected: Rejected, now: float) -> None:
-        error = rejected.error
-        count = self._complaints.add(rejected.device, error.code, now)
-        if count == 0:
-            return
-        logger.warning(
-            "event=malformed_message device=%s code=%s count=%d text=%r",
-            rejected.device,
-            error.code,
-            count,
-            error.text,
-        )
-        event = Event(
-            name="malformed-message",
-            level="warning",
-            text=str(error),
-            detail={"code": error.code, "count": str(count)},
-        )
-        records.add_event(connection, event, rejected.device, now, now)
+
+def _open(message: Received, refusal: ContractError | None) -> Letter | Refused | None:
+    error = refusal
+    if error is None:
+        try:
+            return open_letter(message.topic, message.payload, is_retained=message.is_retained)
+        except ContractError as found:
+            error = found
+    # A newer version is no rubbish: the rows stay on the device until this service is updated.
+    rows = None if error.code == "version_newer" else rows_of(message.topic, message.payload)
+    if rows is not None:
+        return Refused(rows[0], error, rows[1])
+    parts = message.topic.split("/")
+    return Refused(parts[2][:63] if len(parts) > 2 else "", error, None)
 
 
-def _open(message: Received) -> Letter | Rejected | None:
-    try:
-        return open_letter(message.topic, message.payload, is_retained=message.is_retained)
-    except ContractError as error:
-        parts = message.topic.split("/")
-        return Rejected(parts[2][:63] if len(parts) > 2 else "", error)
+def _complain(connection: Connection, refused: Refused, complaints: Complaints, now: float) -> None:
+    error = refused.error
+    count = complaints.add(refused.device, error.code, now)
+    if count == 0:
+        return
+    logger.warning(
+        "event=malformed_message device=%s code=%s count=%d text=%r",
+        refused.device,
+        error.code,
+        count,
+        error.text,
+    )
+    detail = {"code": error.code, "count": str(count)}
+    if refused.ack is not None:
+        detail |= {"boot_id": refused.ack.boot_id[:100], "rows": str(len(refused.ack.seqs))}
+    event = Event(
+        name="malformed-message" if refused.ack is None else "telemetry_refused",
+        level="warning" if refused.ack is None else "error",
+        text=str(error),
+        detail=detail,
+    )
+    records.add_event(connection, event, refused.device, now, now)
 
 
 def _file_known(
