@@ -164,7 +164,7 @@ class Agent:
                 self._device,
                 report=self._report_now,
                 restart=self._supervisor.restart,
-                retry=self._retry,
+                retry=self._reconciler.retry,
             ),
             publish=self._session.publish,
             on_status=lambda payload: self._presence.on_status(payload, self._session),
@@ -318,10 +318,6 @@ class Agent:
     def _report_now(self) -> None:
         self._uplink.report_soon()
         self._uplink.health_soon()
-
-    def _retry(self, slot: str) -> None:
-        self._applier.ask_again(slot)
-        self._reconciler.wake()
 
     def _event(self, event: Event) -> None:
         self._uplink.event(event)

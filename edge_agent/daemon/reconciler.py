@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from edge_agent.contract.state import DesiredState
+from edge_agent.contract.state import DesiredState, WantedSlot
 from edge_agent.contract.wire import decode
 from edge_agent.daemon.supervisor import Supervisor
-from edge_agent.errors import ContractError, ShoalError
+from edge_agent.errors import ContractError, NotFound, ShoalError
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.plan import plan
-from edge_agent.reconcile.steps import Step
+from edge_agent.reconcile.steps import Step, TryAgain
 from edge_agent.store.journal import Journal
 
 log: Final = logging.getLogger("edge_agent.reconcile")
@@ -57,6 +57,7 @@ class Reconciler:
         self._paused = False
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Thread] = {}
+        self._to_retry: set[str] = set()
         self._thread: threading.Thread | None = None
         self.progress = time.monotonic()
         """When the loop last went round, seconds, monotonic. For the watchdog."""
@@ -96,6 +97,19 @@ class Reconciler:
         For an agent that has found another one with its name on a broker that workers use too.
         """
         self._paused = is_paused
+        self._wake.set()
+
+    def retry(self, slot: str) -> None:
+        """Have a failed or refused version tried at once. Any thread; the slot's own does it.
+
+        Raises:
+            NotFound: no such slot.
+            StorageError: the journal cannot be read.
+        """
+        if self._journal.slot(slot).target is None:
+            raise NotFound(f"slot {slot!r} is not on this device")
+        with self._lock:
+            self._to_retry.add(slot)
         self._wake.set()
 
     def accept(self, payload: bytes) -> DesiredState | None:
@@ -147,29 +161,34 @@ class Reconciler:
             if self._paused:
                 self._supervisor.stop_all()
                 return
-            plans = plan(self._desired, self._applier.observe())
+            # Taken once: what is wanted by the time a step begins may be something else.
+            desired = self._desired
+            plans = plan(desired, self._applier.observe())
         except ShoalError as error:
             # The journal cannot be read: what runs goes on running, and the next round tries.
             log.error("event=round_failed code=%s text=%r", error.code, error.text)
             return
-        for slot, steps in plans.items():
-            with self._lock:
-                if slot in self._busy or self._stop.is_set():
-                    continue
-                self._busy[slot] = threading.Thread(
-                    target=self._work,
-                    args=(slot, steps, self._wants(slot)),
-                    name=f"slot-{slot}",
-                    daemon=True,
-                )
-                self._busy[slot].start()
+        with self._lock:
+            asked = {slot: (TryAgain(slot),) for slot in self._to_retry if slot not in self._busy}
+            self._to_retry -= asked.keys()
+        for slot, steps in {**plans, **asked}.items():
+            self._begin(slot, steps, _wish(desired, slot))
 
-    def _work(self, slot: str, steps: Sequence[Step], wanted: object) -> None:
+    def _begin(self, slot: str, steps: Sequence[Step], wish: WantedSlot | None) -> None:
+        with self._lock:
+            if slot in self._busy or self._stop.is_set():
+                return
+            self._busy[slot] = threading.Thread(
+                target=self._work, args=(slot, steps, wish), name=f"slot-{slot}", daemon=True
+            )
+            self._busy[slot].start()
+
+    def _work(self, slot: str, steps: Sequence[Step], wish: WantedSlot | None) -> None:
         is_done = False
         try:
             is_done = self._applier.run(
                 steps,
-                lambda: self._stop.is_set() or self._paused or self._wants(slot) != wanted,
+                lambda: self._stop.is_set() or self._paused or _wish(self._desired, slot) != wish,
             )
         finally:
             with self._lock:
@@ -179,6 +198,6 @@ class Reconciler:
         if is_done:
             self._wake.set()
 
-    def _wants(self, slot: str) -> object:
-        desired = self._desired
-        return desired.slots.get(slot) if desired is not None else None
+
+def _wish(desired: DesiredState | None, slot: str) -> WantedSlot | None:
+    return desired.slots.get(slot) if desired is not None else None

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from edge_agent.contract.state import DesiredState, Phase, SlotError
-from edge_agent.errors import ContractError, NotFound, ShoalError, StorageError, Unsupported
+from edge_agent.errors import ContractError, ShoalError, StorageError, Unsupported
 from edge_agent.link.download import Downloader, Superseded, TryLater, Wanted
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.plan import SlotSeen
@@ -37,6 +37,7 @@ from edge_agent.reconcile.steps import (
     Step,
     Stop,
     Switch,
+    TryAgain,
 )
 from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerRefused, Workers
@@ -127,18 +128,6 @@ class Applier:
         waits = [due - now for due in list(self._due.values()) if due > now]
         return min(waits) if waits else None
 
-    def ask_again(self, slot: str) -> None:
-        """Make a failed or refused version due at once.
-
-        Raises:
-            NotFound: no such slot.
-        """
-        record = self._journal.slot(slot)
-        if record.target is None:
-            raise NotFound(f"slot {slot!r} is not on this device")
-        self._due.pop(slot, None)
-        self._put(record, transition.asked_again(record, time.time()))
-
     def run(self, steps: Sequence[Step], is_superseded: Callable[[], bool]) -> bool:
         """Carry the steps of one slot out, up to the first that fails.
 
@@ -193,6 +182,10 @@ class Applier:
                 self.collect()
             case Reject(target=target, error=error):
                 self._put(record, transition.rejected(record, target, error, now))
+            case TryAgain():
+                self._due.pop(step.slot, None)
+                if record.target is not None:
+                    self._put(record, transition.asked_again(record, now))
             case Remove():
                 self._workers.stop(step.slot)
                 self._journal.remove_slot(step.slot)

@@ -90,6 +90,12 @@ class Reject(Struct, frozen=True):
     error: SlotError
 
 
+class TryAgain(Struct, frozen=True):
+    """Make a failed or refused version due at once. Never planned: somebody asked for it."""
+
+    slot: str
+
+
 class Remove(Struct, frozen=True):
     """Stop the slot's worker and forget the slot."""
 
@@ -108,5 +114,6 @@ Step = (
     | RollBack
     | Settle
     | Reject
+    | TryAgain
     | Remove
 )
