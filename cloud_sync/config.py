@@ -90,6 +90,9 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
         health_rows: newest health reports that are kept at most.
         events_rows: events likewise.
         results_rows: results likewise.
+        received_days: how long it is remembered which of a device's rows were taken in; one that
+            is sent again after that is counted twice.
+        received_rows: newest of these memories that are kept at most, some 100 bytes each.
         hour: of the day (local time) at which old rows and unused blobs are deleted.
         unused_blob_days: how long an uploaded file waits to be named by a model or module.
     """
@@ -100,6 +103,8 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
     health_rows: Rows = 2_000_000
     events_rows: Rows = 1_000_000
     results_rows: Rows = 5_000_000
+    received_days: Days = 60
+    received_rows: Rows = 10_000_000
     unused_blob_days: Days = 1
     hour: Annotated[int, Meta(ge=0, le=23)] = 3
 
@@ -146,6 +151,8 @@ data_dir = "{data_dir}"
 # health_rows = 2000000
 # events_rows = 1000000
 # results_rows = 5000000
+# received_days = 60          # how long a row that is sent again is known to be here already
+# received_rows = 10000000
 # unused_blob_days = 1
 # hour = 3                    # local time of the nightly cleaning
 """

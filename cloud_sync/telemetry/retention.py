@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from msgspec import Struct
-from sqlalchemy import Select, Table, delete, func, select
+from sqlalchemy import Column, ColumnElement, Table, delete, func, select, tuple_
 
 from cloud_sync.config import RetentionSettings
 from cloud_sync.db.engine import Database
@@ -15,16 +15,20 @@ from cloud_sync.db.telemetry_tables import events, health_history, received_rows
 
 DAY_S: Final = 86_400.0
 BATCH_ROWS: Final = 5_000
-RECEIVED_DAYS: Final = 60.0
-"""How long an outbox row is known to be here; devices do not keep theirs for longer."""
 
 logger = logging.getLogger(__name__)
 
 
 class Rule(Struct, frozen=True):
-    """How long and how many rows of a table are kept."""
+    """How long and how many rows of a table are kept.
+
+    Attributes:
+        order: the column by which newer rows are told from older ones when there are too many;
+            rows that are equal in it stay or go together.
+    """
 
     table: Table
+    order: Column[Any]  # Any: a counter of one table is an integer, a time of another a float
     days: float
     rows: int
 
@@ -32,9 +36,16 @@ class Rule(Struct, frozen=True):
 def rules(settings: RetentionSettings) -> tuple[Rule, ...]:
     """The rules that the settings make."""
     return (
-        Rule(health_history, settings.health_days, settings.health_rows),
-        Rule(events, settings.events_days, settings.events_rows),
-        Rule(results, settings.results_days, settings.results_rows),
+        Rule(health_history, health_history.c.id, settings.health_days, settings.health_rows),
+        Rule(events, events.c.id, settings.events_days, settings.events_rows),
+        Rule(results, results.c.id, settings.results_days, settings.results_rows),
+        # A device may keep a row for longer than that, if it never heard that we have it.
+        Rule(
+            received_rows,
+            received_rows.c.received,
+            settings.received_days,
+            settings.received_rows,
+        ),
     )
 
 
@@ -53,10 +64,6 @@ def clean(database: Database, settings: RetentionSettings, now: float) -> int:
     for rule in rules(settings):
         deleted += _delete_old(database, rule, now)
         deleted += _delete_surplus(database, rule)
-    limit = now - RECEIVED_DAYS * DAY_S
-    with database.write() as connection:
-        query = delete(received_rows).where(received_rows.c.received < limit)
-        deleted += connection.execute(query).rowcount
     logger.info("event=retention_done deleted=%d", deleted)
     return deleted
 
@@ -77,30 +84,28 @@ def nightly(hour: int, job: Callable[[], None]) -> BackgroundScheduler:
 
 
 def _delete_old(database: Database, rule: Rule, now: float) -> int:
-    column = rule.table.c
-    old = select(column.id).where(column.received < now - rule.days * DAY_S).limit(BATCH_ROWS)
-    return _delete_all(database, rule.table, old)
+    return _delete_where(database, rule.table, rule.table.c.received < now - rule.days * DAY_S)
 
 
 def _delete_surplus(database: Database, rule: Rule) -> int:
-    column = rule.table.c
     with database.read() as connection:
         count = connection.scalar(select(func.count()).select_from(rule.table)) or 0
         if count <= rule.rows:
             return 0
         first_kept = connection.scalar(
-            select(column.id).order_by(column.id.desc()).offset(rule.rows - 1).limit(1)
+            select(rule.order).order_by(rule.order.desc()).offset(rule.rows - 1).limit(1)
         )
-    surplus = select(column.id).where(column.id < first_kept).limit(BATCH_ROWS)
-    return _delete_all(database, rule.table, surplus)
+    return _delete_where(database, rule.table, rule.order < first_kept)
 
 
-def _delete_all(database: Database, table: Table, found: Select[tuple[int]]) -> int:
-    """Delete what a query finds, a batch at a time, so that writers come in between."""
+def _delete_where(database: Database, table: Table, condition: ColumnElement[bool]) -> int:
+    """Delete the rows of a condition, a batch at a time, so that writers come in between."""
+    key = table.primary_key.columns
+    found = select(*key).where(condition).limit(BATCH_ROWS)
     deleted = 0
     while True:
         with database.write() as connection:
-            count = connection.execute(delete(table).where(table.c.id.in_(found))).rowcount
+            count = connection.execute(delete(table).where(tuple_(*key).in_(found))).rowcount
         deleted += count
         if count < BATCH_ROWS:
             return deleted

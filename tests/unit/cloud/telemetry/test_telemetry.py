@@ -4,13 +4,15 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event, func, insert, select
 
 from cloud_sync.broker.session import parse_url
 from cloud_sync.config import RetentionSettings
+from cloud_sync.db.telemetry_tables import received_rows
 from cloud_sync.errors import ConfigError, ContractError, StorageError
 from cloud_sync.telemetry.complaints import MAX_KINDS, PERIOD_S, Complaints
 from cloud_sync.telemetry.inbox import open_letter
-from cloud_sync.telemetry.retention import DAY_S, clean, nightly
+from cloud_sync.telemetry.retention import BATCH_ROWS, DAY_S, clean, nightly
 from edge_agent.contract.messages import Ack, CommandResult, TelemetryRow
 from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import decode, encode
@@ -239,6 +241,34 @@ def test_old_rows_and_surplus_rows_are_deleted(known: Cloud) -> None:
     assert ask.health("line-1", since=None, limit=9) == []
     clean(known.parts.database, RetentionSettings(), NOW + 91 * DAY_S)
     assert ask.events() == ask.results() == []
+
+
+def test_the_memory_of_received_rows_is_bounded_and_deleted_in_batches(known: Cloud) -> None:
+    count = 2 * BATCH_ROWS + 10
+    with known.parts.database.write() as connection:
+        connection.execute(
+            insert(received_rows),
+            [
+                {"device": "line-1", "boot_id": "b", "seq": n, "received": NOW + n}
+                for n in range(count)
+            ],
+        )
+
+    def remembered() -> int:
+        with known.parts.database.read() as connection:
+            return connection.scalar(select(func.count()).select_from(received_rows)) or 0
+
+    committed: list[object] = []
+    event.listen(known.parts.database.engine, "commit", committed.append)
+    clean(known.parts.database, RetentionSettings(received_rows=7), NOW + count)
+    assert remembered() == 7
+    assert len(committed) >= 3
+    # The newest are kept: a row that is sent again is still known.
+    again = telemetry("line-1", event_row(count - 1), boot_id="b")
+    known.ingest.write([letter(again)])
+    assert known.parts.telemetry.events(name="swapped") == []
+    clean(known.parts.database, RetentionSettings(), NOW + count + 61 * DAY_S)
+    assert remembered() == 0
 
 
 def test_a_night_that_was_missed_is_made_up_once() -> None:
