@@ -22,9 +22,11 @@ MAX_IN_FLIGHT: Final = 512
 ACK_WAIT_S: Final = 2
 """How long the broker waits for an acknowledgement before it sends a message again."""
 
+# Nobody uses the server's own protocol here, but it wants a port for it: -1 lets it choose a free
+# one itself, so that nobody can take it between our choice and its start.
 _CONFIG: Final = """\
 server_name: shoal
-listen: "{host}:{core_port}"
+listen: "{host}:-1"
 max_payload: {max_payload_mb}MB
 max_pending: {max_pending_mb}MB
 jetstream {{ store_dir: "{store}", sync_interval: "10s" }}
@@ -121,7 +123,6 @@ class EmbeddedBroker:
         config.write_text(
             _CONFIG.format(
                 host=self.host,
-                core_port=free_port(self.host),
                 port=self.port,
                 store=self._dir / "store",
                 max_payload_mb=MAX_PAYLOAD_MB,

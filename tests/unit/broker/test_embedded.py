@@ -27,3 +27,12 @@ def test_taken_port_is_named_in_the_error(tmp_path: Path):
         with pytest.raises(Conflict, match=str(port)) as caught:
             EmbeddedBroker(tmp_path, port=port).start()
     assert caught.value.code == "port_taken"
+
+
+def test_the_server_chooses_the_port_that_nobody_uses_by_itself(tmp_path: Path):
+    # Chosen by us, it could be taken by the time that the server starts.
+    broker = EmbeddedBroker(tmp_path)
+    broker.start()
+    broker.stop()
+    assert 'listen: "127.0.0.1:-1"' in (tmp_path / "nats.conf").read_text()
+    assert "Listening for client connections on 127.0.0.1:" in (tmp_path / "nats.log").read_text()
