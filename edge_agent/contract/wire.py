@@ -8,6 +8,8 @@ from edge_agent.errors import ContractError
 
 VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 2**20
+MAX_ROW_BYTES: Final = MAX_MESSAGE_BYTES - 16 * 1024
+"""Longest data of one outbox row: a message with that row alone is still short enough."""
 
 M = TypeVar("M")
 

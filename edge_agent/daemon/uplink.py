@@ -40,6 +40,7 @@ class Uplink:
         make_report: builds the reported state with the sequence number it is given.
         make_health: builds the health report.
         interval_s: seconds between two health reports.
+        max_gathered: most rows that wait in memory for the disk; the oldest go first, counted.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Uplink:
         make_report: Callable[[int], ReportedState],
         make_health: Callable[[float], Health],
         interval_s: float,
+        max_gathered: int = MAX_GATHERED,
     ) -> None:
         self._device = device
         self._outbox = outbox
@@ -59,7 +61,9 @@ class Uplink:
         self._make_health = make_health
         self.interval_s = interval_s
         # Bounded: with a disk that takes nothing, memory must not be what fills up.
-        self._gathered: deque[OutboxItem] = deque(maxlen=MAX_GATHERED)
+        self._gathered: deque[OutboxItem] = deque()
+        self._gathering = threading.Lock()
+        self._max_gathered = max_gathered
         self._report_due = True
         self._health_due = 0.0
         self._wake = threading.Event()
@@ -123,8 +127,14 @@ class Uplink:
             self._wake.set()
 
     def _put(self, item: OutboxItem) -> None:
-        self._gathered.append(item)
+        with self._gathering:
+            self._gathered.append(item)
+            self._forget_surplus()
         self._wake.set()
+
+    def _forget_surplus(self) -> None:
+        while len(self._gathered) > self._max_gathered:
+            self._outbox.lose(self._gathered.popleft().kind)
 
     def _run(self) -> None:
         while True:
@@ -144,12 +154,16 @@ class Uplink:
             self._stop.wait(GATHER_S)
 
     def _write(self) -> None:
-        items = [self._gathered.popleft() for _ in range(len(self._gathered))]
+        with self._gathering:
+            items = list(self._gathered)
+            self._gathered.clear()
         try:
             if items:
                 self._outbox.put(items)
         except ShoalError:
-            self._gathered.extendleft(reversed(items))
+            with self._gathering:
+                self._gathered.extendleft(reversed(items))
+                self._forget_surplus()
             raise
         if self._report_due:
             self._report_due = False

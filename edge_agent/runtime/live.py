@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.errors import ContractError
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
@@ -79,5 +80,7 @@ class LiveSlot:
         return Outgoing(answer.topic, answer.payload)
 
     def _send_home(self, payload: bytes, received_s: float) -> None:
-        if not self._offer_uplink(WorkerUplink(time=received_s, result=Raw(payload))):
+        if len(payload) > MAX_ROW_BYTES:
+            self._counters.drop("uplink_too_large")
+        elif not self._offer_uplink(WorkerUplink(time=received_s, result=Raw(payload))):
             self._counters.drop("uplink_full")

@@ -5,12 +5,16 @@ A broker's acknowledgement proves nothing about the cloud's database; rows are f
 A report of the device's state replaces an older one that is still waiting: only the last matters.
 """
 
+import sqlite3
+import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 from msgspec import Struct
 
+from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.store.database import Database
 
 OUTBOX_FILE: Final = "outbox.db"
@@ -35,6 +39,10 @@ _MIGRATIONS: Final = (
 )
 
 
+_Victim = tuple[str, int, tuple[str, int]]
+"""Kind, bytes, and the row's name: boot id and sequence number."""
+
+
 class OutboxItem(Struct, frozen=True, kw_only=True):
     """What is to be put in: everything of a row but its number."""
 
@@ -56,7 +64,7 @@ class OutboxRow(Struct, frozen=True, kw_only=True):
 
 
 class OutboxSize(Struct, frozen=True, kw_only=True):
-    """How much waits, and how much was dropped for want of room since the outbox was made."""
+    """How much waits, and how many rows were dropped since the outbox was made."""
 
     rows: int
     bytes: int
@@ -96,6 +104,12 @@ class Outbox:
         self._max_in_flight = max_in_flight
         self._resend_s = resend_s
         self._next_seq = 0
+        # Held while rows and what is known of them change: the uplink thread puts rows in, the
+        # link's thread takes them out.
+        self._lock = threading.Lock()
+        # Rows that never got here, by kind, until the disk has taken their number.
+        self._lost: Counter[str] = Counter()
+        self._lost_lock = threading.Lock()
         # Row id to the monotonic time of the last sending.
         self._sent: dict[tuple[str, int], float] = {}
         with self._database.reading() as connection:
@@ -111,50 +125,78 @@ class Outbox:
         self._database.close()
 
     def put(self, items: Sequence[OutboxItem]) -> list[int]:
-        """Keep items, in one transaction.
+        """Keep items, in one transaction. One that no message can carry is dropped, counted.
 
         Returns:
-            Their sequence numbers.
+            The sequence numbers of those that were kept.
 
         Raises:
             StorageError: the disk refused; none was kept.
         """
-        with self._database.transaction() as connection:
-            rows, size, dropped = self._rows, self._bytes, self._dropped
-            numbers = list(range(self._next_seq, self._next_seq + len(items)))
-            for seq, item in zip(numbers, items, strict=True):
-                if item.kind == "reported":
-                    count, length = connection.execute(
-                        "SELECT count(*), coalesce(sum(length(data)), 0) FROM rows "
-                        "WHERE kind = 'reported'"
-                    ).fetchone()
-                    connection.execute("DELETE FROM rows WHERE kind = 'reported'")
-                    rows, size = rows - count, size - length
-                connection.execute(
-                    "INSERT INTO rows (boot_id, seq, kind, time, slot, data) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (self._boot_id, seq, item.kind, item.time, item.slot, item.data),
+        kept = [item for item in items if len(item.data) <= MAX_ROW_BYTES]
+        refused = Counter(item.kind for item in items if len(item.data) > MAX_ROW_BYTES)
+        with self._lock:
+            numbers = list(range(self._next_seq, self._next_seq + len(kept)))
+            with self._lost_lock:
+                lost = self._lost.copy()
+            with self._database.transaction() as connection:
+                rows, size = self._rows, self._bytes
+                for seq, item in zip(numbers, kept, strict=True):
+                    more_rows, more_bytes = self._insert(connection, seq, item)
+                    rows, size = rows + more_rows, size + more_bytes
+                victims = self._evict(connection, rows, size)
+                dropped = lost + refused + Counter(kind for kind, _, _ in victims)
+                connection.executemany(
+                    "INSERT INTO dropped VALUES (?, ?) "
+                    "ON CONFLICT (kind) DO UPDATE SET count = count + excluded.count",
+                    list(dropped.items()),
                 )
-                rows, size = rows + 1, size + len(item.data)
-            while rows > self._max_rows or size > self._max_bytes:
-                # State and events outlive results: a person needs them to know what happened.
-                victim = connection.execute(
-                    "SELECT id, kind, length(data), boot_id, seq FROM rows "
-                    "WHERE kind != 'reported' ORDER BY kind = 'event', id LIMIT 1"
-                ).fetchone()
-                if victim is None:
-                    break
-                connection.execute("DELETE FROM rows WHERE id = ?", (victim[0],))
-                connection.execute(
-                    "INSERT INTO dropped VALUES (?, 1) "
-                    "ON CONFLICT (kind) DO UPDATE SET count = count + 1",
-                    (victim[1],),
-                )
-                rows, size, dropped = rows - 1, size - victim[2], dropped + 1
-                self._sent.pop((victim[3], victim[4]), None)
-        self._rows, self._bytes, self._dropped = rows, size, dropped
-        self._next_seq += len(items)
+            self._rows = rows - len(victims)
+            self._bytes = size - sum(length for _, length, _ in victims)
+            self._next_seq += len(kept)
+            for _, _, name in victims:
+                self._sent.pop(name, None)
+            with self._lost_lock:
+                self._dropped += dropped.total()
+                self._lost -= lost
         return numbers
+
+    def lose(self, kind: Kind, count: int = 1) -> None:
+        """Count rows that were dropped before they could be put in. Never waits for the disk."""
+        with self._lost_lock:
+            self._lost[kind] += count
+
+    def _insert(
+        self, connection: sqlite3.Connection, seq: int, item: OutboxItem
+    ) -> tuple[int, int]:
+        """Returns by how many rows and bytes the outbox has grown."""
+        rows, size = 1, len(item.data)
+        if item.kind == "reported":
+            waiting = connection.execute(
+                "DELETE FROM rows WHERE kind = 'reported' RETURNING length(data)"
+            ).fetchall()
+            rows, size = rows - len(waiting), size - sum(length for (length,) in waiting)
+        connection.execute(
+            "INSERT INTO rows (boot_id, seq, kind, time, slot, data) VALUES (?, ?, ?, ?, ?, ?)",
+            (self._boot_id, seq, item.kind, item.time, item.slot, item.data),
+        )
+        return rows, size
+
+    def _evict(self, connection: sqlite3.Connection, rows: int, size: int) -> list[_Victim]:
+        """Delete rows until the rest is within the bounds; state outlives events, these results."""
+        victims: list[_Victim] = []
+        while rows > self._max_rows or size > self._max_bytes:
+            found = connection.execute(
+                "SELECT id, kind, length(data), boot_id, seq FROM rows "
+                "WHERE kind != 'reported' ORDER BY kind = 'event', id LIMIT 1"
+            ).fetchone()
+            if found is None:
+                break
+            number, kind, length, boot_id, seq = found
+            connection.execute("DELETE FROM rows WHERE id = ?", (number,))
+            victims.append((kind, length, (boot_id, seq)))
+            rows, size = rows - 1, size - length
+        return victims
 
     def due(self, now: float, *, limit: int, max_bytes: int) -> list[OutboxRow]:
         """The oldest rows to send now, all of one boot, marked as sent.
@@ -164,7 +206,7 @@ class Outbox:
             limit: most rows.
             max_bytes: most bytes of data, but always at least one row.
         """
-        with self._database.reading() as connection:
+        with self._lock, self._database.reading() as connection:
             found = connection.execute(
                 "SELECT boot_id, seq, kind, time, slot, data FROM rows ORDER BY id LIMIT ?",
                 (self._max_in_flight,),
@@ -196,8 +238,9 @@ class Outbox:
 
     def not_sent(self, rows: Iterable[OutboxRow]) -> None:
         """These rows were due, but could not be sent: they are due again."""
-        for row in rows:
-            self._sent.pop((row.boot_id, row.seq), None)
+        with self._lock:
+            for row in rows:
+                self._sent.pop((row.boot_id, row.seq), None)
 
     def acknowledge(self, boot_id: str, seqs: Iterable[int]) -> int:
         """Forget rows that the cloud has committed.
@@ -205,26 +248,30 @@ class Outbox:
         Returns:
             How many of them were here.
         """
-        freed_rows = freed_bytes = 0
-        with self._database.transaction() as connection:
-            for seq in seqs:
-                row = connection.execute(
-                    "DELETE FROM rows WHERE boot_id = ? AND seq = ? RETURNING length(data)",
-                    (boot_id, seq),
-                ).fetchone()
+        freed: dict[int, int] = {}
+        with self._lock:
+            with self._database.transaction() as connection:
+                for seq in seqs:
+                    row = connection.execute(
+                        "DELETE FROM rows WHERE boot_id = ? AND seq = ? RETURNING length(data)",
+                        (boot_id, seq),
+                    ).fetchone()
+                    if row is not None:
+                        freed[seq] = row[0]
+            self._rows -= len(freed)
+            self._bytes -= sum(freed.values())
+            for seq in freed:
                 self._sent.pop((boot_id, seq), None)
-                if row is not None:
-                    freed_rows += 1
-                    freed_bytes += row[0]
-        self._rows -= freed_rows
-        self._bytes -= freed_bytes
-        return freed_rows
+        return len(freed)
 
     def forget_sendings(self) -> None:
         """After a reconnect: whatever was in flight may be lost, so all of it is due again."""
-        self._sent.clear()
+        with self._lock:
+            self._sent.clear()
 
     @property
     def size(self) -> OutboxSize:
         """How much waits, and how much was dropped."""
-        return OutboxSize(rows=self._rows, bytes=self._bytes, dropped=self._dropped)
+        with self._lost_lock:
+            dropped = self._dropped + self._lost.total()
+        return OutboxSize(rows=self._rows, bytes=self._bytes, dropped=dropped)

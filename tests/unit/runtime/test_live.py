@@ -13,6 +13,7 @@ from edge_agent.contract.manifest import (
     manifest_digest,
 )
 from edge_agent.contract.signature import TensorSpec
+from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.live import LiveSlot
@@ -79,3 +80,16 @@ def test_results_for_the_cloud_are_dropped_and_counted_when_there_is_no_room() -
     assert counters.dropped == {"uplink_full": 2}
     assert home[0].time == 5.0
     assert json.loads(bytes(home[0].result))["outputs"] == {"score": [6.5]}
+
+
+def test_a_result_that_no_message_can_carry_is_not_sent_home() -> None:
+    counters = Counters()
+    home: list[WorkerUplink] = []
+    output = Output(topic="results/{1}", uplink="all")
+    slot = LiveSlot(engine(output=output), counters, lambda event: home.append(event) or True)
+    # The id is copied to the result.
+    row = json.dumps({"id": "x" * MAX_ROW_BYTES, "a": 1, "b": 1, "c": 1}).encode()
+    answer = slot.handle(TOPIC, row, 5.0)
+    assert answer is not None
+    assert len(answer.payload) > MAX_ROW_BYTES
+    assert (counters.messages_out, counters.dropped, home) == (1, {"uplink_too_large": 1}, [])

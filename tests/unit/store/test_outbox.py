@@ -1,11 +1,13 @@
 """The outbox: nothing is forgotten before the cloud says so, and nothing grows without bound."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.store.outbox import Kind, Outbox, OutboxItem
 
 
@@ -66,6 +68,37 @@ def test_bytes_are_bounded_too(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1", max_bytes=100)
     outbox.put([item("x" * 60, "result"), item("y" * 60, "result")])
     assert [row.data[:1] for row in outbox.due(0, limit=9, max_bytes=999)] == [b"y"]
+
+
+def test_what_no_message_can_carry_is_refused_and_counted(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    big = [item("x" * MAX_ROW_BYTES), item("x" * (MAX_ROW_BYTES + 1))]
+    assert outbox.put([*big, item()]) == [0, 1]
+    assert (outbox.size.rows, outbox.size.dropped) == (2, 1)
+    outbox.close()
+    assert Outbox(tmp_path, "boot-2").size.dropped == 1
+
+
+def test_what_was_lost_before_the_disk_took_it_is_counted_at_once_and_kept(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    outbox.lose("event", 2)
+    assert outbox.size.dropped == 2
+    outbox.put([item()])
+    assert outbox.size.dropped == 2
+    outbox.close()
+    assert Outbox(tmp_path, "boot-2").size.dropped == 2
+
+
+def test_counts_stay_right_when_rows_come_and_go_on_two_threads(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(100):
+            (seq,) = outbox.put([item("xy")])
+            done = pool.submit(outbox.acknowledge, "boot-1", [seq])
+            outbox.put([item("z")])
+            done.result(10)
+    rows = outbox.due(0, limit=512, max_bytes=10_000)
+    assert (outbox.size.rows, outbox.size.bytes) == (len(rows), len(rows)) == (100, 100)
 
 
 def test_what_is_in_flight_is_bounded(tmp_path: Path):
