@@ -2,6 +2,10 @@
 
 Knows connections, never the meaning of a message. A message is acknowledged to the broker only
 when `acknowledge` is called, which is after it was committed.
+
+The broker keeps nothing for us while we are away. Status messages are retained and come with the
+subscription; reported states, events and results are sent again by the devices until they are
+acknowledged. Health reports are not: those of that time are lost, and the next one replaces them.
 """
 
 import contextlib

@@ -18,6 +18,7 @@ from cloud_sync.db.engine import FILE_NAME, Database
 from edge_agent.contract.manifest import Blob, canonical
 from edge_agent.contract.names import digest_of
 from edge_agent.contract.topics import Channel, control
+from tests.support.agents import AgentProcess
 from tests.support.brokers import Broker
 from tests.support.cloud import manifest_of
 from tests.support.device import ScriptedDevice, await_value
@@ -115,6 +116,36 @@ def test_orders_and_acknowledgements_outlive_a_power_cut_of_the_service(
         device.send(telemetry("line-1", event_row(1, name="kept")))
         device.await_acks(1)
         assert len(httpx.get(f"{service.url}/v1/events?name=kept").json()) == 1
+
+
+def test_what_a_device_says_while_the_service_is_down_is_there_when_it_is_back(
+    nats_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    running = CloudService(tmp_path / "cloud", broker=nats_broker.url).start()
+    agent = AgentProcess(tmp_path / "line-1", running.url, nats_broker.url)
+    try:
+        await_connected(running)
+        agent.start()
+        first = await_value(lambda: reported_boot(running, "line-1"))
+        running.stop()
+        # Another boot: its report goes to a broker that has nobody to give it to.
+        agent.stop()
+        agent.start()
+        await_value(lambda: agent.await_status().cloud.is_connected)
+        await_value(lambda: agent.status().outbox_rows)
+        running.start()
+        # Nothing tells the device that it is back: what was not acknowledged is sent again.
+        await_value(lambda: reported_boot(running, "line-1") not in ("", first), timeout_s=60)
+        await_value(lambda: agent.status().outbox_rows == 0, timeout_s=60)
+    finally:
+        agent.stop()
+        running.stop()
+
+
+def reported_boot(running: CloudService, device: str) -> str:
+    answer = httpx.get(f"{running.url}/v1/devices/{device}")
+    reported = answer.json()["reported"] if answer.is_success else None
+    return str(reported["boot_id"]) if reported else ""
 
 
 def test_rubbish_from_devices_stops_nothing(service: CloudService) -> None:
