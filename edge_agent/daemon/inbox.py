@@ -4,6 +4,7 @@ Called on the link's thread. Nothing that comes from outside may end that thread
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -51,6 +52,8 @@ class Inbox:
         self._on_event = on_event
         self._refused = ""
         self._unkept: bytes | None = None
+        # Two threads bring wishes; an older one must not be taken, nor kept, after a newer one.
+        self._wishing = threading.Lock()
 
     def take(self, topic: str, payload: bytes) -> None:
         """Handle one message."""
@@ -76,11 +79,15 @@ class Inbox:
 
     def try_again(self) -> None:
         """Take the desired state again that could not be kept on the disk. The main thread."""
-        payload, self._unkept = self._unkept, None
-        if payload is not None:
-            self._desired(payload)
+        with self._wishing:
+            if self._unkept is not None:
+                self._take_wish(self._unkept)
 
     def _desired(self, payload: bytes) -> None:
+        with self._wishing:
+            self._take_wish(payload)
+
+    def _take_wish(self, payload: bytes) -> None:
         self._unkept = None
         if not payload:
             return  # a retained message that was cleared

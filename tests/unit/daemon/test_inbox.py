@@ -1,6 +1,8 @@
 """What arrives from outside never ends the link's thread, and commands are done once."""
 
+import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -20,6 +22,7 @@ class World:
         self.events, self.accepted, self.acks = [], [], []
         self.published, self.statuses, self.done = [], [], []
         self.refusal: Exception | None = None
+        self.before_accepting: Callable[[bytes], None] = lambda _payload: None
         self.inbox = Inbox(
             "line-1",
             accept=self.accept,
@@ -36,6 +39,7 @@ class World:
         )
 
     def accept(self, payload: bytes) -> DesiredState | None:
+        self.before_accepting(payload)
         if self.refusal is not None:
             raise self.refusal
         self.accepted.append(payload)
@@ -103,6 +107,29 @@ def test_a_wish_that_the_disk_did_not_take_is_tried_again(world: World):
     world.inbox.try_again()
     world.inbox.try_again()
     assert world.accepted == [b"wish"]
+
+
+def test_a_newer_wish_is_not_undone_by_the_older_one_that_is_tried_again(world: World):
+    topic = "shoal/v1/line-1/down/desired"
+    world.refusal = StorageError("full", code="disk_full")
+    world.inbox.take(topic, b"old")
+    newer_came = threading.Event()
+    link = threading.Thread(target=world.inbox.take, args=(topic, b"new"))
+
+    def newer_comes(payload: bytes) -> None:
+        if payload == b"new":
+            world.refusal = None
+            newer_came.set()
+        elif not link.is_alive():
+            link.start()
+            newer_came.wait(0.3)
+
+    world.before_accepting = newer_comes
+    world.inbox.try_again()
+    link.join(10)
+    world.before_accepting = lambda _payload: None
+    world.inbox.try_again()
+    assert world.accepted == [b"new"]
 
 
 @given(
