@@ -1,6 +1,6 @@
 """Commands from the cloud: done once, answered once, not begun after their deadline.
 
-Called on the link's thread, so nothing here waits for anything but one journal write.
+Called on the link's thread, so nothing here waits for anything but one look into the journal.
 """
 
 import logging
@@ -25,8 +25,8 @@ class Commands:
     Args:
         device: its name.
         report: sends the reported state and a health report soon.
-        restart: restarts a slot's worker; raises NotFound.
-        retry: makes a slot's failed version due at once; raises NotFound.
+        restart: has a slot's worker restarted; raises NotFound.
+        retry: has a slot's failed version tried at once; raises NotFound.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from edge_agent.store.journal import Journal
 log: Final = logging.getLogger("edge_agent.reconcile")
 
 ROUND_S: Final = 1.0
-STOP_S: Final = 3.0
+STOP_S: Final = 1.0
 
 
 class Reconciler:

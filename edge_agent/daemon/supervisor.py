@@ -206,7 +206,6 @@ class Supervisor:
         Args:
             timeout_s: how long the live ones get to finish what they received.
         """
-        deadline = time.monotonic() + timeout_s
         with self._lock:
             self._is_closed = True
             workers = [*self._live.values(), *self._prepared.values()]
@@ -214,16 +213,15 @@ class Supervisor:
             self._prepared.clear()
             proving = list(self._proving)
         for process in proving:
-            process.kill()
-        for worker in workers:
-            worker.ask_to_stop()
-        for worker in workers:
-            worker.await_stopped(max(0.0, deadline - time.monotonic()))
+            process.kill_soon()
+        _end(workers, timeout_s)
 
     def stop_all(self) -> None:
-        """End every worker, politely; they may be started again."""
-        for slot in list(self._workers()):
-            self.stop(slot)
+        """End every worker, all at once and politely; they may be started again."""
+        with self._lock:
+            workers = list(self._live.values())
+            self._live.clear()
+        _end(workers, DRAIN_S)
 
     def _workers(self) -> dict[str, SlotWorker]:
         with self._lock:
@@ -236,3 +234,12 @@ class Supervisor:
             on_change=lambda worker, state: self._on_change(slot, worker, state),
             on_uplink=self._on_uplink,
         )
+
+
+def _end(workers: list[SlotWorker], timeout_s: float) -> None:
+    """Ask all, then wait for all: however many they are, it takes no longer than one."""
+    deadline = time.monotonic() + timeout_s
+    for worker in workers:
+        worker.ask_to_stop()
+    for worker in workers:
+        worker.await_stopped(max(0.0, deadline - time.monotonic()))

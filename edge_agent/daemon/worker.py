@@ -161,7 +161,7 @@ class SlotWorker:
         if not self._await(lambda: self.state == "stopped", timeout_s, is_ending=True):
             log.warning("event=worker_killed slot=%s pid=%d", self.spec.slot, self.pid)
             if self._process is not None:
-                self._process.kill()
+                self._process.kill_soon()
             self._await(lambda: self.state == "stopped", 2.0, is_ending=True)
 
     def tick(self, now: float) -> float | None:
@@ -181,7 +181,7 @@ class SlotWorker:
                 self._crashes_in_row = 0
             due = self._restart_due
         if is_late and process is not None:
-            process.kill()
+            process.kill_soon()
         if is_due:
             self.restarts += 1
             self.spawn()
@@ -189,15 +189,14 @@ class SlotWorker:
         return due
 
     def restart(self) -> None:
-        """End the process and start another at once. Not counted as a crash."""
+        """End the process and start another at once. Never waits; not counted as a crash."""
         with self._changed:
             process = self._process if self.state != "crashed" else None
             self._is_restarting = process is not None
             if process is None:
                 self._restart_due = time.monotonic()
-        # Not under the lock: it waits for the reader thread, which needs the lock to say goodbye.
-        if process is not None:
-            process.kill()
+            else:
+                process.kill_soon()
 
     def seen(self, now: float) -> WorkerSeen:
         """What the planner is told."""

@@ -141,10 +141,15 @@ class WorkerProcess:
         self._join()
         return process.poll() or 0
 
-    def kill(self) -> None:
-        """End the process at once, without asking."""
+    def kill_soon(self) -> None:
+        """End the process without asking, and do not wait: `on_exit` tells when it is gone."""
         if self._process is not None:
             self._signal_group(self._process, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the process at once, without asking. Blocks until it is gone."""
+        self.kill_soon()
+        if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_KILL_WAIT_S)
         self._join()
