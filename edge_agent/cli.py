@@ -16,6 +16,7 @@ from edge_agent.contract.names import check_name, did_you_mean
 from edge_agent.errors import ConfigError, NotFound, ShoalError
 
 if TYPE_CHECKING:
+    from edge_agent.contract.messages import SlotHealth
     from edge_agent.daemon.status import AgentStatus
     from edge_agent.runtime.infer import InferRequest
 
@@ -142,7 +143,7 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
                 str(state.running_version or "-"),
                 str(state.wanted_version or "-"),
                 state.phase.value,
-                worker.state if worker else "-",
+                _worker_state(worker) if worker else "-",
                 str(worker.messages_in if worker else "-"),
                 str(worker.messages_out if worker else "-"),
                 f"{worker.total.p50_ms:.2f}" if worker else "-",
@@ -286,6 +287,11 @@ def _request(module: str, payload: bytes, config: Path | None) -> "InferRequest"
         return from_folder(path, payload)
     settings = _settings(config)
     return from_slot(module, payload, Path(settings.agent.state_dir), settings.agent.device)
+
+
+def _worker_state(worker: "SlotHealth") -> str:
+    is_offline = worker.state == "running" and not worker.connected
+    return "no broker" if is_offline else worker.state
 
 
 def _print_json(value: object) -> None:

@@ -45,6 +45,8 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
     Attributes:
         messages_in: messages received.
         messages_out: results published.
+        connected: whether it answers messages now; a worker may run and its broker be away.
+        error: why it does not: the broker's refusal, or how its process ended. Empty if it does.
         failed: error code to count: messages that could not become tensors, or failed in the model.
         dropped: reason to count: messages left out on purpose.
         total: from receipt to the publish call.
@@ -57,6 +59,8 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
     state: Literal["starting", "running", "stopped", "crashed"]
     pid: int = 0
     restarts: int = 0
+    connected: bool = True
+    error: str = ""
     messages_in: int = 0
     messages_out: int = 0
     failed: dict[str, int] = {}

@@ -269,9 +269,9 @@ class Agent:
         if self._presence.conflict:
             return self._presence.conflict
         slots = self._supervisor.health()
-        running = sum(health.state == "running" for health in slots.values())
+        running = sum(health.state == "running" and health.connected for health in slots.values())
         link = "connected" if self._session.is_connected else "offline"
-        return f"{running} of {len(slots)} slots run, cloud {link}"
+        return f"{running} of {len(slots)} slots answer, cloud {link}"
 
     def _close(self) -> None:
         self._watchdog.stopping()

@@ -120,7 +120,11 @@ def _advice(status: AgentStatus, found: SlotStatus) -> str:
     if status.cloud.conflict:
         return "two agents use this device's name: give each its own agent.device, and restart"
     if worker is not None and worker.state == "crashed":
-        return "the worker's process keeps ending; it is started again. See the agent's log"
+        reason = f" ({worker.error})" if worker.error else ""
+        return f"the worker's process ended{reason}; it is started again. See the agent's log"
+    if worker is not None and worker.state == "running" and not worker.connected:
+        reason = f": {worker.error}" if worker.error else ""
+        return f"it runs, but the data broker is away{reason}. Check data.broker (or cloud.broker)"
     if state.error is not None and state.error.code in _BY_CODE:
         return _BY_CODE[state.error.code]
     match state.phase:

@@ -94,6 +94,7 @@ class SlotWorker:
         self._stats: SlotHealth | None = None
         self.state: State = "starting"
         self.is_connected = False
+        self._broker_error = ""
         self.crashes = 0
         self.restarts = 0
         self.failure: SlotError | None = None
@@ -119,6 +120,7 @@ class SlotWorker:
             self._restart_due = None
             self._stats = None
             self._said = None
+            self._broker_error = ""
             self._is_damaged = False
             try:
                 self._process = WorkerProcess(
@@ -227,7 +229,15 @@ class SlotWorker:
                 digest=self.version.digest,
                 state=state,
             )
-            return replace(stats, state=state, pid=self.pid, restarts=self.restarts)
+            ended = self.failure if self.state == "crashed" else None
+            return replace(
+                stats,
+                state=state,
+                pid=self.pid,
+                restarts=self.restarts,
+                connected=self.is_connected,
+                error=f"{ended.code}: {ended.text}" if ended else self._broker_error,
+            )
 
     def _await(
         self,
@@ -266,10 +276,12 @@ class SlotWorker:
                         self._order_connection()
                 case WorkerConnected():
                     self.is_connected = True
+                    self._broker_error = ""
                     if self._connected_since is None:
                         self._connected_since = time.monotonic()
                 case WorkerDisconnected(text=text):
                     self.is_connected = False
+                    self._broker_error = text
                     log.warning("event=worker_offline slot=%s text=%r", self.spec.slot, text)
                 case WorkerStats(health=health):
                     self._stats = health

@@ -15,6 +15,7 @@ from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.slots import Installed
 from tests.support.brokers import EmbeddedBroker
 from tests.support.models import build_module
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -57,5 +58,20 @@ def test_a_trial_is_timed_from_the_first_connection(
         assert worker.await_connected(20)
         assert judge(after(worker, 0).trial, rule) is Outcome.RUNNING
         assert judge(after(worker, 11).trial, rule) is Outcome.PASSED
+    finally:
+        broker.stop()
+
+
+def test_a_worker_whose_broker_is_away_says_so(worker: SlotWorker, broker: EmbeddedBroker) -> None:
+    worker.connect()
+    worker.spawn()
+    assert not worker.health().connected
+    wait_for(lambda: worker.health().error, 20)
+    assert worker.health().state == "running"
+    assert str(broker.port) in worker.health().error
+    broker.start()
+    try:
+        assert worker.await_connected(20)
+        assert (worker.health().connected, worker.health().error) == (True, "")
     finally:
         broker.stop()
