@@ -56,6 +56,9 @@ TICK_S: Final = 1.0
 RETRY_EVERY_TICKS: Final = 5
 DRAIN_S: Final = 3.0
 FORGET_S: Final = 3.0
+LOADED_S: Final = 20.0
+"""A module that takes longer to load at boot holds up what the service manager starts after us no
+further."""
 
 _FAILURES: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
 
@@ -199,6 +202,8 @@ class Agent:
             self._listen()
             self._uplink.start()
             self._session.start()
+            # 3. The service manager waits for what was installed, whether a broker is there or not.
+            self._await_workers(time.monotonic() + LOADED_S)
             self._watchdog.ready()
             self._wait()
         finally:
@@ -252,6 +257,11 @@ class Agent:
             self._local.start()
         except StorageError as error:
             log.error("event=not_listening code=%s text=%r", error.code, error.text)
+
+    def _await_workers(self, deadline: float) -> None:
+        while self._reconciler.loading() and time.monotonic() < deadline:
+            if self._stop.wait(0.1):
+                return
 
     def _wait(self) -> None:
         ticks = 0

@@ -73,6 +73,21 @@ class Reconciler:
         with self._lock:
             return tuple(sorted(self._busy))
 
+    def loading(self) -> tuple[str, ...]:
+        """Slots with something installed whose worker has not got to loading it, or is at it.
+
+        Raises:
+            StorageError: the journal cannot be read.
+        """
+        health = self._supervisor.health()
+        busy = self.busy
+        return tuple(
+            slot
+            for slot, record in self._journal.slots().items()
+            if record.serving is not None
+            and (health[slot].state == "starting" if slot in health else slot in busy)
+        )
+
     def start(self) -> None:
         """Start the workers of what is installed, then the loop. Called by the main thread."""
         self._applier.recover()

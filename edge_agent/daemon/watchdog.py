@@ -44,7 +44,7 @@ class Watchdog:
         self._was_hanging: tuple[str, ...] = ()
 
     def ready(self) -> None:
-        """The agent is up: workers of installed slots are started."""
+        """The agent is up: what is installed is loaded."""
         self._tell("READY=1")
 
     def stopping(self) -> None:

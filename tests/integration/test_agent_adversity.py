@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,26 @@ def test_a_device_that_boots_without_its_cloud_runs_what_it_ran(
         agent.stop()
         rows.close()
         control_broker.stop()
+
+
+def test_the_service_manager_is_told_when_what_is_installed_is_loaded(
+    cloud: FakeCloud, agent: AgentProcess, tmp_path: Path
+) -> None:
+    install(cloud, tmp_path, agent)
+    assert agent.stop() == 0
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(20)
+        agent.environment["NOTIFY_SOCKET"] = str(path)
+        # Without its broker, too.
+        agent.broker_url = "mqtt://127.0.0.1:1"
+        agent.start()
+        while manager.recv(4096) != b"READY=1":
+            pass
+        worker = agent.status().slots["probe"].worker
+    assert worker is not None
+    assert (worker.state, worker.connected) == ("running", False)
 
 
 def test_cloud_and_broker_may_come_after_the_agent(tmp_path: Path) -> None:
