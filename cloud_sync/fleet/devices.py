@@ -17,9 +17,12 @@ from cloud_sync.fleet.presence import presence
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.summary import DeviceFacts, age, summarize
 from cloud_sync.fleet.targets import device_not_found
-from cloud_sync.registry.models import check_labels
+from cloud_sync.labels import check_labels
 from cloud_sync.resources import DeviceDetail, DeviceSummary, SlotExplanation, TagChange, Tags
 from edge_agent.contract.names import check_name
+
+MAX_TAG: Final = 200
+"""Most characters of a tag's value."""
 
 _D: Final = devices.c
 
@@ -109,11 +112,11 @@ class Devices:
             NotFound: nobody knows the device.
             InvalidInput: a tag is too long, or there would be too many.
         """
-        check_labels("tag", tags.set)
+        check_labels("tag", tags.set, max_value=MAX_TAG)
         with self._database.write() as connection:
             before = _facts(connection, device).tags
             after = {k: v for k, v in before.items() if k not in tags.remove} | tags.set
-            check_labels("tag", after)
+            check_labels("tag", after, max_value=MAX_TAG)
             connection.execute(delete(device_tags).where(device_tags.c.device == device))
             if after:
                 connection.execute(

@@ -27,6 +27,7 @@ from cloud_sync.db.registry_tables import (
 )
 from cloud_sync.db.search import matches
 from cloud_sync.errors import InvalidInput
+from cloud_sync.labels import check_labels
 from cloud_sync.registry.blobs import stored_sizes
 from cloud_sync.registry.usage import refuse_if_used
 from cloud_sync.registry.versions import next_version, not_found
@@ -34,9 +35,9 @@ from cloud_sync.resources import ModelUpload, ModelVersion, TagChange, Tags
 from edge_agent.contract.manifest import Blob
 from edge_agent.contract.names import check_name
 
-MAX_LABELS: Final = 200
-MAX_KEY: Final = 100
 MAX_VALUE: Final = 1000
+"""Most characters of a tag or property."""
+
 _SHOWN: Final = 5
 _BATCH: Final = 300
 
@@ -63,8 +64,8 @@ class Models:
         """
         check_name("model", name)
         _check_files(upload.files)
-        check_labels("property", upload.properties)
-        check_labels("tag", upload.tags)
+        check_labels("property", upload.properties, max_value=MAX_VALUE)
+        check_labels("tag", upload.tags, max_value=MAX_VALUE)
         with self._database.write() as connection:
             check_stored(connection, upload.files)
             version = next_version(connection, "model", name)
@@ -154,7 +155,7 @@ class Models:
         with self._database.write() as connection:
             before = _one(connection, name, version).tags
             after = {k: v for k, v in before.items() if k not in tags.remove} | tags.set
-            check_labels("tag", after)
+            check_labels("tag", after, max_value=MAX_VALUE)
             connection.execute(
                 delete(model_labels).where(
                     model_labels.c.name == name,
@@ -204,25 +205,6 @@ class Models:
             connection.execute(delete(model_versions).where(_V.name == name, _V.version == version))
             record(connection, change, "model.delete", f"{name}/{version}")
         return what
-
-
-def check_labels(kind: str, labels: Tags) -> None:
-    """Check the number and lengths of tags or properties.
-
-    Raises:
-        InvalidInput: too many, too long, or a key that is empty or has '=' in it.
-    """
-    if len(labels) > MAX_LABELS:
-        raise InvalidInput(f"expected at most {MAX_LABELS} of {kind}, found {len(labels)}")
-    for key, value in labels.items():
-        if not 1 <= len(key) <= MAX_KEY or "=" in key:
-            raise InvalidInput(
-                f"{kind} name expected 1-{MAX_KEY} characters without '=', found {key[:120]!r}"
-            )
-        if len(value) > MAX_VALUE:
-            raise InvalidInput(
-                f"{kind} {key!r} expected at most {MAX_VALUE} characters, found {len(value)}"
-            )
 
 
 def check_stored(connection: Connection, files: Iterable[Blob]) -> None:
