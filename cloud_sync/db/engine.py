@@ -1,8 +1,9 @@
 """The database connection: reading and writing transactions, and their failures as our errors.
 
-Writers of SQLite take turns (`BEGIN IMMEDIATE`), so a transaction that read first can always
-write. Commits are synchronous to the disk, because what is acknowledged to a device must outlive
-a power cut.
+Writers take turns, so a transaction that read first can always write, and a number that was
+counted up is its own: SQLite locks the file (`BEGIN IMMEDIATE`), on PostgreSQL all services of one
+database share an advisory lock. Commits are synchronous to the disk, because what is acknowledged
+to a device must outlive a power cut.
 """
 
 import contextlib
@@ -13,22 +14,29 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     DBAPIError,
     IntegrityError,
     NoSuchModuleError,
-    ProgrammingError,
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from cloud_sync.errors import ConfigError, StorageError, Unavailable
+from cloud_sync.errors import ConfigError, InvalidInput, ShoalError, StorageError, Unavailable
 
 BUSY_TIMEOUT_S: Final = 30.0
+CONNECT_TIMEOUT_S: Final = 10
+CONNECTIONS: Final = 40
+"""30 threads of the HTTP service read at once; each keeps its own connection."""
+
 FILE_NAME: Final = "cloud-sync.db"
 _WRITES: Final = "shoal_writes"
+_WRITE_LOCK: Final = 5_735_160_701
+"""Any number; it is the same for all services on one PostgreSQL database."""
+_REFUSALS: Final = ("42", "53100", "58", "XX")
+"""How PostgreSQL's codes of these begin: no right or no table, no space, the disk, damage."""
 
 
 def sqlite_url(data_dir: Path) -> str:
@@ -40,30 +48,37 @@ class Database:
     """All access to the database goes through `read` and `write`.
 
     Args:
-        url: an SQLAlchemy URL.
+        url: an SQLAlchemy URL of SQLite or PostgreSQL.
+        busy_timeout_s: how long a writer waits for its turn.
 
     Raises:
         ConfigError: not such a URL, or its driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self._busy_timeout_s = busy_timeout_s
         try:
             parsed = sqlalchemy.make_url(url)
             self.kind = parsed.get_backend_name()
             if self.kind == "sqlite":
-                # 30 threads of the HTTP service read at once; each keeps its own connection.
-                self.engine: Engine = sqlalchemy.create_engine(
-                    parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=40
-                )
-                _set_up_sqlite(self.engine)
+                self.engine = _sqlite(parsed, busy_timeout_s)
+            elif self.kind == "postgresql":
+                self.engine = _postgresql(parsed, busy_timeout_s)
             else:
-                self.engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
+                raise ConfigError(
+                    f"database url expected sqlite or postgresql, found {self.kind}",
+                    hint="leave it empty for SQLite",
+                )
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise ConfigError(
                 f"database url cannot be used: {error}",
-                hint="leave it empty for SQLite, or install the driver it names",
+                hint="leave it empty for SQLite; for PostgreSQL: pip install 'shoal[postgres]'",
             ) from error
         self._writer = threading.Lock()
+        # With the lock held, each statement must see what the writers before have committed.
+        self._write_options = {_WRITES: True} | (
+            {"isolation_level": "READ COMMITTED"} if self.kind == "postgresql" else {}
+        )
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -83,13 +98,14 @@ class Database:
         Raises:
             Unavailable: it does not answer, or other writers do not end.
             StorageError: its disk refuses.
+            InvalidInput: a value is none that a column can hold.
         """
         # In one process a lock is fairer than SQLite's polling for its own.
-        if not self._writer.acquire(timeout=BUSY_TIMEOUT_S):
+        if not self._writer.acquire(timeout=self._busy_timeout_s):
             raise Unavailable("the database is busy with other changes", hint="try again")
         try:
             with _translated(), self.engine.connect() as connection:
-                connection = connection.execution_options(**{_WRITES: True})
+                connection = connection.execution_options(**self._write_options)
                 with connection.begin():
                     yield connection
         finally:
@@ -100,7 +116,11 @@ class Database:
         self.engine.dispose()
 
 
-def _set_up_sqlite(engine: Engine) -> None:
+def _sqlite(url: URL, busy_timeout_s: float) -> Engine:
+    engine = sqlalchemy.create_engine(
+        url, connect_args={"timeout": busy_timeout_s}, pool_size=CONNECTIONS
+    )
+
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
         # The driver must not begin transactions by itself: `_begin` says which kind.
@@ -109,14 +129,44 @@ def _set_up_sqlite(engine: Engine) -> None:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
-            f"busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
+            f"busy_timeout={int(busy_timeout_s * 1000)}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        is_write = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if _is_write(connection) else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(
+        url,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        # A server that was restarted has cut the connections that we keep.
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=CONNECTIONS - 5,
+        # A reader sees one state of the database, as in SQLite.
+        isolation_level="REPEATABLE READ",
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if _is_write(connection):
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(busy_timeout_s * 1000)}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+        else:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+    return engine
+
+
+def _is_write(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_WRITES, False))
 
 
 @contextlib.contextmanager
@@ -124,15 +174,39 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        cause = error.orig
-        text = str(cause)
-        if isinstance(cause, sqlite3.OperationalError) and "locked" not in text:
-            raise StorageError(
-                f"the database refused: {text}",
-                hint="check the free space and the permissions of the data folder",
-            ) from error
-        if isinstance(error, IntegrityError | ProgrammingError | DataError):
-            raise  # a mistake of our own, not of the database
-        if isinstance(cause, sqlite3.DatabaseError) and "locked" not in text:
-            raise StorageError(f"the database file is damaged or is none: {text}") from error
-        raise Unavailable(f"the database does not answer: {text.strip()}") from error
+        ours = _as_ours(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _as_ours(error: DBAPIError) -> ShoalError | None:
+    """The error to raise instead; None for a mistake of our own, and not of the database."""
+    cause = error.orig
+    text = next(iter(str(cause).strip().splitlines()), "")
+    if isinstance(error, DataError):
+        return InvalidInput(f"a value cannot be stored: {text}", code="unstorable")
+    if isinstance(error, IntegrityError):
+        return None
+    if isinstance(cause, sqlite3.Error):
+        return _of_sqlite(cause, text)
+    state = getattr(cause, "sqlstate", None) or ""
+    if state.startswith(_REFUSALS):
+        return StorageError(
+            f"the database refused: {text}",
+            hint="check the server's disk, and what the service's user may do there",
+        )
+    return Unavailable(f"the database does not answer: {text}")
+
+
+def _of_sqlite(cause: sqlite3.Error, text: str) -> ShoalError | None:
+    if isinstance(cause, sqlite3.ProgrammingError):
+        return None
+    if "locked" in text:
+        return Unavailable(f"the database does not answer: {text}")
+    if isinstance(cause, sqlite3.OperationalError):
+        return StorageError(
+            f"the database refused: {text}",
+            hint="check the free space and the permissions of the data folder",
+        )
+    return StorageError(f"the database file is damaged or is none: {text}")

@@ -118,6 +118,7 @@ def test_orders_and_acknowledgements_outlive_a_power_cut_of_the_service(
         assert len(httpx.get(f"{service.url}/v1/events?name=kept").json()) == 1
 
 
+@pytest.mark.slow
 def test_what_a_device_says_while_the_service_is_down_is_there_when_it_is_back(
     nats_broker: EmbeddedBroker, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
-"""The parts of the service on a real SQLite file, without processes, for quick tests."""
+"""The parts of the service on a real database, without processes, for quick tests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +63,7 @@ class Line:
         batch, self.arriving = self.arriving[:limit], self.arriving[limit:]
         return batch
 
-    def acknowledge(self, messages: list[Received]) -> None:
+    def acknowledge(self, messages: Sequence[Received]) -> None:
         self.acknowledged += messages
 
 
@@ -124,9 +124,9 @@ def manifest_of(
 
 
 @contextmanager
-def cloud(folder: Path) -> Iterator[Cloud]:
-    """All parts in a folder."""
-    database = Database(sqlite_url(folder))
+def cloud(folder: Path, url: str = "") -> Iterator[Cloud]:
+    """All parts in a folder, with the database there or at a URL."""
+    database = Database(url or sqlite_url(folder))
     migrate(database)
     line = Line()
     publisher = DesiredPublisher(database, line)
