@@ -38,6 +38,7 @@ class LiveSlot:
         self._counters = counters
         self._offer_uplink = offer_uplink
         self._rule = UplinkRule(engine.uplink) if engine.uplink != "none" else None
+        self._windowed = engine if engine.manifest.input.window is not None else None
         self._deadline_s = engine.manifest.runtime.deadline_ms / 1e3
 
     def handle(self, topic: str, payload: bytes, received_s: float) -> Outgoing | None:
@@ -67,6 +68,8 @@ class LiveSlot:
             counters.fail("internal")
             _log.exception("message_failed topic=%r bytes=%d", topic[:200], len(payload))
             return None
+        if self._windowed is not None and (forgotten := self._windowed.forgotten_windows):
+            counters.dropped["window_forgotten"] = forgotten
         if answer is None:
             return None
         if answer.ok:

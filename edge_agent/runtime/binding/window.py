@@ -1,7 +1,9 @@
 """Sliding windows over the rows of each source topic.
 
 Bounded: only so many topics, and so many bytes, are kept; the topic that was silent for longest
-is forgotten first, and that is counted. A window lives in memory only: a restart begins anew.
+is forgotten first, and that is counted. A window lives in memory only: a restart or a new version
+begins anew. Rows are acknowledged when they come in, so those that waited then are lost, and are
+not counted.
 """
 
 from collections import OrderedDict

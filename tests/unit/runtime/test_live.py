@@ -5,10 +5,12 @@ import time
 from typing import Any
 
 from edge_agent.contract.manifest import (
+    Input,
     Manifest,
     Output,
     Runtime,
     Tensor,
+    Window,
     canonical,
     manifest_digest,
 )
@@ -18,7 +20,7 @@ from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.live import LiveSlot
 from edge_agent.runtime.protocol import WorkerUplink
-from tests.support.models import fields, linear_model, manifest_of
+from tests.support.models import fields, identity_model, linear_model, manifest_of
 
 TOPIC = "sensors/x/rows"
 ROW = b'{"a": 1, "b": 1, "c": 1}'
@@ -32,6 +34,20 @@ def engine(**options: Any) -> Engine:
         [TensorSpec("score", "float32", (-1, 1))],
         [Tensor(name="X", source="fields", fields=fields("a", "b", "c"))],
         **options,
+    )
+    return Engine.load(canonical(manifest), manifest_digest(manifest), model, device="d", slot="s")
+
+
+def windowed_engine() -> Engine:
+    """Waits for two rows of a source before it answers."""
+    spec = TensorSpec("X", "float32", (-1, 2, 3))
+    model = identity_model(spec)
+    manifest = manifest_of(
+        model,
+        [spec],
+        [TensorSpec("X_out", "float32", (-1, 2, 3))],
+        [Tensor(name="X", source="fields", fields=fields("a", "b", "c"))],
+        source=Input(topic="sensors/+/rows", window=Window(size=2, step=2)),
     )
     return Engine.load(canonical(manifest), manifest_digest(manifest), model, device="d", slot="s")
 
@@ -63,6 +79,14 @@ def test_a_topic_that_does_not_belong_here_is_dropped() -> None:
     counters = Counters()
     assert LiveSlot(engine(), counters, lambda _: True).handle("other", ROW, 0.0) is None
     assert counters.dropped == {"topic_mismatch": 1}
+
+
+def test_windows_that_were_forgotten_are_counted() -> None:
+    counters = Counters()
+    slot = LiveSlot(windowed_engine(), counters, lambda _: True)
+    for number in range(1030):
+        slot.handle(f"sensors/{number}/rows", ROW, time.time())
+    assert counters.dropped == {"window_forgotten": 6}
 
 
 def test_results_for_the_cloud_are_dropped_and_counted_when_there_is_no_room() -> None:
