@@ -19,7 +19,6 @@ Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 Positive = Annotated[int, Meta(ge=1)]
 Codec = Literal["json", "octet-stream", "image"]
 
-SCHEMA: Final = 1
 MAX_MANIFEST_BYTES: Final = 4 * 2**20
 
 

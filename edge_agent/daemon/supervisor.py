@@ -39,6 +39,7 @@ class Supervisor:
     Args:
         on_change: told slot and new state whenever a worker's state changes; must not block.
         on_uplink: told of results that the cloud wants; must not block.
+        prove_s: longest time that the golden cases may take, seconds.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class Supervisor:
         *,
         on_change: Callable[[str, SlotWorker, str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
+        prove_s: float = PROVE_S,
     ) -> None:
         self._on_change = on_change
         self._on_uplink = on_uplink
+        self._prove_s = prove_s
         self._lock = threading.Lock()
         self._live: dict[str, SlotWorker] = {}
         self._prepared: dict[str, SlotWorker] = {}
@@ -97,7 +100,7 @@ class Supervisor:
         process = WorkerProcess(spec, on_event=said.append, on_exit=on_exit)
         with self._lock:
             self._proving.add(process)
-        deadline = time.monotonic() + PROVE_S
+        deadline = time.monotonic() + self._prove_s
         try:
             process.start()
             while not done.wait(0.1):
@@ -105,7 +108,7 @@ class Supervisor:
                     raise Superseded(f"the trial of {spec.slot} is not wanted any more")
                 if time.monotonic() > deadline:
                     raise WorkerRefused(
-                        f"the golden cases expected to end within {PROVE_S:g} s, found no end",
+                        f"the golden cases expected to end within {self._prove_s:g} s, did not",
                         code="trial_timeout",
                         is_retryable=True,
                     )

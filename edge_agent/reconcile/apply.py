@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
-from edge_agent.contract.state import DesiredState, Phase, SlotError
+from edge_agent.contract.state import Phase, SlotError
 from edge_agent.errors import ContractError, ShoalError, StorageError, Unsupported
 from edge_agent.link.download import Downloader, Superseded, TryLater, Wanted
 from edge_agent.reconcile import transition
@@ -324,12 +324,10 @@ class Applier:
             return transition.rejected(record, target, reason, now)
         return transition.failed(record, reason, now + seconds, now)
 
-    def collect(self, desired: DesiredState | None = None) -> None:
-        """Remove every file that no installed or wanted version needs."""
+    def collect(self) -> None:
+        """Remove every file that no installed version, and none on its way, needs."""
         with self._collecting:
             keep = set()
-            if desired is not None:
-                keep |= {wanted.digest for wanted in desired.slots.values()}
             for record in self._journal.slots().values():
                 for version in record.installed:
                     keep |= {version.digest, *record.blobs.get(version.digest, ())}

@@ -15,20 +15,11 @@ from typing import IO, Final
 
 import msgspec
 
-from edge_agent.errors import (
-    IntegrityError,
-    InvalidInput,
-    ModelError,
-    ShoalError,
-    StorageError,
-    Unsupported,
-)
+from edge_agent.errors import ModelError, StorageError
 from edge_agent.runtime.protocol import (
     WorkerEvent,
-    WorkerFailed,
     WorkerOrder,
     WorkerSpec,
-    WorkerTrialPassed,
     event_decoder,
     line,
 )
@@ -36,13 +27,6 @@ from edge_agent.runtime.protocol import (
 _MAX_EVENT_BYTES: Final = 64 * 2**20
 _TERM_WAIT_S: Final = 2.0
 _KILL_WAIT_S: Final = 5.0
-_KINDS: Final[dict[str, type[ShoalError]]] = {
-    "invalid": InvalidInput,
-    "unsupported": Unsupported,
-    "integrity": IntegrityError,
-    "storage": StorageError,
-    "model": ModelError,
-}
 _log = logging.getLogger("shoal.worker")
 
 
@@ -77,11 +61,6 @@ class WorkerProcess:
     def pid(self) -> int:
         """Process id, 0 before the start."""
         return self._process.pid if self._process is not None else 0
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process has been started and has not ended."""
-        return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """Start the process and give it its spec.
@@ -200,51 +179,6 @@ class WorkerProcess:
             self._on_event(event)
         except Exception:  # noqa: BLE001 -- the next event is still to be read
             _log.exception("worker_event_callback_failed pid=%d", self.pid)
-
-
-def run_trial(spec: WorkerSpec, timeout_s: float) -> WorkerTrialPassed:
-    """Prove a module in a process of its own. Blocks, at most `timeout_s` and a few seconds.
-
-    Args:
-        spec: of mode "trial".
-        timeout_s: for loading and all golden cases.
-
-    Raises:
-        ModelError: it gave a wrong answer, crashed (`crashed`, with the signal), or took too
-            long (`trial_timeout`).
-        Unsupported: it can never run here.
-        IntegrityError: a file holds other bytes than it should.
-        InvalidInput: manifest, binding or golden files are wrong.
-        StorageError: a file cannot be read, or no process can be started.
-    """
-    events: list[WorkerEvent] = []
-    done = threading.Event()
-    codes: list[int] = []
-
-    def exited(code: int) -> None:
-        codes.append(code)
-        done.set()
-
-    worker = WorkerProcess(
-        msgspec.structs.replace(spec, mode="trial"), on_event=events.append, on_exit=exited
-    )
-    worker.start()
-    if not done.wait(timeout_s):
-        worker.kill()
-        raise ModelError(
-            f"the trial expected to end within {timeout_s:g} s, it did not", code="trial_timeout"
-        )
-    for event in events:
-        if isinstance(event, WorkerTrialPassed):
-            return event
-        if isinstance(event, WorkerFailed):
-            raise failure(event)
-    raise crash(codes[0])
-
-
-def failure(event: WorkerFailed) -> ShoalError:
-    """What a worker failed of, as the error that it was."""
-    return _KINDS[event.kind](event.text, code=event.code, hint=event.hint)
 
 
 def crash(returncode: int) -> ModelError:

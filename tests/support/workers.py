@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Self, TypeVar
 
 from edge_agent.runtime.process import WorkerProcess
-from edge_agent.runtime.protocol import WorkerEvent, WorkerOrder, WorkerSpec
+from edge_agent.runtime.protocol import (
+    WorkerEvent,
+    WorkerFailed,
+    WorkerOrder,
+    WorkerSpec,
+    WorkerTrialPassed,
+)
 
 E = TypeVar("E")
 
@@ -63,3 +69,12 @@ class Worker:
         with self._changed:
             self.returncode = returncode
             self._changed.notify_all()
+
+
+def run_trial(spec: WorkerSpec) -> WorkerTrialPassed | WorkerFailed:
+    """The last word of a worker that checks the golden cases."""
+    with Worker(spec) as worker:
+        worker.wait_exit(60)
+    word = worker.events[-1]
+    assert isinstance(word, WorkerTrialPassed | WorkerFailed)
+    return word

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.daemon.supervisor import Supervisor
+from edge_agent.reconcile.workers import WorkerRefused
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.slots import Installed
 from tests.support.models import build_module
@@ -64,3 +65,10 @@ def test_a_restart_of_a_hanging_worker_does_not_wait_for_it(supervisor: Supervis
 
     wait_for(runs_again, 20)
     assert supervisor.health()["a"].restarts == 1
+
+
+def test_golden_cases_have_a_deadline(tmp_path: Path) -> None:
+    supervisor = Supervisor(on_change=lambda *_: None, on_uplink=lambda *_: None, prove_s=0.01)
+    with pytest.raises(WorkerRefused) as caught:
+        supervisor.prove(build_module(tmp_path).spec("trial"), lambda: False)
+    assert (caught.value.code, caught.value.is_retryable) == ("trial_timeout", True)
