@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from edge_agent.contract.names import check_name, did_you_mean
+from edge_agent.contract.environment import override
+from edge_agent.contract.names import check_name
 from edge_agent.contract.toml import read_toml
 from edge_agent.errors import ConfigError, ContractError
 
-ENVIRONMENT_PREFIX: Final = "EDGE_AGENT_"
+ENVIRONMENT_PREFIX: Final = "EDGE_AGENT"
 CONFIG_VARIABLE: Final = "EDGE_AGENT_CONFIG"
 DEFAULT_PATHS: Final = ("agent.toml", "/etc/shoal/agent.toml")
 MAX_CONFIG_BYTES: Final = 2**20
@@ -155,7 +156,8 @@ def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Pat
         ConfigError: see `load`.
     """
     settings = read_toml(text, Settings, source=source, error=ConfigError)
-    settings = _override(settings, environment)
+    variables = {name: environment[name] for name in environment if name != CONFIG_VARIABLE}
+    settings = override(settings, variables, prefix=ENVIRONMENT_PREFIX, error=ConfigError)
     try:
         check_name("device", settings.agent.device)
     except ContractError as error:
@@ -165,32 +167,6 @@ def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Pat
     if settings.data.broker:
         _check_url(source, "data.broker", settings.data.broker, ("mqtt", "mqtts"))
     return _resolve_paths(settings, folder.absolute())
-
-
-def _override(settings: Settings, environment: Mapping[str, str]) -> Settings:
-    sections = {section.name: section.type for section in msgspec.structs.fields(Settings)}
-    known = {
-        f"{ENVIRONMENT_PREFIX}{section}_{key.name}".upper(): (section, key)
-        for section, kind in sections.items()
-        for key in msgspec.structs.fields(kind)
-    }
-    for variable in sorted(environment):
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
-            continue
-        if variable not in known:
-            raise ConfigError(
-                f"environment variable {variable} is no setting", hint=did_you_mean(variable, known)
-            )
-        name, key = known[variable]
-        try:
-            value = msgspec.convert(environment[variable], key.type, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f"environment variable {variable}: {error}; found {environment[variable]!r:.100}"
-            ) from error
-        section = msgspec.structs.replace(getattr(settings, name), **{key.name: value})
-        settings = msgspec.structs.replace(settings, **{name: section})
-    return settings
 
 
 def _check_url(source: str, key: str, url: str, schemes: tuple[str, ...]) -> None:
