@@ -12,7 +12,6 @@ from edge_agent.contract.messages import Health
 from edge_agent.contract.state import DesiredState, ReportedState, SlotConfig
 
 Tags = dict[str, str]
-Page = Annotated[int, Meta(ge=1, le=1000)]
 
 
 class ServiceInfo(Struct, frozen=True, kw_only=True):

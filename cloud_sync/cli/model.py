@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud_sync.cli import words
-from cloud_sync.cli.options import JsonFlag, Limit, Reason, Retired, TagFilter, pairs
+from cloud_sync.cli import ending, words
+from cloud_sync.cli.options import ExactRef, JsonFlag, Limit, Reason, Retired, TagFilter, pairs
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ app = typer.Typer(
 )
 
 Ref = Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The newest if no version.")]
-ExactRef = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Which version.")]
 PropertyFilter = Annotated[
     list[str] | None,
     typer.Option("--property", metavar="KEY=VALUE", help="Only with this property."),
@@ -242,15 +241,7 @@ def retire(
     Example:
       shoal model retire shuttle/2 --reason "replaced by 3"
     """
-    from cloud_sync.cli.output import print_json, print_line
-
-    name, version = _exact(ref)
-    with open_client(context) as client:
-        model = client.models.retire(name, version, reason=reason)
-    if as_json:
-        print_json(model)
-        return
-    print_line(f"retired {model.name}/{model.version}")
+    ending.retire(context, "model", ref, reason, as_json=as_json)
 
 
 @app.command()
@@ -263,15 +254,7 @@ def delete(
     Example:
       shoal model delete shuttle/1 --reason "trained on the wrong rows"
     """
-    from cloud_sync.cli.output import print_json, print_line
-
-    name, version = _exact(ref)
-    with open_client(context) as client:
-        deleted = client.models.delete(name, version, reason=reason)
-    if as_json:
-        print_json(deleted)
-        return
-    print_line(f"deleted {deleted.what}")
+    ending.delete(context, "model", ref, reason, as_json=as_json)
 
 
 def _exact(ref: str) -> tuple[str, int]:

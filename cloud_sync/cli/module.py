@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud_sync.cli import module_folder, words
-from cloud_sync.cli.options import JsonFlag, Reason, Retired
+from cloud_sync.cli import ending, module_folder, words
+from cloud_sync.cli.options import ExactRef, JsonFlag, Reason, Retired
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ app.command("init")(module_folder.init)
 app.command("build")(module_folder.build)
 app.command("check")(module_folder.check)
 app.command("publish")(module_folder.publish)
-
-ExactRef = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Which version.")]
 
 
 @app.command("list")
@@ -118,16 +116,7 @@ def retire(
     Example:
       shoal module retire shuttle-anomaly/1 --reason "replaced by 2"
     """
-    from cloud_sync.cli.output import print_json, print_line
-    from cloud_sync.client.versions import parse_exact
-
-    name, version = parse_exact("module", ref)
-    with open_client(context) as client:
-        module = client.modules.retire(name, version, reason=reason)
-    if as_json:
-        print_json(module)
-        return
-    print_line(f"retired {module.name}/{module.version}")
+    ending.retire(context, "module", ref, reason, as_json=as_json)
 
 
 @app.command()
@@ -140,16 +129,7 @@ def delete(
     Example:
       shoal module delete shuttle-anomaly/1 --reason "never deployed"
     """
-    from cloud_sync.cli.output import print_json, print_line
-    from cloud_sync.client.versions import parse_exact
-
-    name, version = parse_exact("module", ref)
-    with open_client(context) as client:
-        deleted = client.modules.delete(name, version, reason=reason)
-    if as_json:
-        print_json(deleted)
-        return
-    print_line(f"deleted {deleted.what}")
+    ending.delete(context, "module", ref, reason, as_json=as_json)
 
 
 def _metrics(module: "ModuleVersion") -> str:

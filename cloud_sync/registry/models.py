@@ -30,7 +30,7 @@ from cloud_sync.errors import InvalidInput
 from cloud_sync.labels import check_labels
 from cloud_sync.registry.blobs import stored_sizes
 from cloud_sync.registry.usage import refuse_if_used
-from cloud_sync.registry.versions import next_version, not_found
+from cloud_sync.registry.versions import all_versions, next_version, one_version
 from cloud_sync.resources import ModelUpload, ModelVersion, TagChange, Tags
 from edge_agent.contract.manifest import Blob
 from edge_agent.contract.names import check_name
@@ -128,13 +128,8 @@ class Models:
         Raises:
             NotFound: no model has this name.
         """
-        query = select(model_versions).where(_V.name == name).order_by(_V.version.desc())
         with self._database.read() as connection:
-            found = _load(connection, query)
-            if not found:
-                known = list(connection.scalars(select(_V.name).distinct()))
-                raise not_found("model", name, None, known)
-            return found
+            return all_versions(connection, model_versions, "model", name, _load)
 
     def get(self, name: str, version: int) -> ModelVersion:
         """One version.
@@ -269,11 +264,7 @@ def _insert_labels(
 
 
 def _one(connection: Connection, name: str, version: int) -> ModelVersion:
-    found = _load(connection, select(model_versions).where(_V.name == name, _V.version == version))
-    if not found:
-        query = select(_V.version).where(_V.name == name).order_by(_V.version.desc())
-        raise not_found("model", name, version, [str(v) for v in connection.scalars(query)])
-    return found[0]
+    return one_version(connection, model_versions, "model", name, version, _load)
 
 
 def _load(connection: Connection, query: Select[tuple[object, ...]]) -> list[ModelVersion]:

@@ -14,7 +14,7 @@ from cloud_sync.registry.blobs import Blobs, store_row
 from cloud_sync.registry.chains import find_cycle, link_of
 from cloud_sync.registry.models import check_stored
 from cloud_sync.registry.usage import refuse_if_used
-from cloud_sync.registry.versions import next_version, not_found
+from cloud_sync.registry.versions import all_versions, next_version, one_version
 from cloud_sync.resources import ModulePublished, ModuleVersion
 from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, canonical, read_manifest
@@ -112,12 +112,8 @@ class Modules:
         Raises:
             NotFound: no module has this name.
         """
-        query = select(module_versions).where(_V.name == name).order_by(_V.version.desc())
         with self._database.read() as connection:
-            found = _load(connection, query)
-            if not found:
-                raise not_found("module", name, None, _names(connection))
-            return found
+            return all_versions(connection, module_versions, "module", name, _load)
 
     def get(self, name: str, version: int) -> ModuleVersion:
         """One version.
@@ -192,22 +188,15 @@ def choose(connection: Connection, name: str, version: int | None) -> ModuleVers
                 f"module {name}/{version} is retired", hint="deploy another version", code="retired"
             )
         return found
-    query = (
-        select(module_versions)
-        .where(_V.name == name, _V.is_retired.is_(False))
-        .order_by(_V.version.desc())
-        .limit(1)
-    )
-    newest = _load(connection, query)
-    if newest:
-        return newest[0]
-    if connection.scalar(select(func.count()).where(_V.name == name)):
+    versions = all_versions(connection, module_versions, "module", name, _load)
+    usable = [found for found in versions if not found.retired]
+    if not usable:
         raise Conflict(
             f"all versions of module {name!r} are retired",
             hint="publish a new one",
             code="retired",
         )
-    raise not_found("module", name, None, _names(connection))
+    return usable[0]
 
 
 def manifest_of(connection: Connection, module: ModuleVersion) -> Manifest:
@@ -299,10 +288,6 @@ def _insert(
     connection.execute(insert(module_blobs), [{**key, "digest": needed} for needed in sizes])
 
 
-def _names(connection: Connection) -> list[str]:
-    return list(connection.scalars(select(_V.name).distinct()))
-
-
 def _by_digest(connection: Connection, name: str, digest: str) -> ModuleVersion | None:
     query = select(module_versions).where(_V.name == name, _V.digest == digest)
     found = _load(connection, query)
@@ -310,12 +295,7 @@ def _by_digest(connection: Connection, name: str, digest: str) -> ModuleVersion 
 
 
 def _one(connection: Connection, name: str, version: int) -> ModuleVersion:
-    query = select(module_versions).where(_V.name == name, _V.version == version)
-    found = _load(connection, query)
-    if not found:
-        others = select(_V.version).where(_V.name == name).order_by(_V.version.desc())
-        raise not_found("module", name, version, [str(v) for v in connection.scalars(others)])
-    return found[0]
+    return one_version(connection, module_versions, "module", name, version, _load)
 
 
 def _load(connection: Connection, query: Select[tuple[object, ...]]) -> list[ModuleVersion]:

@@ -1,14 +1,18 @@
-"""Version numbers: counted up per name, never given twice, not even after a deletion."""
+"""Versions of models and modules: numbered per name, never twice, not even after a deletion."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, Table, insert, select, update
 
 from cloud_sync.db.registry_tables import counters
 from cloud_sync.errors import NotFound
 from edge_agent.contract.names import did_you_mean
 
 Kind = Literal["model", "module"]
+V = TypeVar("V")
+Load = Callable[[Connection, Select[tuple[object, ...]]], list[V]]
+"""Reads the versions of a query, in its order."""
 
 
 def next_version(connection: Connection, kind: Kind, name: str) -> int:
@@ -41,3 +45,37 @@ def not_found(kind: Kind, name: str, version: int | None, known: list[str]) -> N
         hint=f"it has {', '.join(known[:20])}" if known else f"there is no {kind} of this name",
         code=f"{kind}_not_found",
     )
+
+
+def all_versions(
+    connection: Connection, table: Table, kind: Kind, name: str, load: Load[V]
+) -> list[V]:
+    """All versions of a name, newest first.
+
+    Raises:
+        NotFound: there is none.
+    """
+    column = table.c
+    found = load(
+        connection, select(table).where(column.name == name).order_by(column.version.desc())
+    )
+    if not found:
+        known = list(connection.scalars(select(column.name).distinct()))
+        raise not_found(kind, name, None, known)
+    return found
+
+
+def one_version(
+    connection: Connection, table: Table, kind: Kind, name: str, version: int, load: Load[V]
+) -> V:
+    """One version of a name.
+
+    Raises:
+        NotFound: it is not there; the hint names those that are.
+    """
+    column = table.c
+    found = load(connection, select(table).where(column.name == name, column.version == version))
+    if not found:
+        others = select(column.version).where(column.name == name).order_by(column.version.desc())
+        raise not_found(kind, name, version, [str(other) for other in connection.scalars(others)])
+    return found[0]
