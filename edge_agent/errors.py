@@ -93,3 +93,9 @@ class ModelError(ShoalError):
     """A model did not load, did not run, or gave the wrong answer to a golden case."""
 
     default_code = "model_failed"
+
+
+class Superseded(ShoalError):
+    """What was being done is not wanted any more. Not a failure: it just ends."""
+
+    default_code = "superseded"

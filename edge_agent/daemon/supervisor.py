@@ -13,8 +13,7 @@ from typing import Final
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.daemon.worker import SlotWorker
-from edge_agent.errors import NotFound
-from edge_agent.link.download import Superseded
+from edge_agent.errors import NotFound, Superseded
 from edge_agent.reconcile.workers import WorkerRefused, WorkerSeen
 from edge_agent.runtime.process import WorkerProcess, crash
 from edge_agent.runtime.protocol import (

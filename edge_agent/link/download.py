@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from edge_agent.errors import ShoalError, Unavailable
+from edge_agent.errors import Superseded, Unavailable
 from edge_agent.link.tls import tls_context
 from edge_agent.store.blobs import BlobStore, Reservation
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 STALL_S: Final = 20.0
 CONNECT_S: Final = 10.0
 LONGEST_RETRY_AFTER_S: Final = 3600.0
-
-
-class Superseded(ShoalError):
-    """What was being done is not wanted any more. Not a failure."""
-
-    default_code = "superseded"
 
 
 class TryLater(Unavailable):

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from edge_agent.contract.state import Phase, SlotError
-from edge_agent.errors import ContractError, ShoalError, StorageError, Unsupported
-from edge_agent.link.download import Downloader, Superseded, TryLater, Wanted
+from edge_agent.errors import ContractError, ShoalError, StorageError, Superseded, Unsupported
+from edge_agent.link.download import Downloader, TryLater, Wanted
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.plan import SlotSeen
 from edge_agent.reconcile.retry import delay_s, remaining_s

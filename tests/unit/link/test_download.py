@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.contract.names import digest_of
-from edge_agent.errors import IntegrityError, ShoalError, Unavailable
-from edge_agent.link.download import Downloader, Superseded, TryLater, Wanted
+from edge_agent.errors import IntegrityError, ShoalError, Superseded, Unavailable
+from edge_agent.link.download import Downloader, TryLater, Wanted
 from edge_agent.store.blobs import BlobStore
 from tests.support.misbehaving_http import MisbehavingServer, head
 
