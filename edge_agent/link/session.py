@@ -257,7 +257,9 @@ class CloudSession:
         if self._is_ready:
             self._is_ready = False
             self.last_error = reason
-            log.warning("event=cloud_disconnected text=%r", reason)
+            # Its own goodbye is no trouble.
+            level = logging.INFO if self._stop.is_set() or self._is_held else logging.WARNING
+            log.log(level, "event=cloud_disconnected text=%r", reason)
             self._events.on_disconnected(reason)
 
     def _on_connect(

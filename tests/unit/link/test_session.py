@@ -1,5 +1,6 @@
 """The cloud session on real brokers."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -65,6 +66,14 @@ def test_a_goodbye_is_retained_and_replaces_the_will(
     session.stop(Will(topic="t/status", payload=b"bye"))
     assert not session.is_connected
     assert read_retained(BrokerLink(url=any_broker.url), "probe", "t/status") == b"bye"
+
+
+def test_its_own_goodbye_is_no_warning(
+    session: CloudSession, listener: Listener, caplog: pytest.LogCaptureFixture
+):
+    session.stop()
+    assert listener.lost
+    assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
 def test_a_broker_that_comes_back_is_found_again(
