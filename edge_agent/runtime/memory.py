@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 _STATM: Final = Path("/proc/self/statm")
+_STATUS: Final = Path("/proc/self/status")
 _MB: Final = 2**20
 
 
@@ -14,8 +15,14 @@ def rss_mb() -> float:
 
 
 def peak_rss_mb() -> float:
-    """Largest resident memory so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Largest resident memory of this program so far, MB.
+
+    Not `ru_maxrss`: that one remembers what the process was before it became this program.
+    """
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return rss_mb()  # some kernels keep no high-water mark
 
 
 def limit_growth(memory_mb: int) -> None:
