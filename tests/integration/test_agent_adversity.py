@@ -137,10 +137,16 @@ def test_a_worker_that_is_killed_on_trial_without_a_predecessor_is_tried_again(
     assert worker is not None
     os.kill(worker.pid, signal.SIGKILL)
     assert "SIGKILL" in cloud.await_event("worker_crashed").text
-    slot = cloud.await_slot("probe", lambda slot: slot.phase is Phase.FAILED)
-    assert slot.error is not None
-    assert slot.error.code == "worker_crashed"
-    cloud.await_slot("probe", lambda slot: slot.running == built.digest and slot.attempts == 1)
+    # The next try may come so soon that no report shows the failure; the event is always told.
+    assert "worker_crashed" in cloud.await_event("slot_failed").text
+    wait_for(
+        lambda: any(
+            slot.running == built.digest and slot.attempts == 1
+            for report in list(cloud.reports)
+            if (slot := report.slots.get("probe")) is not None
+        ),
+        30,
+    )
 
 
 def test_a_worker_that_is_killed_on_trial_gives_way_to_the_version_before(
