@@ -82,7 +82,7 @@ def _watch_live(look: "Callable[[], list[DeviceSummary]]", every_s: float) -> No
 
     from cloud_sync.cli import words
     from cloud_sync.cli.output import clean, console
-    from cloud_sync.cli.status import EMPTY, status_table
+    from cloud_sync.cli.status import EMPTY, status_view
     from cloud_sync.errors import Unavailable
 
     devices = look()
@@ -90,7 +90,7 @@ def _watch_live(look: "Callable[[], list[DeviceSummary]]", every_s: float) -> No
     note = Text()
     with Live(console=console(), auto_refresh=False, screen=True) as live:
         while True:
-            body = status_table(devices) if devices else Text(EMPTY)
+            body = status_view(devices) if devices else Text(EMPTY)
             live.update(Group(body, Text(), note), refresh=True)
             time.sleep(every_s)
             try:

@@ -79,7 +79,13 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], empty: str) -> N
     if not rows:
         print_line(empty)
         return
-    _print(table(columns, rows), least=_width(columns, rows))
+    _print(table(columns, rows), least=table_width(columns, rows))
+
+
+def terminal_columns() -> int | None:
+    """Characters in a line of the terminal; None in a pipe, where lines have no end."""
+    target = console()
+    return target.width if target.is_terminal else None
 
 
 def print_facts(facts: Mapping[str, str | Cell]) -> None:
@@ -126,7 +132,7 @@ def _text(cell: str | Cell) -> "RenderableType":
     return Text(clean(cell))
 
 
-def _width(columns: Sequence[Column], rows: Iterable[Row]) -> int:
+def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
     """Characters that a table needs so that no value is cut; columns that wrap need a few."""
     from rich.cells import cell_len
 
@@ -135,7 +141,7 @@ def _width(columns: Sequence[Column], rows: Iterable[Row]) -> int:
         texts = [cell.text if isinstance(cell, Cell) else cell for cell in (r[index] for r in rows)]
         longest = max(map(cell_len, [column.title, *texts]))
         total += (min(longest, LEAST_WRAPPED) if column.wraps else longest) + PADDING
-    return total
+    return total - PADDING
 
 
 def _print(drawn: "RenderableType", least: int = 0) -> None:

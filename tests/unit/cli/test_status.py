@@ -1,6 +1,7 @@
 import pytest
 
-from cloud_sync.cli.status import print_status
+from cloud_sync.cli.output import Cell
+from cloud_sync.cli.status import print_status, sheets
 from cloud_sync.resources import DeviceSummary, SlotSummary
 
 
@@ -69,3 +70,29 @@ def test_a_device_that_never_spoke_is_listed_without_invented_figures(
 
 def test_a_fleet_without_devices_says_how_one_appears(capsys: pytest.CaptureFixture[str]) -> None:
     assert "when it first connects" in printed(capsys)[0]
+
+
+def test_a_fleet_fits_a_terminal_of_80_characters_and_no_value_is_lost() -> None:
+    busy = slot(module="shuttle-anomaly", messages_per_s=151.0, p99_ms=1.02)
+    devices = [
+        device("line-1", {"shuttle-anomaly": busy}, 3700.0),
+        device("line-2", {"shuttle-anomaly": busy, "wine": slot(module="wine", error="")}),
+        device("line-3", {}, None),
+    ]
+    (wide,) = sheets(devices, None)
+    assert not wide.fits(80)
+    narrow = sheets(devices, 80)
+    assert all(sheet.fits(80) for sheet in narrow)
+
+    def texts(rows: object) -> set[str]:
+        cells = (cell for row in rows for cell in row)  # type: ignore[attr-defined]
+        return {cell.text if isinstance(cell, Cell) else cell for cell in cells}
+
+    shown = set().union(*(texts(sheet.rows) for sheet in narrow))
+    parts = {part for text in texts(wide.rows) for part in text.split(", ")}
+    assert parts - shown == set()
+
+
+def test_a_fleet_is_one_table_where_there_is_room() -> None:
+    devices = [device("line-1", {"shuttle": slot()})]
+    assert len(sheets(devices, 200)) == len(sheets(devices, None)) == 1
