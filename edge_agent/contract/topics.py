@@ -111,9 +111,10 @@ def check_filter(value: str) -> str:
     """Return `value` if it is a valid MQTT topic filter outside the control tree.
 
     Raises:
-        ContractError: empty, too long, misplaced wildcard, or below `shoal/`.
+        ContractError: empty, too long, misplaced wildcard, blanks, or below `shoal/`.
     """
     _check_common("filter", value)
+    _check_portable("filter", value)
     levels = value.split("/")
     for index, level in enumerate(levels):
         if "#" in level and (level != "#" or index != len(levels) - 1):
@@ -144,6 +145,16 @@ def _check_common(what: str, value: str) -> None:
         raise ContractError(f"{what} {value!r}: topics beginning with '$' belong to the broker")
     if value == "shoal" or value.startswith("shoal/"):
         raise ContractError(f"{what} {value!r}: topics below shoal/ are the control plane's")
+
+
+def _check_portable(what: str, value: str) -> None:
+    """MQTT allows blanks, but some brokers end the connection of whoever uses them."""
+    bad = next((c for c in value if c.isspace() or not c.isprintable()), None)
+    if bad is not None:
+        raise ContractError(
+            f"{what} {value!r}: blanks and control characters are refused by some brokers, "
+            f"the embedded one among them; found {bad!r}"
+        )
 
 
 def captures(topic_filter: str, topic: str) -> tuple[str, ...] | None:
@@ -177,7 +188,7 @@ def check_output_template(template: str, topic_filter: str) -> str:
     """Return `template` if every placeholder is `{device}` or a wildcard of `topic_filter`.
 
     Raises:
-        ContractError: unknown placeholder, or a number that no wildcard answers to.
+        ContractError: unknown placeholder, a number that no wildcard answers to, or blanks.
     """
     wildcards = sum(level in ("+", "#") for level in topic_filter.split("/"))
     for name in _PLACEHOLDER.findall(template):
@@ -189,6 +200,7 @@ def check_output_template(template: str, topic_filter: str) -> str:
                 f"{wildcards} (the wildcards of {topic_filter!r})"
             )
     check_data_topic(_PLACEHOLDER.sub("x", template))
+    _check_portable("output topic", template)
     return template
 
 

@@ -119,7 +119,7 @@ class Transport:
                 self._serve(client)
             if self._is_stopping():
                 return
-            attempt = 0 if self._is_accepted else attempt + 1
+            attempt = 0 if self._is_subscribed else attempt + 1
             self._on_disconnected(self._lost)
             self._sleep(retry_delay_s(attempt, random.random()))  # noqa: S311 -- no secret
 
@@ -162,6 +162,7 @@ class Transport:
         self._received_s = 0.0
         self._has_progress = False
         self._is_accepted = False
+        self._is_subscribed = False
         self._is_session_present = False
         self._step = Step.ANSWER
         self._question: int | None = None
@@ -287,6 +288,7 @@ class Transport:
             self._lost = f"{self._where()} refused the subscription to {self._filter!r}"
             client.disconnect()
             return
+        self._is_subscribed = True
         self._on_connected(self._is_session_present)
 
     def _confirmed(

@@ -79,6 +79,15 @@ def test_output_templates_are_checked_and_filled():
             topics.check_output_template(bad, "sensors/+/x")
 
 
+def test_blanks_in_topics_are_refused_because_some_brokers_do():
+    for bad in ("my sensors/+/x", "a\tb", "a/\u00a0", "a/\x7f"):
+        with pytest.raises(ContractError, match="blanks and control characters"):
+            topics.check_filter(bad)
+        with pytest.raises(ContractError, match="blanks and control characters"):
+            topics.check_output_template(bad.replace("+", "x"), "a/+")
+    assert topics.check_filter("sensörs/+/ü") == "sensörs/+/ü"
+
+
 @pytest.mark.parametrize("bad", ["", "a/#/b", "a/b#", "a/b+", "shoal/v1/x", "$SYS/#", "a\0b"])
 def test_malformed_filters_are_refused(bad: str):
     with pytest.raises(ContractError):
