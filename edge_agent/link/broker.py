@@ -18,7 +18,6 @@ from edge_agent.link.tls import tls_context
 KEEPALIVE_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 10.0
 MAX_IN_FLIGHT: Final = 20
-MAX_QUEUED: Final = 100
 
 
 class BrokerLink(Struct, frozen=True, kw_only=True):
@@ -76,7 +75,8 @@ def make_client(link: BrokerLink, client_id: str, *, is_persistent: bool) -> mqt
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.max_inflight_messages_set(MAX_IN_FLIGHT)
-    client.max_queued_messages_set(MAX_QUEUED)
+    # The client keeps unconfirmed messages over reconnections: no more than are in flight anyway.
+    client.max_queued_messages_set(MAX_IN_FLIGHT)
     parts = urlsplit(link.url)
     if parts.username is not None:
         client.username_pw_set(

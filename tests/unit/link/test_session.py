@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import ConfigError, Unavailable
-from edge_agent.link.broker import BrokerLink
+from edge_agent.link.broker import MAX_IN_FLIGHT, BrokerLink
 from edge_agent.link.probe import read_retained, visit
 from edge_agent.link.session import CloudSession, SessionEvents, Will, reconnect_delay_s
 from tests.support.brokers import Broker
+from tests.support.silent_broker import SilentBroker
 from tests.support.waiting import wait_for
 
 
@@ -90,6 +91,20 @@ def test_a_broker_that_comes_back_is_found_again(
     assert session.last_error == ""
     wait_for(lambda: session.publish("t/in", b"again"))
     wait_for(lambda: ("t/in", b"again") in listener.messages)
+
+
+def test_a_link_that_comes_and_goes_does_not_pile_up_messages(listener: Listener):
+    with SilentBroker() as broker:
+        session = make(broker.url, listener)
+        session.start()
+        wait_for(lambda: session.is_connected)
+        taken = sum(session.publish("t/in", b"x") for _ in range(3 * MAX_IN_FLIGHT))
+        assert taken == MAX_IN_FLIGHT
+        broker.drop()
+        wait_for(lambda: len(listener.connected) == 2, 20)
+        # The client still has them all, and sends them again by itself.
+        assert not session.publish("t/in", b"one more")
+        session.stop()
 
 
 def test_another_client_with_the_same_id_is_a_loss_and_the_will_is_told(
