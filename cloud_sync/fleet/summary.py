@@ -69,7 +69,6 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
     wanted = facts.desired.slots.get(name)
     reported = facts.reported.slots.get(name) if facts.reported else None
     health = facts.health.slots.get(name) if facts.health else None
-    error = reported.error if reported else None
     is_measured = health is not None and health.messages_out > 0
     return SlotSummary(
         module=wanted.module if wanted else reported.module if reported else "",
@@ -81,8 +80,17 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         p50_ms=health.total.p50_ms if health and is_measured else None,
         p99_ms=health.total.p99_ms if health and is_measured else None,
         failed=sum(health.failed.values()) if health else 0,
-        error=f"{error.code}: {error.text}" if error else "",
+        error=_trouble(reported, health),
     )
+
+
+def _trouble(reported: ReportedSlot | None, health: SlotHealth | None) -> str:
+    """What keeps a slot from its work, or empty: a failure, or a worker that hears nothing."""
+    if reported is not None and reported.error is not None:
+        return f"{reported.error.code}: {reported.error.text}"
+    if health is not None and not health.connected:
+        return f"not_connected: {health.error or 'its worker has no connection to the broker'}"
+    return ""
 
 
 def _rate(facts: DeviceFacts, name: str) -> float | None:

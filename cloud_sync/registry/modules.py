@@ -38,6 +38,8 @@ class Modules:
     def publish(self, data: bytes, change: Change) -> ModulePublished:
         """Publish a manifest whose files are stored. The same digest twice is one version.
 
+        A retired version that is published again is in use again.
+
         Topics that go round with the newest versions of other modules are refused here, as an
         early warning. Which modules meet, and on which topics, is only known of a device: what
         counts is the check of a deployment.
@@ -61,10 +63,16 @@ class Modules:
         check_manifest(manifest)
         digest = digest_of(data)
         with self._database.read() as connection:
-            if (known := _by_digest(connection, manifest.name, digest)) is not None:
+            known = _by_digest(connection, manifest.name, digest)
+            if known is not None and not known.retired:
                 return ModulePublished(module=known, created=False)
         with self._blobs.held(), self._database.write() as connection:
-            if (known := _by_digest(connection, manifest.name, digest)) is not None:
+            known = _by_digest(connection, manifest.name, digest)
+            if known is not None:
+                if known.retired:
+                    _set_retired(connection, known.name, known.version, False)
+                    record(connection, change, "module.restore", f"{known.name}/{known.version}")
+                    known = _one(connection, known.name, known.version)
                 return ModulePublished(module=known, created=False)
             check_stored(connection, manifest.blobs())
             _check_source(connection, manifest.model.registry)
@@ -143,8 +151,7 @@ class Modules:
         """
         with self._database.write() as connection:
             _one(connection, name, version)
-            key = (_V.name == name) & (_V.version == version)
-            connection.execute(update(module_versions).where(key).values(is_retired=True))
+            _set_retired(connection, name, version, True)
             record(connection, change, "module.retire", f"{name}/{version}")
             return _one(connection, name, version)
 
@@ -185,7 +192,9 @@ def choose(connection: Connection, name: str, version: int | None) -> ModuleVers
         found = _one(connection, name, version)
         if found.retired:
             raise Conflict(
-                f"module {name}/{version} is retired", hint="deploy another version", code="retired"
+                f"module {name}/{version} is retired",
+                hint="deploy another version, or publish this one again to use it again",
+                code="retired",
             )
         return found
     versions = all_versions(connection, module_versions, "module", name, _load)
@@ -193,7 +202,7 @@ def choose(connection: Connection, name: str, version: int | None) -> ModuleVers
     if not usable:
         raise Conflict(
             f"all versions of module {name!r} are retired",
-            hint="publish a new one",
+            hint="publish a new one, or one of them again to use it again",
             code="retired",
         )
     return usable[0]
@@ -286,6 +295,11 @@ def _insert(
         )
     )
     connection.execute(insert(module_blobs), [{**key, "digest": needed} for needed in sizes])
+
+
+def _set_retired(connection: Connection, name: str, version: int, is_retired: bool) -> None:
+    key = (_V.name == name) & (_V.version == version)
+    connection.execute(update(module_versions).where(key).values(is_retired=is_retired))
 
 
 def _by_digest(connection: Connection, name: str, digest: str) -> ModuleVersion | None:

@@ -147,6 +147,18 @@ def test_the_rate_is_between_the_last_two_reports_of_one_worker() -> None:
     assert summarize(facts(), NOW).slots["s"].messages_per_s is None
 
 
+def test_a_worker_that_hears_nothing_is_shown_as_trouble() -> None:
+    deaf = SlotHealth(
+        module="m", version=1, digest=A, state="running", connected=False,
+        error="refused the subscription",
+    )  # fmt: skip
+    health = Health(
+        device="line-1", boot_id="b", time=NOW, uptime_s=1, interval_s=30, slots={"s": deaf}
+    )
+    slot = summarize(replace(facts(), health=health), NOW).slots["s"]
+    assert slot.error == "not_connected: refused the subscription"
+
+
 def test_every_value_has_its_age() -> None:
     summary = summarize(facts(), NOW)
     assert (summary.age_s, summary.revision_applied) == (5.0, 4)

@@ -199,6 +199,17 @@ def test_retired_modules_are_not_deployed(parts_of_cloud: Cloud) -> None:
         deploy(parts_of_cloud, module="probe", version=2, to="line-1")
 
 
+def test_a_retired_module_that_is_published_again_is_in_use_again(parts_of_cloud: Cloud) -> None:
+    parts = parts_of_cloud.parts
+    parts.devices.register("line-1", change())
+    first = parts_of_cloud.publish(data=b"1").module
+    parts.modules.retire("probe", 1, change())
+    again = parts_of_cloud.publish(data=b"1").module
+    assert (again.version, again.digest, again.retired) == (1, first.digest, False)
+    deploy(parts_of_cloud, module="probe", to="line-1")
+    assert parts.devices.get("line-1", NOW).desired.slots["probe"].version == 1
+
+
 def test_only_blobs_that_nothing_names_are_collected(parts_of_cloud: Cloud) -> None:
     blobs = parts_of_cloud.parts.blobs
     parts_of_cloud.register(data=b"registered")
