@@ -7,7 +7,7 @@ from edge_agent.contract.manifest import Tensor
 from edge_agent.contract.signature import DYNAMIC, TensorSpec
 from edge_agent.runtime.binding.fault import FieldFault
 from edge_agent.runtime.binding.nested import NestedReader
-from edge_agent.runtime.binding.path import keys_of, look_up
+from edge_agent.runtime.binding.path import absence, keys_of, look_up
 from edge_agent.runtime.session import Array
 
 
@@ -41,14 +41,14 @@ class ArraySource:
         if len({array.shape[1:] for array in arrays}) > 1:
             raise FieldFault(
                 self.name,
-                f"expected rows of one shape, found {sorted({a.shape[1:] for a in arrays})}",
+                f"expected rows of one shape, found {_shapes(arrays)}",
                 code="wrong_shape",
             )
         return np.concatenate(arrays), False
 
     def whole(self, message: object) -> tuple[Array, bool]:
         """The whole tensor, [n, *row]; a row that comes without it is given the dimension."""
-        array = self._reader.read(look_up(message, self._keys))
+        array = self._read(message)
         has_rows = self.layout.has_rows or self._shape[:1] == (1,)
         if has_rows and array.ndim == len(self._shape) - 1:
             self._reader.check_shape(array, self._shape[1:])
@@ -61,7 +61,7 @@ class ArraySource:
         arrays: list[Array] = []
         is_single = not is_list
         for message in messages:
-            array = self._reader.read(look_up(message, self._keys))
+            array = self._read(message)
             if array.ndim == 1:
                 array = array[None]
             else:
@@ -71,6 +71,22 @@ class ArraySource:
         if len({array.shape[1] for array in arrays}) > 1:
             raise FieldFault(self.name, "expected rows of one length", code="wrong_shape")
         return (arrays[0] if len(arrays) == 1 else np.concatenate(arrays)), is_single
+
+    def _read(self, message: object) -> Array:
+        value = look_up(message, self._keys)
+        if value is None:
+            place = f" at {'.'.join(self._keys)!r}" if self._keys else ""
+            raise FieldFault(
+                self.name,
+                f"expected a value{place}, found {absence(message, self._keys)}",
+                code="missing",
+            )
+        return self._reader.read(value)
+
+
+def _shapes(arrays: list[Array]) -> str:
+    shapes = sorted({array.shape[1:] for array in arrays})
+    return " and ".join(str(list(shape)) for shape in shapes[:2])
 
 
 def _window_width(layout: Layout, window: int) -> int:

@@ -16,12 +16,14 @@ from edge_agent.contract.manifest import Field
 from edge_agent.contract.signature import FLOATS, DType, integer_range
 from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.fault import FieldFault
-from edge_agent.runtime.binding.path import keys_of, look_up, walk
+from edge_agent.runtime.binding.path import absence, keys_of, look_up, walk
 
 Scalar = float | int | bool | str
 RowReader = Callable[[object], list[Scalar]]
 
-_EXACT_FLOAT: Final = 2**53
+EXACT_FLOAT: Final = 2**53 - 1
+"""Largest whole number that only one text becomes as a float: 2**53 is what 2**53 + 1 becomes, too.
+"""
 
 
 class FieldRule(Struct, frozen=True):
@@ -54,7 +56,8 @@ class FieldRule(Struct, frozen=True):
             if self.missing is None:
                 raise FieldFault(
                     self.field.name,
-                    f"expected {self._wanted()} at {'.'.join(self.keys)!r}, found nothing",
+                    f"expected {self._wanted()} at {'.'.join(self.keys)!r}, "
+                    f"found {absence(message, self.keys)}",
                     code="missing",
                 )
             return self.missing
@@ -73,10 +76,12 @@ class FieldRule(Struct, frozen=True):
         )
 
     def _number(self, value: float) -> Scalar:
-        is_whole = type(value) is int or (value.is_integer() and abs(value) <= _EXACT_FLOAT)
+        is_whole = type(value) is int or (value.is_integer() and abs(value) <= EXACT_FLOAT)
         if self.dtype not in FLOATS and not is_whole:
             raise FieldFault(
-                self.field.name, f"expected a whole number, found {value!r}", code="wrong_type"
+                self.field.name,
+                f"expected a whole number, found {describe_fraction(value)}",
+                code="wrong_type",
             )
         if not self.low <= value <= self.high:
             unit = f" {self.field.unit}" if self.field.unit else ""
@@ -185,6 +190,13 @@ def _not_an_object(message: object) -> MessageError:
         f"found {describe(message)}",
         code="wrong_shape",
     )
+
+
+def describe_fraction(value: float) -> str:
+    """A float that is not taken for a whole number."""
+    if value.is_integer():
+        return f"{value!r}: a float this large is not exact, send all its digits"
+    return repr(value)
 
 
 def describe(value: object) -> str:

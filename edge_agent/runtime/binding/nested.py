@@ -4,17 +4,21 @@ numpy alone would turn `"1"`, `true` and ragged lists into something; msgspec's 
 stands before it.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from edge_agent.contract.signature import DYNAMIC, FLOATS, DType, shape_accepts
+from edge_agent.contract.signature import DYNAMIC, FLOATS, DType, integer_range, shape_accepts
 from edge_agent.runtime.binding.fault import FieldFault
+from edge_agent.runtime.binding.fields import EXACT_FLOAT, describe, describe_fraction
 from edge_agent.runtime.session import Array
 
 _MAX_DEPTH: Final = 32
-_EXACT_FLOAT: Final = 2**53
+_MISFIT: Final = re.compile(r"^Expected `(?P<expected>.*?)`, got .*?(?: - at `\$(?P<path>.*)`)?$")
+_INDEX: Final = re.compile(r"\[(\d+)\]")
 
 
 class NestedReader:
@@ -36,10 +40,8 @@ class NestedReader:
         """The array of a value, of whatever shape the value has.
 
         Raises:
-            FieldFault: `missing`, `wrong_type`, `wrong_shape` or `out_of_range`.
+            FieldFault: `missing`, `wrong_type`, `wrong_shape`, `too_deep` or `out_of_range`.
         """
-        if value is None:
-            raise FieldFault(self._name, "expected a value, found nothing", code="missing")
         depth = self._depth(value)
         if self._dtype == "string":
             return self._strings(value, depth)
@@ -49,8 +51,12 @@ class NestedReader:
                 return self._floats(converted)
             return np.array(converted, dtype=self._dtype)
         except OverflowError as error:
+            low, high = integer_range(self._dtype)
+            outside = next(n for n in _leaves(converted) if not low <= n <= high)
             raise FieldFault(
-                self._name, f"expected values of {self._dtype}: {error}", code="out_of_range"
+                self._name,
+                f"expected {low} to {high} ({self._dtype}), found {describe(outside)}",
+                code="out_of_range",
             ) from error
         except ValueError as error:
             raise self._ragged() from error
@@ -90,13 +96,16 @@ class NestedReader:
                 whole = self._whole(value, depth)
                 if whole is not None:
                     return whole
+                fault = next(self._unwhole(value, ""), None)
+                if fault is not None:
+                    raise fault from error
             text = str(error)
             code = "wrong_type"
             if "got `null`" in text:
                 code = "missing"
             elif "`array`" in text:
                 code = "wrong_shape"
-            raise FieldFault(self._name, text, code=code) from error
+            raise FieldFault(self._name, _reworded(text, value), code=code) from error
 
     def _whole(self, value: object, depth: int) -> object | None:
         """Whole numbers that were written as 2.0, or None if there is another kind among them."""
@@ -104,10 +113,23 @@ class NestedReader:
             floats = np.array(msgspec.convert(value, self._type(depth, is_float=True)), np.float64)
         except (msgspec.ValidationError, ValueError, OverflowError):
             return None
-        if not (np.all(floats == np.floor(floats)) and np.all(np.abs(floats) <= _EXACT_FLOAT)):
+        if not (np.all(floats == np.floor(floats)) and np.all(np.abs(floats) <= EXACT_FLOAT)):
             return None
         whole: object = floats.astype(np.int64).tolist()
         return whole
+
+    def _unwhole(self, value: object, place: str) -> Iterator[FieldFault]:
+        """A fault for each float among whole numbers that is none: msgspec names 1.0 before 1.5."""
+        if isinstance(value, list):
+            for index, inner in enumerate(value):
+                yield from self._unwhole(inner, f"{place}[{index}]")
+        elif isinstance(value, float) and not (value.is_integer() and abs(value) <= EXACT_FLOAT):
+            at = f" at {place}" if place else ""
+            yield FieldFault(
+                self._name,
+                f"expected a whole number{at}, found {describe_fraction(value)}",
+                code="wrong_type",
+            )
 
     def _floats(self, converted: object) -> Array:
         wide = np.array(converted, dtype=np.float64)
@@ -124,7 +146,7 @@ class NestedReader:
             converted = msgspec.convert(value, _nest(str, depth))
         except msgspec.ValidationError as error:
             code = "wrong_shape" if "`array`" in str(error) else "wrong_type"
-            raise FieldFault(self._name, str(error), code=code) from error
+            raise FieldFault(self._name, _reworded(str(error), value), code=code) from error
         shape: list[int] = []
         level: list[Any] = [converted]  # Any: lists of lists, as deep as the message
         for _ in range(depth):
@@ -152,6 +174,43 @@ class NestedReader:
         return FieldFault(
             self._name, "expected lists of the same length at each level", code="wrong_shape"
         )
+
+
+def _reworded(text: str, value: object) -> str:
+    """msgspec's text in the words of the other faults, with the value that it is about."""
+    misfit = _MISFIT.match(text)
+    if misfit is None:
+        return text
+    place = misfit["path"] or ""
+    for index in _INDEX.findall(place):
+        if not isinstance(value, list):
+            break
+        value = value[int(index)]
+    expected = _wanted(misfit["expected"])
+    return f"expected {expected}{f' at {place}' if place else ''}, found {describe(value)}"
+
+
+def _wanted(kind: str) -> str:
+    match kind.removesuffix(" | null"):
+        case "float":
+            return "a number"
+        case "int":
+            return "a whole number"
+        case "bool":
+            return "true or false"
+        case "str":
+            return "a string"
+        case "array":
+            return "a list"
+    return kind
+
+
+def _leaves(value: object) -> Iterator[int]:
+    if isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+    elif isinstance(value, int):
+        yield value
 
 
 def _nest(leaf: Any, depth: int) -> Any:  # Any: msgspec takes type forms

@@ -22,6 +22,21 @@ def walk(value: object, keys: tuple[str, ...]) -> object:
     return value
 
 
+def absence(message: object, keys: tuple[str, ...]) -> str:
+    """What stands at `keys` where `look_up` found None: 'null', or 'nothing'."""
+    parent = walk(message, keys[:-1])
+    last = keys[-1] if keys else ""
+    is_null = (
+        message is None
+        or (type(parent) is dict and last in parent)
+        or (
+            type(parent) is list and last.isdecimal() and len(last) < 10 and int(last) < len(parent)
+        )
+        or (type(message) is dict and ".".join(keys) in message)
+    )
+    return "null" if is_null else "nothing"
+
+
 def look_up(value: object, keys: tuple[str, ...]) -> object:
     """As `walk`, but a key that holds dots itself ("petal.width") is found, too."""
     found = walk(value, keys)

@@ -8,7 +8,7 @@ import io
 import warnings
 from typing import Final
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from edge_agent.errors import MessageError
 from edge_agent.runtime.codecs.codec import check_size
@@ -53,10 +53,16 @@ class ImageCodec:
             raise
         except Image.DecompressionBombError as error:
             raise MessageError(f"picture is too large: {error}", code="image_too_large") from error
+        except UnidentifiedImageError as error:  # its text is the address of our buffer
+            raise MessageError(
+                f"payload expected a JPEG or PNG picture, found {len(payload)} bytes that begin "
+                f"with {payload[:8].hex(' ') or 'nothing'}",
+                code="not_an_image",
+            ) from error
         # Damaged files surface as OSError, SyntaxError, ValueError, struct.error, IndexError,
         # MemoryError and more; Pillow promises no list.
         except Exception as error:
             raise MessageError(
-                f"payload is not a JPEG or PNG picture: {error}", code="not_an_image"
+                f"picture is damaged: {str(error) or type(error).__name__}", code="not_an_image"
             ) from error
         return picture

@@ -85,6 +85,31 @@ def test_json_faults_have_their_own_codes(payload: bytes, code: str) -> None:
     assert code_of(JsonCodec(100_000), payload) == code
 
 
+@pytest.mark.parametrize(
+    ("payload", "part"),
+    [
+        (rb'{"a": "\ud800"}', r"half a character, \ud800, at position 7"),
+        (rb'{"a": "\\ud83d \ud83d\ude00 \udc00"}', r"half a character, \udc00, at position 28"),
+        ('{"a": "caf\xe9"}'.encode("latin-1"), "expected UTF-8, found byte 0xe9 at position 10"),
+        (b'{"a": {"b": [0, 1e400]}}', "found a larger one at 'a.b.1'"),
+        (b"1e400", "found a larger one"),
+        (b'{"a": 1e400', "found a larger one"),
+    ],
+)
+def test_json_faults_say_what_and_where(payload: bytes, part: str) -> None:
+    error = fault(JsonCodec(1000), payload)
+    assert error is not None
+    assert part in error.text
+
+
+def test_what_is_no_picture_is_named_by_its_bytes() -> None:
+    error = fault(ImageCodec(1000, max_pixels=100), b"\xff\xd8junk")
+    assert error is not None
+    assert error.text == (
+        "payload expected a JPEG or PNG picture, found 6 bytes that begin with ff d8 6a 75 6e 6b"
+    )
+
+
 def test_picture_that_announces_too_many_pixels_is_never_unpacked() -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data

@@ -267,6 +267,47 @@ def test_nested_lists_are_taken_exactly_or_refused(
         assert outputs(engine, value) == expected
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "text"),
+    [
+        ("uint8", [[1, 263]], "x: expected 0 to 255 (uint8), found 263"),
+        ("int64", [[1.0, 2.5]], "x: expected a whole number at [0][1], found 2.5"),
+        (
+            "int64",
+            [[1.0, 9007199254740993.0]],
+            (
+                "x: expected a whole number at [0][1], found 9007199254740992.0: "
+                "a float this large is not exact, send all its digits"
+            ),
+        ),
+        ("float32", [[1, "2"]], "x: expected a number at [0][1], found '2'"),
+        ("float32", [[1, None]], "x: expected a number at [0][1], found null"),
+        ("string", [["a", 1]], "x: expected a string at [0][1], found 1"),
+        ("float32", None, "x: expected a value, found null"),
+    ],
+)
+def test_faults_of_nested_lists_name_the_place_and_the_value(
+    dtype: str, value: object, text: str
+) -> None:
+    assert ask(of_array(dtype, (-1, -1, 2)), value)["error"]["text"] == text
+
+
+def test_faults_of_fields_and_rows_name_what_was_sent() -> None:
+    def text(engine: Engine, message: object) -> str:
+        return str(ask(engine, message)["error"]["text"])
+
+    named = of_fields("int64", (-1, 1), *fields("a"))
+    assert text(named, {"a": None}) == "a: expected a whole number at 'a', found null"
+    assert text(named, {"b": 1}) == "a: expected a whole number at 'a', found nothing"
+    assert text(named, {"a": 1e18}).endswith("a float this large is not exact, send all its digits")
+    ragged = of_array("float32", (-1, -1, -1), "v")
+    assert text(ragged, [{"v": [[1, 2, 3, 4]]}, {"v": [[1, 2], [3, 4]]}]) == (
+        "x: expected rows of one shape, found [1, 4] and [2, 2]"
+    )
+    assert text(ragged, {"v": None}) == "x: expected a value at 'v', found null"
+    assert text(ragged, {}) == "x: expected a value at 'v', found nothing"
+
+
 def test_null_in_an_array_may_be_allowed() -> None:
     engine = of_array("float32", (-1, 2), missing_values="allow")
     assert outputs(engine, [1, None]) == [1, None]
