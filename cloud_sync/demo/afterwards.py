@@ -2,12 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-
-from rich.table import Table
 
 from cloud_sync.demo.programs import Programs, command
 from cloud_sync.demo.screen import Screen
@@ -20,7 +18,8 @@ def stay(screen: Screen, story: Story, service: Service, programs: Programs, mod
     """Keep everything running and rows coming until Ctrl-C."""
     screen.console.print()
     screen.console.rule("[bold]Still running: try these", align="left", style="cyan")
-    screen.show(_commands(service, module, story.settings))
+    for line, what in _commands(service, module, story.settings):
+        screen.command(line, what)
     screen.console.print(
         f"\n  {RATE_PER_S:g} rows a second keep coming. Ctrl-C ends everything.", style="bold"
     )
@@ -33,27 +32,22 @@ def stay(screen: Screen, story: Story, service: Service, programs: Programs, mod
         screen.console.print("\n  Stopping everything.")
 
 
-def _commands(service: Service, module: str, settings: Mapping[str, Path]) -> Table:
+def _commands(
+    service: Service, module: str, settings: Mapping[str, Path]
+) -> Iterator[tuple[str, str]]:
+    """Commands to try, and what each shows."""
     shoal = f"{_shown('shoal')} -s {service.url}"
-    port = urlsplit(service.broker_url).port
     agent = _shown("edge-agent")
     device, config = next(iter(settings.items()))
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(overflow="fold")
-    table.add_column(style="bright_black")
-    for line, what in (
-        (f"{shoal} fleet status --watch", "versions, rates, latencies"),
-        (f"{shoal} module list", "what is in the registry"),
-        (f"{shoal} events", "what happened"),
-        (f"{shoal} deploy {module}/1 --to {device} --wait 30", "back to version 1 on one device"),
-        (f"{agent} status --config {config}", "what a device says of itself"),
-        (f"{agent} explain {module} --config {config}", "why a slot is where it is"),
-        (f"mosquitto_sub -p {port} -t 'data/+/results/#'", "the results as they come"),
-    ):
-        if line.startswith("mosquitto_sub") and shutil.which("mosquitto_sub") is None:
-            continue
-        table.add_row(line, what)
-    return table
+    yield f"{shoal} fleet status --watch", "versions, rates and latencies, live"
+    yield f"{shoal} module list", "what is in the registry"
+    yield f"{shoal} events", "what happened"
+    yield f"{shoal} deploy {module}/1 --to {device} --wait 30", "one device back to version 1"
+    yield f"{agent} status --config {config}", "what a device says of itself"
+    yield f"{agent} explain {module} --config {config}", "why a slot is where it is"
+    if shutil.which("mosquitto_sub") is not None:
+        port = urlsplit(service.broker_url).port
+        yield f"mosquitto_sub -p {port} -t 'data/+/results/#'", "the results as they come"
 
 
 def _shown(name: str) -> str:

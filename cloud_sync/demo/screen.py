@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +36,11 @@ class Screen:
         row.add_row("✓", label, value)
         self.console.print(row)
 
+    def command(self, line: str, what: str) -> None:
+        """A command to try. Never wrapped by us, so that it can be copied as it is."""
+        self.console.print(f"  # {what}", style="bright_black", highlight=False)
+        self.console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
+
     def verdict(self, went_well: bool, text: str) -> None:
         """A closing line: what it comes to."""
         row = Table.grid(padding=(0, 1))
@@ -50,7 +55,6 @@ class Screen:
         progress = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=30),
-            TaskProgressColumn(),
             TimeElapsedColumn(),
             console=self.console,
             transient=True,

@@ -213,6 +213,8 @@ class Story:
         finally:
             reader.close()
         late = self._late(client, wish)
+        if wish is not None and not late:
+            self._screen.fact("swapped", f"v{wish.version} published and deployed on the way")
         verdict = scorer.verdict(range(count))
         view.refresh()
         self._screen.show(
