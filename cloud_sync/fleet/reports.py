@@ -88,7 +88,7 @@ def _came_online(row: Row[Any], status: Status, *, is_new: bool) -> Event | None
             row.host,
         )
         return Event(
-            name="two-agents",
+            name="two_agents",
             level="error",
             text=f"two agents use the name {status.device!r}: on {status.host or 'an unnamed host'}"
             f" (boot {status.boot_id}) and on {row.host or 'an unnamed host'} (boot {row.boot_id});"

@@ -243,7 +243,7 @@ def _complain(connection: Connection, refused: Refused, complaints: Complaints, 
     if refused.ack is not None:
         detail |= {"boot_id": refused.ack.boot_id[:100], "rows": str(len(refused.ack.seqs))}
     event = Event(
-        name="malformed-message" if refused.ack is None else "telemetry_refused",
+        name="malformed_message" if refused.ack is None else "telemetry_refused",
         level="warning" if refused.ack is None else "error",
         text=str(error),
         detail=detail,
@@ -275,7 +275,7 @@ def _file_known(
             return reports.take_health(connection, message, now)
         case CommandResult():
             answer = Event(
-                name="command-result",
+                name="command_result",
                 level="info" if message.ok else "warning",
                 text=message.text,
                 detail={"id": message_id, "code": message.code},

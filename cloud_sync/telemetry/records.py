@@ -7,7 +7,7 @@ from cloud_sync.db.telemetry_tables import events, health_history, received_rows
 from edge_agent.contract.messages import Event, Health, Telemetry, TelemetryRow
 from edge_agent.contract.wire import encode
 
-MALFORMED = "malformed-event"
+MALFORMED = "malformed_event"
 _event_decoder = msgspec.json.Decoder(Event)
 
 

@@ -158,7 +158,7 @@ def test_rubbish_from_devices_stops_nothing(service: CloudService) -> None:
         device.send_raw(f"shoal/v1/{'x' * 80}/up/status", b"{}")
         device.send(telemetry("line-1", event_row(5)))
         device.await_acks(1)
-    events = httpx.get(f"{service.url}/v1/events?name=malformed-message").json()
+    events = httpx.get(f"{service.url}/v1/events?name=malformed_message").json()
     assert {event["detail"]["code"] for event in events} >= {"version_newer", "too_large"}
     assert httpx.get(f"{service.url}/v1/info").json()["ok"]
 
@@ -169,7 +169,7 @@ def test_two_agents_with_one_name_become_an_event(service: CloudService) -> None
     await_summary(service, "line-1", presence="online")
     second = ScriptedDevice("line-1", service.broker_url, boot_id="two")
     # The broker lets one of them in at a time; both come back again and again.
-    event = await_value(lambda: httpx.get(f"{service.url}/v1/events?name=two-agents").json())[0]
+    event = await_value(lambda: httpx.get(f"{service.url}/v1/events?name=two_agents").json())[0]
     assert event["level"] == "error"
     assert "two agents use the name 'line-1'" in event["text"]
     first.vanish()

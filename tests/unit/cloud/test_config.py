@@ -40,7 +40,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     [
         ("[http]\nprot = 1\n", "line 2: unknown key 'prot'"),
         ("[http]\nport = 1 2\n", "line 2, column 10"),
-        ("[retention]\nhour = 24\n", "line 2: retention.hour expected int <= 23; found int 24"),
+        (
+            "[retention]\nhour = 24\n",
+            "retention.hour expected a whole number <= 23; found the number 24",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, text: str, part: str) -> None:

@@ -23,3 +23,14 @@ def test_every_code_of_a_refused_message_is_documented():
     assert len(used) > 8
     documented = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
     assert used - documented == set()
+
+
+def test_every_event_is_documented():
+    used: set[str] = set()
+    for folder in ("edge_agent/daemon", "cloud_sync/fleet", "cloud_sync/telemetry"):
+        for path in (ROOT / folder).glob("*.py"):
+            for call in re.findall(r"\bEvent\(\s*name=([^,]+),", path.read_text()):
+                used |= set(re.findall(r'"(\w+)"', call))
+    documented = set(re.findall(r"`(\w+)`", PAGE.split("## Events")[1]))
+    assert len(used) >= 8
+    assert used - documented == set()

@@ -256,9 +256,9 @@ def test_two_agents_with_one_name_are_found_out(fleet: Cloud) -> None:
     fleet.ingest.write([letter(online("one", "pi-a"))])
     fleet.ingest.write([letter(online("two", "pi-b"))])
     names = [event.name for event in fleet.parts.telemetry.events(device="line-1")]
-    assert "two-agents" not in names  # so far it may be a restart
+    assert "two_agents" not in names  # so far it may be a restart
     fleet.ingest.write([letter(online("one", "pi-a"))])
-    event = fleet.parts.telemetry.events(device="line-1", name="two-agents")[0]
+    event = fleet.parts.telemetry.events(device="line-1", name="two_agents")[0]
     assert event.level == "error"
     assert "pi-a" in event.text
     assert "pi-b" in event.text

@@ -125,14 +125,14 @@ def test_rows_that_cannot_be_read_are_refused_for_good(known: Cloud) -> None:
     assert known.ingest.malformed == 3
     assert len(known.parts.telemetry.events(name="telemetry_refused")) == 1  # and not each time
     known.ingest.write([raw(control("line-2", Channel.TELEMETRY), nameless)])
-    assert len(known.parts.telemetry.events(name="malformed-message")) == 1
+    assert len(known.parts.telemetry.events(name="malformed_message")) == 1
 
 
 def test_rows_of_a_newer_contract_wait_for_an_update(known: Cloud) -> None:
     newer = b'{"device":"line-1","boot_id":"b","rows":[{"seq":7,"kind":"new"}],"v":2}'
     known.ingest.write([raw(control("line-1", Channel.TELEMETRY), newer)])
     assert acks(known) == []
-    (event,) = known.parts.telemetry.events(name="malformed-message")
+    (event,) = known.parts.telemetry.events(name="malformed_message")
     assert event.detail["code"] == "version_newer"
 
 
@@ -149,7 +149,7 @@ def test_a_complaint_is_not_lost_with_a_transaction_that_is_tried_again(known: C
         connection.exec_driver_sql("ALTER TABLE hidden RENAME TO results")
     known.ingest.write(batch)
     assert known.ingest.malformed == 1
-    assert len(known.parts.telemetry.events(name="malformed-message")) == 1
+    assert len(known.parts.telemetry.events(name="malformed_message")) == 1
 
 
 def test_an_unknown_device_keeps_its_rows(parts_of_cloud: Cloud) -> None:
@@ -163,7 +163,7 @@ def test_malformed_messages_are_counted_and_told_once(known: Cloud) -> None:
     rubbish = [raw(topic, b"{" + bytes([n])) for n in range(50)]
     known.ingest.write([*rubbish, letter(telemetry("line-1", event_row(1)))])
     assert known.ingest.malformed == 50
-    events = known.parts.telemetry.events(device="line-1", name="malformed-message")
+    events = known.parts.telemetry.events(device="line-1", name="malformed_message")
     assert len(events) == 1
     assert acks(known)[0].seqs == (1,)
     assert len(known.line.acknowledged) == 51  # the broker must not send them for ever
@@ -179,7 +179,7 @@ def test_a_device_cannot_speak_for_another(known: Cloud) -> None:
 def test_an_event_that_is_none_is_kept_as_such(known: Cloud) -> None:
     row = TelemetryRow(seq=1, kind="event", time=NOW, data=msgspec.Raw(b'{"no":"name"}'))
     known.ingest.write([letter(telemetry("line-1", row))])
-    assert known.parts.telemetry.events()[0].name == "malformed-event"
+    assert known.parts.telemetry.events()[0].name == "malformed_event"
     assert acks(known)[0].seqs == (1,)
 
 
@@ -196,7 +196,7 @@ def test_health_is_kept_and_the_last_two_give_the_rate(known: Cloud) -> None:
 def test_the_answer_to_a_command_is_an_event(known: Cloud) -> None:
     answer = CommandResult(device="line-1", ok=False, code="conflict", text="no such slot")
     known.ingest.write([letter(answer, message_id="c1")])
-    event = known.parts.telemetry.events(name="command-result")[0]
+    event = known.parts.telemetry.events(name="command_result")[0]
     assert event.detail == {"id": "c1", "code": "conflict"}
 
 
