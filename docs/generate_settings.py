@@ -148,6 +148,8 @@ def _struct_in(info: mi.Type) -> mi.StructType | None:
 
 def _kind(info: mi.Type) -> str:
     match info:
+        case mi.Metadata(type=inner):
+            return _kind(inner)
         case mi.StructType():
             return "table"
         case mi.StrType():

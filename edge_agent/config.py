@@ -15,7 +15,8 @@ from msgspec import Meta, Struct
 
 from edge_agent.contract.environment import override
 from edge_agent.contract.names import check_name
-from edge_agent.contract.toml import read_toml
+from edge_agent.contract.toml import line_of, read_toml
+from edge_agent.contract.toml_lines import key_lines
 from edge_agent.errors import ConfigError, ContractError
 
 ENVIRONMENT_PREFIX: Final = "EDGE_AGENT"
@@ -158,18 +159,26 @@ def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Pat
     settings = read_toml(text, Settings, source=source, error=ConfigError)
     variables = {name: environment[name] for name in environment if name != CONFIG_VARIABLE}
     settings = override(settings, variables, prefix=ENVIRONMENT_PREFIX, error=ConfigError)
+    lines = key_lines(text)
+
+    def place(section: str, key: str) -> str:
+        variable = f"{ENVIRONMENT_PREFIX}_{section}_{key}".upper()
+        if variable in variables:
+            return f"environment variable {variable}"
+        return f"{source} line {line_of(lines, (section, key))}: {section}.{key}"
+
     try:
         check_name("device", settings.agent.device)
     except ContractError as error:
-        raise ConfigError(f"{source}: agent.device: {error.text}") from error
-    _check_url(source, "cloud.url", settings.cloud.url, ("http", "https"))
-    _check_url(source, "cloud.broker", settings.cloud.broker, ("mqtt", "mqtts"))
+        raise ConfigError(f"{place('agent', 'device')}: {error.text}") from error
+    _check_url(place("cloud", "url"), settings.cloud.url, ("http", "https"))
+    _check_url(place("cloud", "broker"), settings.cloud.broker, ("mqtt", "mqtts"))
     if settings.data.broker:
-        _check_url(source, "data.broker", settings.data.broker, ("mqtt", "mqtts"))
+        _check_url(place("data", "broker"), settings.data.broker, ("mqtt", "mqtts"))
     return _resolve_paths(settings, folder.absolute())
 
 
-def _check_url(source: str, key: str, url: str, schemes: tuple[str, ...]) -> None:
+def _check_url(place: str, url: str, schemes: tuple[str, ...]) -> None:
     wanted = " or ".join(f"{scheme}://HOST[:PORT]" for scheme in schemes)
     try:
         parts = urlsplit(url)
@@ -177,7 +186,7 @@ def _check_url(source: str, key: str, url: str, schemes: tuple[str, ...]) -> Non
     except ValueError:  # a port that is no number
         is_fine = False
     if not is_fine:
-        raise ConfigError(f"{source}: {key} expected {wanted}; found {url!r:.200}")
+        raise ConfigError(f"{place} expected {wanted}; found {url!r:.200}")
 
 
 def _resolve_paths(settings: Settings, folder: Path) -> Settings:

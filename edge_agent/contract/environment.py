@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, inspect
 
+from edge_agent.contract.misfit import misfit
 from edge_agent.contract.names import did_you_mean
 from edge_agent.errors import ShoalError
 
@@ -47,9 +48,14 @@ def override(
         try:
             # Not strict: everything in the environment is a string.
             changed = msgspec.convert(merged, type(current), strict=False)
-        except msgspec.ValidationError as misfit:
-            names = ", ".join(f"{prefix}_{section}_{key}".upper() for key in values)
-            raise error(f"environment variable {names} does not fit: {misfit}") from misfit
+        except msgspec.ValidationError as refused:
+            wrong = misfit(str(refused), merged, inspect.type_info(type(current)))
+            name = "_".join((prefix, section, *map(str, wrong.path))).upper()
+            raise error(
+                f"environment variable {name} expected {wrong.expected}; "
+                f"found {wrong.value!r:.100}",
+                hint=did_you_mean(str(wrong.value), wrong.choices) if wrong.choices else "",
+            ) from refused
         settings = msgspec.structs.replace(settings, **{section: changed})
     return settings
 

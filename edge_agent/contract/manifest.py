@@ -159,9 +159,13 @@ class Output(Struct, frozen=True, kw_only=True):
     """
 
     topic: str
-    uplink: Annotated[str, Meta(pattern=r"^(all|changes|none|sample:(0(\.\d+)?|1(\.0+)?))$")] = (
-        "none"
-    )
+    uplink: Annotated[
+        str,
+        Meta(
+            pattern=r"^(all|changes|none|sample:(0(\.\d+)?|1(\.0+)?))$",
+            description="'all', 'changes', 'none' or 'sample:F' with F from 0 to 1",
+        ),
+    ] = "none"
 
 
 class Runtime(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct, inspect
 
+from edge_agent.contract.misfit import child, members, misfit, shown
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.toml_lines import Path, key_lines
 from edge_agent.errors import ShoalError
@@ -19,10 +20,8 @@ from edge_agent.errors import ShoalError
 S = TypeVar("S", bound=Struct)
 
 _PLACE: Final = re.compile(r"^(?P<what>.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?(?P<path>.*?)`)?$", re.DOTALL)
-_PART: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
-_GOT: Final = re.compile(r"^Expected (?P<expected>.*?)(?:, got (?P<found>.*))?$", re.DOTALL)
-_MISSING: Final = re.compile(r"^Object missing required field `(?P<key>.*)`$")
+_AGAIN: Final = {"Cannot overwrite a value": "this key is given twice"}
+"""tomllib's words for what people do most often."""
 
 
 def read_toml(text: str, kind: type[S], *, source: str, error: type[ShoalError]) -> S:
@@ -51,8 +50,8 @@ def read_toml(text: str, kind: type[S], *, source: str, error: type[ShoalError])
         )
     try:
         return msgspec.convert(data, kind)
-    except msgspec.ValidationError as misfit:
-        raise _misfit(str(misfit), data, top, lines, source, error) from misfit
+    except msgspec.ValidationError as refused:
+        raise _misfit(str(refused), data, top, lines, source, error) from refused
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int:
@@ -88,6 +87,7 @@ def _parse(
         else:
             last = text.split("\n")
             place = f"line {len(last)}, column {len(last[-1]) + 1}"
+        what = _AGAIN.get(what, what)
         raise error(
             f"{source} {place}: not TOML: {what}", hint="correct the file at this place"
         ) from malformed
@@ -95,45 +95,19 @@ def _parse(
         raise error(f"{source} line 1: nested too deeply") from deep
 
 
-def _members(kind: inspect.Type) -> Iterator[inspect.Type]:
-    """The alternatives of a union, or the type itself, without wrappers."""
-    if isinstance(kind, inspect.Metadata):
-        yield from _members(kind.type)
-    elif isinstance(kind, inspect.UnionType):
-        for member in kind.types:
-            yield from _members(member)
-    else:
-        yield kind
-
-
-def _child(kind: inspect.Type, key: str | int) -> inspect.Type | None:
-    """The type that belongs at `key` below `kind`, or None if nothing does."""
-    for member in _members(kind):
-        if isinstance(key, int):
-            if isinstance(member, inspect.ListType | inspect.VarTupleType | inspect.SetType):
-                return member.item_type
-        elif isinstance(member, inspect.StructType):
-            for field in member.fields:
-                if field.encode_name == key:
-                    return field.type
-        elif isinstance(member, inspect.DictType):
-            return member.value_type
-    return None
-
-
 def _unknown_keys(
     value: object, kind: inspect.Type, path: Path
 ) -> Iterator[tuple[Path, list[str]]]:
     """Each key that no Struct at its place knows, with the keys that are known there."""
     if isinstance(value, dict):
-        structs = [m for m in _members(kind) if isinstance(m, inspect.StructType)]
+        structs = [m for m in members(kind) if isinstance(m, inspect.StructType)]
         known = [field.encode_name for struct in structs for field in struct.fields]
         for key, inner in value.items():
             if structs and key not in known:
                 yield (*path, key), known
-            elif (below := _child(kind, key)) is not None:
+            elif (below := child(kind, key)) is not None:
                 yield from _unknown_keys(inner, below, (*path, key))
-    elif isinstance(value, list) and (item := _child(kind, 0)) is not None:
+    elif isinstance(value, list) and (item := child(kind, 0)) is not None:
         for index, inner in enumerate(value):
             yield from _unknown_keys(inner, item, (*path, index))
 
@@ -147,57 +121,11 @@ def _misfit(
     error: type[ShoalError],
 ) -> ShoalError:
     """The error for a value that msgspec refused."""
-    matched = _AT.match(message)
-    what = matched["what"] if matched else message
-    path, value, at = _follow((matched["path"] if matched else None) or "", data, kind)
-    where = f"{source} line {line_of(lines, path)}"
-    missing = _MISSING.match(what)
-    if missing:
-        return error(f"{where}: {describe(path)} needs the key {missing['key']!r}")
-    literals = _literals(at)
-    if what.startswith("Invalid enum value") and literals:
-        expected = ", ".join(repr(word) for word in literals)
-        return error(
-            f"{where}: {describe(path)} expected one of {expected}; found {value!r:.100}",
-            hint=did_you_mean(str(value), map(str, literals)),
-        )
-    misfit = _GOT.match(what)
-    expected = misfit["expected"].replace("`", "") if misfit else what
-    return error(f"{where}: {describe(path)} expected {expected}; found {_shown(value)}")
-
-
-def _follow(path: str, data: object, kind: inspect.Type) -> tuple[Path, object, inspect.Type]:
-    """Walk msgspec's `$.a[0].b` as far as it names keys (a dict's key is written `[...]`)."""
-    parts: list[str | int] = []
-    for match in _PART.finditer(path):
-        if match[1] is None and match[2] is None:
-            break
-        key: str | int = match[1] if match[1] is not None else int(match[2])
-        below = _child(kind, key)
-        try:
-            data = data[key]  # type: ignore[index]  # a wrong kind of key raises TypeError
-        except (KeyError, IndexError, TypeError):
-            break
-        parts.append(key)
-        if below is None:
-            break
-        kind = below
-    return tuple(parts), data, kind
-
-
-def _literals(kind: inspect.Type) -> list[object]:
-    found: list[object] = []
-    for member in _members(kind):
-        if isinstance(member, inspect.LiteralType):
-            found.extend(member.values)
-        elif isinstance(member, inspect.EnumType):
-            found.extend(item.value for item in member.cls)
-    return found
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    return f"{type(value).__name__} {value!r:.100}"
+    wrong = misfit(message, data, kind)
+    where = f"{source} line {line_of(lines, wrong.path)}: {describe(wrong.path)}"
+    if wrong.missing:
+        return error(f"{where} needs the key {wrong.missing!r}")
+    return error(
+        f"{where} expected {wrong.expected}; found {shown(wrong.value)}",
+        hint=did_you_mean(str(wrong.value), wrong.choices) if wrong.choices else "",
+    )

@@ -16,6 +16,8 @@ def any_of(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 
 def _strategy(info: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901 one case a type
     match info:
+        case inspect.Metadata(type=inner):
+            return _strategy(inner)
         case inspect.StructType():
             required = {f.name: _strategy(f.type) for f in info.fields}
             return st.fixed_dictionaries(required).map(lambda values: info.cls(**values))

@@ -60,7 +60,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_one_that_was_meant(
 
 def test_a_wrong_type_says_expected_and_found():
     error = refused(GOOD.replace('name = "m"', "name = 7"))
-    assert error.text == "module.toml line 2: module.name expected str; found int 7"
+    assert error.text == "module.toml line 2: module.name expected a text; found the number 7"
 
 
 def test_an_unknown_codec_lists_the_known_ones():

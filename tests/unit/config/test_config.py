@@ -56,7 +56,7 @@ def test_the_environment_wins_over_the_file():
         ("[agent]\ndevice = 3\n", "line 2: agent.device expected"),
         ('[agent]\ndevice = "Line 1"\n', "device name expected"),
         ('[agent]\ndevice = "a"\n[health]\ninterval_s = 0\n', "health.interval_s expected"),
-        ('[agent]\ndevice = "a"\n[cloud]\nurl = "ftp://x"\n', "cloud.url expected http://"),
+        ('[agent]\ndevice = "a"\n[cloud]\nurl = "ftp://x"\n', "line 4: cloud.url expected http://"),
         ('[agent]\ndevice = "a"\n[cloud]\nbroker = "x:1883"\n', "cloud.broker expected mqtt://"),
         ('[agent]\ndevice = "a"\n[data]\nbroker = "mqtt://h:p"\n', "data.broker expected mqtt://"),
     ],

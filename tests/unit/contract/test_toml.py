@@ -30,6 +30,7 @@ class Http(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     codec: Literal["json", "image"] = "json"
     allow_remote: bool = False
+    rule: Annotated[str, Meta(pattern="^[ab]$", description="'a' or 'b'")] = "a"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -66,16 +67,25 @@ def test_tables_lists_of_tables_and_inline_tables_are_read() -> None:
         ),
         (
             '[http]\nhost = """\na\n[x]\n"""\nport = "80"\n',
-            ["line 6: http.port expected int; found str '80'"],
+            ["line 6: http.port expected a whole number; found the text '80'"],
         ),
-        ("[http]\nport = 70000\n", ["line 2: http.port expected int <= 65535; found int 70000"]),
-        ('http = "x"', ["line 1: http expected object; found str 'x'"]),
+        (
+            "[http]\nport = 70000\n",
+            ["line 2: http.port expected a whole number <= 65535; found the number 70000"],
+        ),
+        ("[http]\nrule = 'q'\n", ["line 2: http.rule expected 'a' or 'b'; found the text 'q'"]),
+        ("[http]\nport = 1\nport = 2\n", ["line 3", "this key is given twice"]),
+        ("[http]\nallow_remote = 1\n", ["expected true or false; found the number 1"]),
+        ('http = "x"', ["line 1: http expected a table; found the text 'x'"]),
         ("[[tensor]]\n\n", ["line 1: tensor[0] needs the key 'name'"]),
         (
             '[http]\ncodec = "jsn"\n',
-            ["line 2: http.codec expected one of 'image', 'json'; found 'jsn'", "mean 'json'"],
+            [
+                "line 2: http.codec expected one of 'image', 'json'; found the text 'jsn'",
+                "mean 'json'",
+            ],
         ),
-        ("[words]\na = 1\n", ["line 1: words expected str"]),
+        ("[words]\na = 1\n", ["line 1: words expected a text"]),
         ("a = " + "[" * 5000, ["line 1"]),
     ],
 )
@@ -125,7 +135,11 @@ def test_the_environment_overrides_a_setting() -> None:
     ("environment", "part"),
     [
         ({"X_HTTP_PRT": "1"}, "did you mean 'X_HTTP_PORT'"),
-        ({"X_HTTP_PORT": "many"}, "X_HTTP_PORT does not fit"),
+        ({"X_HTTP_CODEC": "jsn"}, "X_HTTP_CODEC expected one of 'image', 'json'"),
+        (
+            {"X_HTTP_HOST": "h", "X_HTTP_PORT": "many"},
+            "X_HTTP_PORT expected a whole number; found 'many'",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(environment: dict[str, str], part: str) -> None:
