@@ -19,7 +19,7 @@ from typing import Final
 
 from edge_agent.config import Settings
 from edge_agent.contract.messages import Event
-from edge_agent.contract.state import DesiredState, Phase
+from edge_agent.contract.state import DesiredState
 from edge_agent.contract.topics import Channel, control, down_filters
 from edge_agent.daemon.commands import Commands
 from edge_agent.daemon.inbox import Inbox
@@ -31,6 +31,7 @@ from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
 from edge_agent.daemon.reconciler import Reconciler
 from edge_agent.daemon.report import Reporter
+from edge_agent.daemon.slot_events import slot_event
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.daemon.uplink import Uplink
@@ -59,8 +60,6 @@ FORGET_S: Final = 3.0
 LOADED_S: Final = 20.0
 """A module that takes longer to load at boot holds up what the service manager starts after us no
 further."""
-
-_FAILURES: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
 
 
 class Agent:
@@ -341,8 +340,14 @@ class Agent:
                 Event(
                     name="worker_crashed",
                     level="error",
-                    text=f"{worker.failure.code}: {worker.failure.text}",
-                    detail={"version": str(worker.version.version)},
+                    text=(
+                        f"{worker.version.module}/{worker.version.version}: "
+                        f"{worker.failure.code}: {worker.failure.text}"
+                    ),
+                    detail={
+                        "module": worker.version.module,
+                        "version": str(worker.version.version),
+                    },
                 ),
                 slot=slot,
             )
@@ -351,24 +356,9 @@ class Agent:
 
     def _slot_changed(self, slot: str, before: SlotRecord, after: SlotRecord) -> None:
         self._uplink.report_soon()
-        settled = {Phase.ACTIVE, Phase.ABSENT, *_FAILURES}
-        if after.phase == before.phase or after.phase not in settled:
-            return
-        version = after.target or before.target
-        error = after.error
-        self._uplink.event(
-            Event(
-                name=f"slot_{after.phase.value}",
-                level="error" if after.phase in _FAILURES else "info",
-                text=f"{error.code}: {error.text}" if error else "",
-                detail={
-                    "module": version.module if version else "",
-                    "version": str(version.version) if version else "",
-                    "step": error.step if error else "",
-                },
-            ),
-            slot=slot,
-        )
+        event = slot_event(before, after)
+        if event is not None:
+            self._uplink.event(event, slot=slot)
 
     def _forget_session(self, client_id: str) -> None:
         """The broker would keep a removed slot's session, and queue messages for it, for ever."""

@@ -1,0 +1,53 @@
+"""The event that tells a person what became of a slot. Pure: it decides, others send."""
+
+from typing import Final
+
+from edge_agent.contract.messages import Event
+from edge_agent.contract.state import Phase
+from edge_agent.store.slots import Installed, SlotRecord
+
+_FAILURES: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
+_SETTLED: Final = frozenset({Phase.ACTIVE, Phase.ABSENT, *_FAILURES})
+
+
+def slot_event(before: SlotRecord, after: SlotRecord) -> Event | None:
+    """The event of a change of a slot's record, or None where it is not worth one.
+
+    Its text and its `detail` name the version that the change is about, and `replaces` the one
+    that answered before a version became active, or that goes on answering after a failure.
+    """
+    if after.phase == before.phase or after.phase not in _SETTLED:
+        return None
+    is_failure = after.phase in _FAILURES
+    # A slot that is removed forgets its target in the same step, or has done so before.
+    version = after.target or before.target or before.serving
+    other = after.active if is_failure else before.active
+    if other == version or after.phase is Phase.ABSENT:
+        other = None
+    error = after.error
+    return Event(
+        name=f"slot_{after.phase.value}",
+        level="error" if is_failure else "info",
+        text=_text(after, version, other),
+        detail={
+            "module": version.module if version else "",
+            "version": str(version.version) if version else "",
+            "replaces": _named(other) if other and not is_failure else "",
+            "running": _named(other) if other and is_failure else "",
+            "step": error.step if error else "",
+        },
+    )
+
+
+def _text(after: SlotRecord, version: Installed | None, other: Installed | None) -> str:
+    name = _named(version) if version else "a version that is not known"
+    if after.phase is Phase.ABSENT:
+        return f"{name} was removed"
+    if after.phase is Phase.ACTIVE:
+        return f"{name} is active" + (f", replaces {_named(other)}" if other else "")
+    why = f": {after.error.code}: {after.error.text}" if after.error else ""
+    return f"{name}{f', {_named(other)} runs' if other else ''}{why}"
+
+
+def _named(version: Installed) -> str:
+    return f"{version.module}/{version.version}"
