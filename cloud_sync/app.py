@@ -30,9 +30,10 @@ READY_FILE: Final = "service.json"
 
 cli = typer.Typer(
     name="cloud-sync",
-    help="The service of Shoal: registry, fleet and telemetry.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
 )
 logger = logging.getLogger(__name__)
@@ -49,10 +50,12 @@ def root(
 ) -> None:
     """The service of Shoal: registry, fleet and telemetry.
 
-    Example: cloud-sync serve --port 0
+    \b
+    Example:
+      cloud-sync serve --port 0
     """
     if version:
-        typer.echo(VERSION)
+        typer.echo(f"cloud-sync {VERSION}")
         raise typer.Exit
 
 
@@ -62,7 +65,9 @@ def init(
 ) -> None:
     """Write a commented settings file and make the database.
 
-    Example: cloud-sync init /srv/shoal && cloud-sync serve --config /srv/shoal/cloud-sync.toml
+    \b
+    Example:
+      cloud-sync init /srv/shoal && cloud-sync serve --config /srv/shoal/cloud-sync.toml
     """
     with _errors_for_people():
         file = folder / FILE_NAME
@@ -106,7 +111,9 @@ def serve(
 ) -> None:
     """Run the service until it is told to stop (Ctrl-C or SIGTERM).
 
-    Example: cloud-sync serve --port 8080 --data-dir ./data
+    \b
+    Example:
+      cloud-sync serve --port 8080 --data-dir ./data
     """
     with _errors_for_people():
         _log_to_stderr()

@@ -59,7 +59,8 @@ def check_port(host: str, port: int, what: str) -> None:
         except OSError as error:
             raise Conflict(
                 f"{what} cannot listen on {host}:{port}: {error.strerror}",
-                hint="stop the program that uses this port, or choose another port",
+                hint="stop the program that uses this port, or choose another with --broker-port "
+                "(0: any)",
                 code="port_taken",
             ) from error
 

@@ -27,6 +27,7 @@ def test_taken_port_is_named_in_the_error(tmp_path: Path):
         with pytest.raises(Conflict, match=str(port)) as caught:
             EmbeddedBroker(tmp_path, port=port).start()
     assert caught.value.code == "port_taken"
+    assert "--broker-port" in caught.value.hint
 
 
 def test_the_server_chooses_the_port_that_nobody_uses_by_itself(tmp_path: Path):
