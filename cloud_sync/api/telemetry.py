@@ -30,10 +30,13 @@ class TelemetryController(Controller):
         after_id: FromQuery[int | None] = None,
         limit: Limit = 100,
     ) -> list[FleetEvent]:
-        """Events, newest first."""
-        return parts.telemetry.events(
+        """Events, newest first. A device that nobody knows and that left none is not found."""
+        found = parts.telemetry.events(
             device=device, name=name, since=since, after_id=after_id, limit=limit
         )
+        if device and not found and not parts.telemetry.events(device=device, limit=1):
+            parts.devices.check_known(device)  # a deleted one is not, but its events stay
+        return found
 
     @get("/results", sync_to_thread=True)
     def results(
@@ -44,8 +47,11 @@ class TelemetryController(Controller):
         after_id: FromQuery[int | None] = None,
         limit: Limit = 100,
     ) -> list[StoredResult]:
-        """Results that devices sent home, newest first."""
-        return parts.telemetry.results(device=device, slot=slot, after_id=after_id, limit=limit)
+        """Results that devices sent home, newest first; of an unknown device as for events."""
+        found = parts.telemetry.results(device=device, slot=slot, after_id=after_id, limit=limit)
+        if device and not found and not parts.telemetry.results(device=device, limit=1):
+            parts.devices.check_known(device)
+        return found
 
     @get("/audit", sync_to_thread=True)
     def audit(self, parts: GivenParts, limit: Limit = 100) -> list[AuditEntry]:

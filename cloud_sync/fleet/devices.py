@@ -126,6 +126,15 @@ class Devices:
             record(connection, change, "device.tag", device, detail=after)
             return summarize(_facts(connection, device), change.time)
 
+    def check_known(self, device: str) -> None:
+        """Check that a device is known.
+
+        Raises:
+            NotFound: nobody knows it.
+        """
+        with self._database.read() as connection:
+            _facts(connection, device)
+
     def delete(self, device: str, change: Change) -> str:
         """Forget a device: its tags, its states, what it should run. Its events stay.
 
