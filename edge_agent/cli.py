@@ -213,7 +213,8 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
 @app.command()
 def infer(
     module: Annotated[
-        str, typer.Argument(help="An installed slot, a module folder or a manifest.")
+        str,
+        typer.Argument(help="An installed slot, a module's folder that was built, or a manifest."),
     ],
     file: Annotated[Path, typer.Argument(help="The payload; '-' for standard input.")],
     topic: Annotated[
@@ -224,7 +225,8 @@ def infer(
 ) -> None:
     """Run one payload through a module and print what would be published. No broker is used.
 
-    Exits with 1 if the module answers with an error.
+    A module's folder must have been built: shoal module build FOLDER. Exits with 1 if the module
+    answers with an error.
 
     Example: edge-agent infer shuttle-anomaly row.json
     """

@@ -4,6 +4,7 @@ The same folder gives the same manifest, byte for byte, on every machine and at 
 of the machine, the clock or the folder's own path gets in. Reads the folder, never writes to it.
 """
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from cloud_sync.authoring.facts import OnnxFacts, Port
 from cloud_sync.authoring.inspection import inspect_model
 from cloud_sync.authoring.measured import Measured, parity_problem, read_measured
 from cloud_sync.authoring.rehearsal import Rehearsal, loaded_outputs, rehearse
+from cloud_sync.authoring.samples import GOLDEN_FILE
 from cloud_sync.authoring.source import SOURCE_FILE, SourceFile, read_source
 from cloud_sync.errors import ContractError, ModelError, ModuleError
 from edge_agent.contract.admission import manifest_problems
@@ -39,7 +41,26 @@ FetchModel = Callable[[str, str], Path]
 """Downloads a registered model: given `name/version` and the name of one of its files (empty for
 its only ONNX file), returns the path of the downloaded file."""
 
+_GOLDEN_CODES: Final = ("golden_failed", "golden_refused")
 _REGISTERED_FILE: Final = "model.onnx"
+
+
+class Unproved(Struct, frozen=True, kw_only=True):
+    """A module that fits together, but was not run yet.
+
+    Attributes:
+        manifest: what would be published.
+        model_file: the ONNX file.
+        golden: path in the manifest to file.
+        golden_pattern: where golden files are looked for, below the folder.
+        warnings: what a person should know, one sentence each.
+    """
+
+    manifest: Manifest
+    model_file: Path
+    golden: dict[str, Path]
+    golden_pattern: str
+    warnings: tuple[str, ...]
 
 
 class Built(Struct, frozen=True, kw_only=True):
@@ -80,6 +101,45 @@ def build(
         ModelError: the model does not load, crashes, or fails a golden case.
     """
     tell = progress or _say_nothing
+    module = assemble(folder, fetch_model=fetch_model, progress=tell)
+    manifest = module.manifest
+    tell(f"running the model and {len(module.golden)} golden files")
+    try:
+        rehearsal = rehearse(manifest, module.model_file, golden=module.golden)
+    except ModelError as error:
+        hint = error.hint
+        if error.code in _GOLDEN_CODES and GOLDEN_FILE in error.text:
+            command = f"shoal module golden {shlex.quote(str(folder))}"
+            hint = f"if the binding was changed on purpose: {command}"
+        raise ModelError(f"{folder}: {error.text}", hint=hint, code=error.code) from error
+    golden = {blob.digest: module.golden[blob.path] for blob in manifest.health.golden}
+    return Built(
+        manifest=manifest,
+        digest=manifest_digest(manifest),
+        files={manifest.model.blob.digest: module.model_file, **golden},
+        warnings=module.warnings,
+        rehearsal=rehearsal,
+    )
+
+
+def assemble(
+    folder: Path,
+    *,
+    fetch_model: FetchModel | None = None,
+    progress: Progress | None = None,
+) -> Unproved:
+    """Read and inspect a module's folder, and check that everything in it fits; run nothing.
+
+    Args:
+        folder: holds module.toml.
+        fetch_model: as for `build`.
+        progress: told about each step.
+
+    Raises:
+        ModuleError, Unsupported: as `build`.
+        ModelError: onnxruntime had to be asked for the model's outputs, and cannot load it.
+    """
+    tell = progress or _say_nothing
     tell(f"reading {SOURCE_FILE}")
     file = read_source(folder)
     model_path, blob_path = _find_model(folder, file, fetch_model)
@@ -103,18 +163,12 @@ def build(
     manifest = _assemble(file, model, [blob for blob, _ in golden], measured)
     tell("checking that the binding fits the model")
     _refuse(file, list(manifest_problems(manifest)))
-    tell(f"running the model and {len(golden)} golden files")
-    golden_files = {blob.path: path for blob, path in golden}
-    try:
-        rehearsal = rehearse(manifest, model_path, golden=golden_files)
-    except ModelError as error:
-        raise ModelError(f"{folder}: {error.text}", hint=error.hint, code=error.code) from error
-    return Built(
+    return Unproved(
         manifest=manifest,
-        digest=manifest_digest(manifest),
-        files={model_digest: model_path, **{blob.digest: path for blob, path in golden}},
+        model_file=model_path,
+        golden={blob.path: path for blob, path in golden},
+        golden_pattern=file.source.health.golden,
         warnings=tuple(warnings),
-        rehearsal=rehearsal,
     )
 
 

@@ -25,7 +25,8 @@ LARGEST_MAX_BYTES: Final = 64 * 2**20
 _BYTES_A_NUMBER: Final = 24  # a double and its comma, as JSON
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9_-]+")
-_ZIPMAP_HINT: Final = "skl2onnx: convert with options={'zipmap': False}"
+_ZIPPED: Final = ("sequence", "map")
+_ZIPMAP_HINT: Final = 'skl2onnx: convert with options={"zipmap": False}'
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -105,11 +106,13 @@ def usable_outputs(facts: OnnxFacts) -> tuple[tuple[Port, ...], dict[str, str]]:
         Unsupported: no output can be computed.
     """
     left_out = {
-        port.name: reason for port in facts.outputs if (reason := port.misfit(needs_shape=False))
+        port.name: f"{reason} ({_ZIPMAP_HINT})" if port.kind in _ZIPPED else reason
+        for port in facts.outputs
+        if (reason := port.misfit(needs_shape=False))
     }
     usable = tuple(port for port in facts.outputs if port.name not in left_out)
     if not usable:
-        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items())
+        reasons = "; ".join(f"{p.name!r}: {p.misfit(needs_shape=False)}" for p in facts.outputs)
         raise Unsupported(
             f"the model has no output that is a tensor ({reasons})",
             hint=output_hint(facts.outputs[-1]),
@@ -120,7 +123,7 @@ def usable_outputs(facts: OnnxFacts) -> tuple[tuple[Port, ...], dict[str, str]]:
 
 def output_hint(port: Port) -> str:
     """What to do about an output that cannot be computed."""
-    if port.kind in ("sequence", "map"):
+    if port.kind in _ZIPPED:
         return _ZIPMAP_HINT
     return "leave it out of [model] outputs, or export the model without it"
 
@@ -143,11 +146,11 @@ def _draft_tensor(
     else:
         prefix = "f" if is_only else f"{spec.name}_"
         names = [f"{prefix}{number}" for number in range(1, count + 1)]
-    return Tensor(
-        name=spec.name,
-        source="fields",
-        fields=tuple(_draft_field(name, used) for name in names),
-    )
+    if names is field_names:  # as messages have them, so their paths are known to work
+        fields = tuple(Field(name=name) for name in names)
+    else:
+        fields = tuple(_draft_field(name, used) for name in names)
+    return Tensor(name=spec.name, source="fields", fields=fields)
 
 
 def _draft_field(name: str, used: set[str]) -> Field:

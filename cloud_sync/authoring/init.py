@@ -3,31 +3,32 @@
 Writes only into the folder it is given, and never over a file that is there.
 """
 
-import json
+import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
+from cloud_sync.authoring.build import assemble
 from cloud_sync.authoring.draft import Draft, draft_binding
 from cloud_sync.authoring.facts import OnnxFacts
+from cloud_sync.authoring.golden_samples import GoldenSamples, write_golden
 from cloud_sync.authoring.inspection import inspect_model
 from cloud_sync.authoring.module_text import module_text
 from cloud_sync.authoring.observed import Observed, read_observed
-from cloud_sync.authoring.rehearsal import Reply, loaded_outputs, rehearse
-from cloud_sync.authoring.samples import Json, free_sizes, sample_messages
+from cloud_sync.authoring.rehearsal import loaded_outputs
+from cloud_sync.authoring.samples import GOLDEN_FILE
 from cloud_sync.authoring.source import SOURCE_FILE
 from cloud_sync.authoring.trained import MODEL_FILE
 from cloud_sync.errors import Conflict, ModelError, ModuleError
-from edge_agent.contract.limits import MAX_GOLDEN_BYTES
-from edge_agent.contract.manifest import Blob, Input, Manifest, Model, Output
-from edge_agent.contract.names import check_name, digest_of
+from edge_agent.contract.manifest import Input
+from edge_agent.contract.names import check_name
 
-GOLDEN_FILE: Final = "golden/samples.json"
 _README_FILE: Final = "README.md"
+_MESSAGE: Final = Input(topic="")  # with the default paths of id and time
+_NAMES_SHOWN: Final = 30
 
 
 class Initialised(Struct, frozen=True, kw_only=True):
@@ -71,6 +72,7 @@ def init_module(
         Conflict: the folder holds a module already.
         ContractError: a bad name.
         ModuleError: the model or the sample is missing or malformed.
+        ModelError: onnxruntime cannot load the model; nothing was written.
         Unsupported: no binding can be made for the model; the text says why.
     """
     tell = progress or (lambda _step: None)
@@ -88,20 +90,83 @@ def init_module(
     tell("inspecting the model")
     facts = inspect_model(model_file)
     observed = read_observed(sample) if sample is not None else None
-    draft = draft_binding(facts, observed.names if observed else ())
-    tell("running the model on sample messages")
-    cases, warnings = _golden_cases(name, facts, draft, model_file, observed)
-    warnings += [f"output {o!r} is left out: {why}" for o, why in draft.left_out.items()]
+    draft = draft_binding(facts, _field_names(facts, observed))
+    if observed is not None:
+        _refuse_other_columns(draft, observed)
+    tell("loading the model")
+    loaded_outputs(model_file)  # before anything is written: what cannot load is no module
     notes = ["Made from an ONNX file by shoal module init: rename, describe, and set bounds."]
     texts = {
         SOURCE_FILE: module_text(name, draft, notes=notes),
         _README_FILE: _readme(name),
     }
-    if cases:
-        # A case a line: indented, a large payload would be twice as long.
-        lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
-        texts[GOLDEN_FILE] = f"[\n{lines}\n]\n"
-    return _write(folder, texts, model_file, len(cases), warnings)
+    made = _write(folder, texts, model_file, 0, ())
+    tell("running the model on sample messages")
+    try:
+        golden = write_golden(folder, assemble(folder), observed)
+    except ModelError as error:
+        golden = GoldenSamples(
+            file=folder / GOLDEN_FILE,
+            cases=0,
+            warnings=(f"no golden cases were made: {error.text}",),
+        )
+    except BaseException:
+        _remove(folder, made.files)
+        raise
+    return Initialised(
+        folder=folder,
+        files=(*made.files, GOLDEN_FILE) if golden.cases else made.files,
+        golden_cases=golden.cases,
+        warnings=(
+            *golden.warnings,
+            *(f"output {o!r} is left out: {why}" for o, why in draft.left_out.items()),
+        ),
+    )
+
+
+def _field_names(facts: OnnxFacts, observed: Observed | None) -> tuple[str, ...]:
+    """The sample's names; without the message's own id and time where they are too many."""
+    if observed is None:
+        return ()
+    names = observed.names
+    width = draft_binding(facts).tensors[0].fields
+    if len(names) > len(width):
+        envelope = (_MESSAGE.id, _MESSAGE.time)
+        names = tuple(name for name in names if name not in envelope)
+    return names
+
+
+def _refuse_other_columns(draft: Draft, observed: Observed) -> None:
+    """Refuse a sample whose names could not become the fields, instead of dropping them."""
+    needed = [item.path or item.name for tensor in draft.tensors for item in tensor.fields]
+    if not observed.names or set(needed) <= set(observed.names):
+        return
+    found = f"found {len(observed.names)} names: {_listed(observed.names)}"
+    if len(draft.inputs) == 1:
+        raise ModuleError(
+            f"sample {observed.file}: input {draft.inputs[0].name!r} of the model takes "
+            f"{len(needed)} values, {found}",
+            hint="leave out what the model does not take, as an index or the target",
+            code="sample_misfit",
+        )
+    raise ModuleError(
+        f"sample {observed.file}: the model needs {_listed(needed)}; {found}",
+        hint="name the sample's values as the model's inputs",
+        code="sample_misfit",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
+
+
+def _remove(folder: Path, files: Sequence[str]) -> None:
+    """Take back what was written; a folder that is empty then goes, too."""
+    for file in files:
+        (folder / file).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _write(
@@ -131,86 +196,6 @@ def _write(
         files=tuple(files),
         golden_cases=golden_cases,
         warnings=tuple(warnings),
-    )
-
-
-def _golden_cases(
-    name: str, facts: OnnxFacts, draft: Draft, model_file: Path, observed: Observed | None
-) -> tuple[list[dict[str, Json]], list[str]]:
-    """Messages with the model's own answers, and why there are none if there are none."""
-    manifest = _sketch(name, facts, draft, model_file)
-    reasons: list[str] = []
-    attempts = (
-        [observed.messages]
-        if observed is not None
-        else [sample_messages(draft.inputs, draft.tensors, s) for s in free_sizes(draft.inputs)]
-    )
-    for messages in attempts:
-        if not messages:
-            reasons.append("the samples would be too large")
-            continue
-        payloads = [msgspec.json.encode(message) for message in messages]
-        try:
-            # Twice each: a model that draws random numbers has no golden answers.
-            replies = rehearse(manifest, model_file, messages=payloads + payloads).replies
-        except ModelError as error:
-            return [], [f"no golden cases were made: {error.text}"]
-        cases, reason = _steady_cases(messages, replies)
-        if cases:
-            return cases, []
-        reasons.append(reason)
-    source = "the sample" if observed is not None else "made-up messages"
-    return [], [f"no golden cases were made from {source}: {reasons[0]}"]
-
-
-def _steady_cases(
-    messages: Sequence[Json], replies: Sequence[Reply]
-) -> tuple[list[dict[str, Json]], str]:
-    cases: list[dict[str, Json]] = []
-    reason = ""
-    count = len(messages)
-    size = 0
-    for number, message in enumerate(messages):
-        first, second = replies[number], replies[number + count]
-        if not first.outputs:
-            reason = first.fault
-            continue
-        if second.outputs != first.outputs:
-            reason = "it answers the same message differently each time"
-            continue
-        size += len(first.outputs)
-        if size > MAX_GOLDEN_BYTES // 4:
-            reason = "its answers are too large for golden cases"
-            break
-        cases.append(
-            {
-                "name": f"sample {number + 1}",
-                "payload": message,
-                "outputs": msgspec.json.decode(first.outputs),
-            }
-        )
-    return cases, reason
-
-
-def _sketch(name: str, facts: OnnxFacts, draft: Draft, model_file: Path) -> Manifest:
-    """The manifest that the new folder will give, as far as running the model needs it."""
-    data = model_file.read_bytes()
-    ports = {port.name: port for port in facts.outputs}
-    specs = {output: ports[output].spec() for output in draft.outputs}
-    if None in specs.values():
-        specs.update({spec.name: spec for spec in loaded_outputs(model_file)})
-    return Manifest(
-        name=name,
-        model=Model(
-            blob=Blob(path=MODEL_FILE, digest=digest_of(data), size=len(data)),
-            ir_version=facts.ir_version,
-            opsets=facts.opsets,
-            inputs=draft.inputs,
-            outputs=tuple(spec for output in draft.outputs if (spec := specs[output])),
-        ),
-        input=Input(topic=f"sensors/+/{name}", max_bytes=draft.max_bytes),
-        tensors=draft.tensors,
-        output=Output(topic=f"results/{{1}}/{name}"),
     )
 
 

@@ -1,35 +1,59 @@
 """Observed messages: a file of samples that a person gives, as the messages they stand for.
 
-Reads one file of JSON or CSV; bounded, because only a handful is used.
+Reads one file of JSON or CSV; bounded, because only a handful is used. What is not used is said.
 """
 
 import csv
 import io
 import math
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from cloud_sync.authoring.samples import Json
+from cloud_sync.authoring.samples import Json, put
 from cloud_sync.errors import ModuleError
 
 MAX_BYTES: Final = 64 * 2**20
 MAX_MESSAGES: Final = 20
 
 
-class Observed(Struct, frozen=True):
+class Observed(Struct, frozen=True, kw_only=True):
     """Sample messages.
 
     Attributes:
-        messages: the first of the file, `MAX_MESSAGES` at most.
-        names: keys of the first message that hold single values, in order; empty if it is no
-            object.
+        file: as the person named it.
+        names: what can be a field, in order: the columns of a table, or the keys of the first
+            message that hold single values; empty if it is no object.
+        messages: the first of a JSON file, `MAX_MESSAGES` at most.
+        rows: the same of a table, its cells by column as text.
+        notes: what of the file is not used and why, one sentence each.
     """
 
-    messages: tuple[Json, ...]
+    file: Path
     names: tuple[str, ...]
+    messages: tuple[Json, ...] = ()
+    rows: tuple[dict[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def typed(self, texts: AbstractSet[str] = frozenset()) -> tuple[Json, ...]:
+        """The messages; the cells of a table become what they read as.
+
+        Args:
+            texts: columns whose cells stay text, whatever they look like.
+        """
+        if not self.rows:
+            return self.messages
+        messages = []
+        for row in self.rows:
+            message: dict[str, Json] = {}
+            for name, cell in row.items():
+                # A binding reads "a.b" as b inside of a.
+                put(message, name, (cell or None) if name in texts else _value(cell))
+            messages.append(message)
+        return tuple(messages)
 
 
 def read_observed(path: Path) -> Observed:
@@ -49,37 +73,63 @@ def read_observed(path: Path) -> Observed:
     except OSError as error:
         raise ModuleError(f"sample {path} cannot be read: {error.strerror}") from error
     try:
-        messages = _read_csv(data) if path.suffix.lower() == ".csv" else _read_json(data)
+        is_table = path.suffix.lower() == ".csv"
+        observed = _read_csv(path, data) if is_table else _read_json(path, data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, csv.Error) as error:
         raise ModuleError(f"sample {path} is malformed: {error}") from error
-    if not messages:
-        raise ModuleError(f"sample {path} holds no message")
+    if not observed.messages and not observed.rows:
+        raise ModuleError("; ".join((f"sample {path} holds no message", *observed.notes)))
+    return observed
+
+
+def _read_json(path: Path, data: bytes) -> Observed:
+    value: Json = msgspec.json.decode(data)
+    messages: list[Json] = [value]
+    # A list of objects is many messages; any other list is one that holds an array.
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        messages = value
     first = messages[0]
     names: tuple[str, ...] = ()
     if isinstance(first, dict):
-        names = tuple(key for key, value in first.items() if not isinstance(value, dict | list))
-    return Observed(tuple(messages), names)
+        # A '.' goes into objects, so no path finds a key that has one.
+        names = tuple(
+            key for key, value in first.items()
+            if key and "." not in key and not isinstance(value, dict | list)
+        )  # fmt: skip
+    notes = _too_many(path, len(messages))
+    return Observed(file=path, names=names, messages=tuple(messages[:MAX_MESSAGES]), notes=notes)
 
 
-def _read_json(data: bytes) -> list[Json]:
-    value: Json = msgspec.json.decode(data)
-    # A list of objects is many messages; any other list is one that holds an array.
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return value[:MAX_MESSAGES]
-    return [value]
+def _read_csv(path: Path, data: bytes) -> Observed:
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig")))
+    header = [cell.strip() for cell in next(reader, [])]
+    rows: list[dict[str, str]] = []
+    uneven: list[int] = []
+    count = 0
+    for row in reader:
+        if not row:
+            continue
+        if len(row) != len(header):
+            uneven.append(reader.line_num)
+            continue
+        count += 1
+        if count <= MAX_MESSAGES:
+            # A column without a name, as the index of a data frame, is no field.
+            rows.append({name: cell for name, cell in zip(header, row, strict=True) if name})
+    notes = list(_too_many(path, count))
+    if uneven:
+        notes.append(
+            f"sample {path}: {len(uneven)} rows were dropped, the first in line {uneven[0]}: they "
+            f"have not as many cells as the header, {len(header)}"
+        )
+    names = tuple(dict.fromkeys(name for name in header if name))
+    return Observed(file=path, names=names, rows=tuple(rows), notes=tuple(notes))
 
 
-def _read_csv(data: bytes) -> list[Json]:
-    rows = csv.reader(io.StringIO(data.decode("utf-8-sig")))
-    header = next(rows, [])
-    messages: list[Json] = []
-    for row in rows:
-        if row:
-            values = {key: _value(text) for key, text in zip(header, row, strict=False)}
-            messages.append(values)
-        if len(messages) == MAX_MESSAGES:
-            break
-    return messages
+def _too_many(path: Path, count: int) -> tuple[str, ...]:
+    if count <= MAX_MESSAGES:
+        return ()
+    return (f"sample {path}: the first {MAX_MESSAGES} of {count} messages are used",)
 
 
 def _value(text: str) -> Json:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from cloud_sync.errors import ModelError, ModuleError, Unsupported
 from edge_agent.contract.manifest import Manifest, canonical
@@ -29,13 +29,13 @@ class RehearsalRequest(Struct, frozen=True, kw_only=True):
         model_file: the ONNX file.
         manifest: canonical bytes as text; empty to load the model and nothing else.
         golden: path in the manifest to the golden file on this machine.
-        messages: payloads to answer.
+        messages: samples to answer, each the payloads that fill a window, or one.
     """
 
     model_file: str
     manifest: str = ""
     golden: dict[str, str] = {}
-    messages: tuple[Raw, ...] = ()
+    messages: tuple[tuple[bytes, ...], ...] = ()
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ def rehearse(
     model_file: Path,
     *,
     golden: Mapping[str, Path] | None = None,
-    messages: Sequence[bytes] = (),
+    messages: Sequence[tuple[bytes, ...]] = (),
     timeout_s: float = TIMEOUT_S,
 ) -> Rehearsal:
     """Load a module in a child, check its golden cases, and answer messages.
@@ -95,7 +95,7 @@ def rehearse(
         manifest: of the module.
         model_file: the ONNX file, with the digest that the manifest says.
         golden: path in the manifest to file.
-        messages: JSON payloads.
+        messages: samples to answer, each the payloads that fill a window, or one.
         timeout_s: longest time that the child may take, seconds.
 
     Raises:
@@ -107,7 +107,7 @@ def rehearse(
         model_file=str(model_file.resolve()),
         manifest=canonical(manifest).decode("utf-8"),
         golden={path: str(file.resolve()) for path, file in (golden or {}).items()},
-        messages=tuple(Raw(message) for message in messages),
+        messages=tuple(messages),
     )
     return _run_child(request, timeout_s)
 

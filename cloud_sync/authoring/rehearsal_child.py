@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Raw
 
 from cloud_sync.authoring.rehearsal import (
     Rehearsal,
@@ -62,8 +61,13 @@ def rehearse(request: RehearsalRequest) -> Rehearsal:
     )
 
 
-def _answer(engine: Engine, message: Raw) -> Reply:
-    answer = engine.answer(engine.sample_topic(), bytes(message), 0.0)
+def _answer(engine: Engine, payloads: tuple[bytes, ...]) -> Reply:
+    engine.forget()
+    answer = None
+    for payload in payloads:
+        answer = engine.answer(engine.sample_topic(), payload, 0.0)
+        if answer is not None and not answer.ok:
+            break
     if answer is None:
         return Reply(fault="the message does not fill a window")
     if not answer.ok:

@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("init")(module_folder.init)
+app.command("golden")(module_folder.golden)
 app.command("build")(module_folder.build)
 app.command("check")(module_folder.check)
 app.command("publish")(module_folder.publish)

@@ -1,8 +1,9 @@
-"""`shoal module init|build|check|publish`: what is done with a module's folder.
+"""`shoal module init|golden|build|check|publish`: what is done with a module's folder.
 
 Works without a service, but for `publish` and for modules that name a registered model.
 """
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,44 @@ def init(
         print_line(f"wrote {folder / file}")
     if made.golden_cases:
         print_line(f"golden cases: {made.golden_cases}, the model's own answers")
-    print_line(f"next: edit {folder / 'module.toml'}, then: shoal module check {folder}")
+    check = f"shoal module check {shlex.quote(str(folder))}"
+    print_line(f"next: edit {shlex.quote(str(folder / 'module.toml'))}, then: {check}")
+    _print_warnings(made.warnings)
+
+
+def golden(
+    context: typer.Context,
+    folder: Folder,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample", metavar="FILE", help="Real messages, JSON or CSV; else they are made up."
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write golden/samples.json anew, after the binding in module.toml was changed.
+
+    Its messages fit the fields, ranges and formats as they are now; its answers are the model's
+    own. Other golden files stay as they are.
+
+    \b
+    Example:
+      shoal module golden my-module
+    """
+    from cloud_sync.authoring.golden_samples import renew_golden
+    from cloud_sync.cli.bars import step_line
+    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.registered import registered_models
+
+    with registered_models(context) as fetch, step_line(f"sampling {folder}") as step:
+        made = renew_golden(folder, sample=sample, fetch_model=fetch, progress=step)
+    if as_json:
+        print_json({"file": str(made.file), "cases": made.cases, "warnings": made.warnings})
+        return
+    cases = words.plural(made.cases, "golden case")
+    print_line(f"wrote {made.file} anew: {cases}, the model's own answers; no other file changed")
+    print_line(f"next: shoal module check {shlex.quote(str(folder))}")
     _print_warnings(made.warnings)
 
 
@@ -79,13 +117,15 @@ def build(
 ) -> None:
     """Build a module and run its golden cases; nothing is sent anywhere.
 
-    The same folder gives the same digest, byte for byte, on every machine.
+    The same folder gives the same digest, byte for byte, on every machine. The manifest is
+    written to DIR/build/manifest.json, where `edge-agent infer DIR FILE` finds it.
 
     \b
     Example:
       shoal module build my-module
     """
     from cloud_sync.authoring.build import build as build_folder
+    from cloud_sync.authoring.built_folder import write_build
     from cloud_sync.cli.bars import step_line
     from cloud_sync.cli.output import print_json
     from cloud_sync.cli.registered import registered_models
@@ -94,6 +134,7 @@ def build(
     with registered_models(context) as fetch:
         with step_line(f"building {folder}") as step:
             built = build_folder(folder, fetch_model=fetch, progress=step)
+        write_build(folder, built)
         if manifest is not None:
             manifest.write_bytes(canonical(built.manifest))
     if as_json:

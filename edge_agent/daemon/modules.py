@@ -3,6 +3,7 @@
 The journal of a running agent may be read beside it; nothing is ever written here.
 """
 
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -17,24 +18,24 @@ from edge_agent.store.journal import JOURNAL_FILE
 from edge_agent.store.slots import SlotRecord
 
 MANIFEST_FILE: Final = "manifest.json"
+BUILD_FOLDER: Final = "build"
+_SOURCE_FILE: Final = "module.toml"
 
 
 def from_folder(path: Path, payload: bytes) -> InferRequest:
-    """A request for a module folder with a manifest in it, or for a manifest beside its files.
+    """A request for a module's folder that was built, or for a manifest beside its files.
 
     Raises:
-        NotFound: the manifest, or a file that it names, is not there.
+        NotFound: the manifest, or a file that it names, is not there, or module.toml was changed
+            after the manifest was built.
         ContractError: it is no manifest.
     """
-    manifest_file = path / MANIFEST_FILE if path.is_dir() else path
+    manifest_file = _manifest_file(path) if path.is_dir() else path
     try:
         with manifest_file.open("rb") as file:
             data = file.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
-        raise NotFound(
-            f"manifest {manifest_file} cannot be read: {error.strerror}",
-            hint="build it with: shoal module build FOLDER",
-        ) from error
+        raise NotFound(f"manifest {manifest_file} cannot be read: {error.strerror}") from error
     manifest = read_manifest(data)
     folder = manifest_file.parent
     return InferRequest(
@@ -76,9 +77,26 @@ def from_slot(slot: str, payload: bytes, state_dir: Path, device: str) -> InferR
     )
 
 
+def _manifest_file(folder: Path) -> Path:
+    """Of a folder that holds a manifest, or of a module's folder that was built."""
+    beside = folder / MANIFEST_FILE
+    source = folder / _SOURCE_FILE
+    if beside.is_file() and not source.is_file():
+        return beside
+    built = folder / BUILD_FOLDER / MANIFEST_FILE
+    hint = f"build it with: shoal module build {shlex.quote(str(folder))}"
+    if not built.is_file():
+        raise NotFound(f"{folder} holds no {MANIFEST_FILE}, and neither does its build", hint=hint)
+    if source.is_file() and source.stat().st_mtime_ns > built.stat().st_mtime_ns:
+        raise NotFound(f"{source} was changed after {built} was built", hint=hint)
+    return built
+
+
 def _find(folder: Path, blob: Blob) -> Path:
     name = blob.digest.removeprefix("sha256:")
-    places = (folder / blob.path, folder / name, folder / "blobs" / name)
+    places = [folder / blob.path, folder / name, folder / "blobs" / name]
+    if folder.name == BUILD_FOLDER:
+        places.append(folder.parent / blob.path)
     for place in places:
         if place.is_file():
             return place

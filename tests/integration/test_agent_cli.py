@@ -1,6 +1,7 @@
 """The device's command line against a real agent."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.authoring.build import build
+from cloud_sync.authoring.built_folder import write_build
+from cloud_sync.authoring.init import init_module
+from tests.support import onnx_zoo as zoo
 from tests.support.agents import AgentProcess
 from tests.support.brokers import EmbeddedBroker
 from tests.support.fake_cloud import FakeCloud, wanted
@@ -95,6 +100,26 @@ def test_infer_runs_a_module_folder_without_an_agent(tmp_path: Path) -> None:
     assert damaged.returncode == 1
     assert damaged.stderr.startswith("error: ")
     assert "Traceback" not in damaged.stderr
+
+
+def test_infer_runs_a_folder_that_shoal_module_build_has_built(tmp_path: Path) -> None:
+    model = zoo.save(zoo.identity(), tmp_path / "their.onnx")
+    folder = tmp_path / "my module"
+    init_module(folder, "m", model_file=model)
+    (tmp_path / "row.json").write_text('{"f1": 1, "f2": 2}')
+    unbuilt = edge_agent("infer", "my module", "row.json", cwd=tmp_path)
+    assert unbuilt.returncode == 1
+    assert "shoal module build 'my module'" in unbuilt.stderr
+    write_build(folder, build(folder))
+    answer = edge_agent("infer", "my module", "row.json", "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["result"]["outputs"] == {"y": [1.0, 2.0]}
+    built_ns = (folder / "build/manifest.json").stat().st_mtime_ns
+    os.utime(folder / "module.toml", ns=(built_ns + 1, built_ns + 1))
+    stale = edge_agent("infer", "my module", "row.json", cwd=tmp_path)
+    assert stale.returncode == 1
+    assert "was changed after" in stale.stderr
+    assert "shoal module build 'my module'" in stale.stderr
 
 
 def test_errors_are_two_lines_and_no_traceback(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from cloud_sync.authoring.build import build
 from cloud_sync.authoring.init import init_module
 from cloud_sync.authoring.module_text import toml_string
 from cloud_sync.authoring.source import read_source
-from cloud_sync.errors import Conflict, ContractError, Unsupported
+from cloud_sync.errors import Conflict, ContractError, ModuleError, Unsupported
 from tests.support import onnx_zoo as zoo
 
 RUNNABLE = {
@@ -64,7 +64,8 @@ def test_what_cannot_run_is_refused_with_the_reason(tmp_path, proto, reason):
 def test_outputs_that_are_no_tensors_are_left_out_and_named(tmp_path):
     model = zoo.save(zoo.zipmap(), tmp_path / "their.onnx")
     made = init_module(tmp_path / "m", "m", model_file=model)
-    assert any("'output_probability' is left out" in warning for warning in made.warnings)
+    (warning,) = (w for w in made.warnings if "'output_probability' is left out" in w)
+    assert 'options={"zipmap": False}' in warning
     assert [spec.name for spec in build(tmp_path / "m").manifest.model.outputs] == ["label"]
 
 
@@ -91,6 +92,43 @@ def test_a_sample_names_the_fields_and_gives_the_golden_cases(tmp_path, name, te
     assert [field.name for field in fields] == ["width", "height"]
     cases = json.loads((tmp_path / "m/golden/samples.json").read_text())
     assert [case["outputs"]["y"] for case in cases] == [[1.5, 2.0], [3.0, 4.0]]
+
+
+def test_names_that_no_path_could_spell_work_as_columns_do(tmp_path):
+    model = zoo.save(zoo.identity(), tmp_path / "their.onnx")
+    sample = tmp_path / "rows.csv"
+    sample.write_text(",od280/od315,flow.rate\n0,1.5,2\n1,3,4\n")
+    made = init_module(tmp_path / "m", "m", model_file=model, sample=sample)
+    assert (made.golden_cases, made.warnings) == (2, ())
+    fields = build(tmp_path / "m").manifest.tensors[0].fields
+    assert [field.name for field in fields] == ["od280/od315", "flow.rate"]
+
+
+def test_columns_that_the_model_does_not_take_are_refused_by_name(tmp_path):
+    model = zoo.save(zoo.identity(), tmp_path / "their.onnx")
+    sample = tmp_path / "rows.csv"
+    sample.write_text("width,height,target\n1.5,2,0\n")
+    with pytest.raises(ModuleError, match="takes 2 values, found 3 names: width, height, target"):
+        init_module(tmp_path / "m", "m", model_file=model, sample=sample)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_number_in_a_column_of_texts_stays_text(tmp_path):
+    model = zoo.save(zoo.identity(T.STRING), tmp_path / "their.onnx")
+    sample = tmp_path / "rows.csv"
+    sample.write_text("grade,code\nhigh,007\n")
+    init_module(tmp_path / "m", "m", model_file=model, sample=sample)
+    (case,) = json.loads((tmp_path / "m/golden/samples.json").read_text())
+    assert case["payload"] == {"grade": "high", "code": "007"}
+
+
+def test_a_model_that_cannot_be_loaded_is_refused_and_nothing_is_left(tmp_path):
+    proto = zoo.identity()
+    proto.graph.node[0].op_type = "NoSuchOperator"
+    model = zoo.save(proto, tmp_path / "their.onnx")
+    with pytest.raises(Unsupported, match="cannot load the model.*NoSuchOperator"):
+        init_module(tmp_path / "m", "m", model_file=model)
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_scaffold_without_a_model_is_a_readable_module_toml(tmp_path):
