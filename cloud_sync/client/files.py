@@ -4,6 +4,7 @@ Reads files and decides names. Talks to no service.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -49,10 +50,12 @@ def named_files(paths: list[Path]) -> dict[str, Path]:
     """What each given file is called in the registry.
 
     A file keeps its own name. A folder gives every file below it, by its path inside the folder;
-    hidden files and folders are left out.
+    hidden files and folders are left out. A link below a folder must not lead out of it: nobody
+    meant to register what it points at.
 
     Raises:
-        InvalidInput: a path that is not there, an empty folder, or two files of one name.
+        InvalidInput: a path that is not there, an empty folder, a link out of a folder, or two
+            files of one name.
     """
     named: dict[str, Path] = {}
     for path in paths:
@@ -80,10 +83,21 @@ def named_files(paths: list[Path]) -> dict[str, Path]:
 
 
 def _below(folder: Path) -> dict[str, Path]:
-    files = {}
+    files, top = {}, folder.resolve()
     for file in sorted(folder.rglob("*")):
         inside = file.relative_to(folder)
-        if file.is_file() and not any(part.startswith(".") for part in inside.parts):
+        if any(part.startswith(".") for part in inside.parts):
+            continue
+        target = Path(os.path.realpath(file))  # which, unlike resolve(), bears links in a circle
+        if file.is_symlink() and not target.is_relative_to(top):
+            raise InvalidInput(
+                f"folder {folder} expected only what is below it, found the link "
+                f"{inside.as_posix()!r} to {target}",
+                hint="give a copy of the folder with the files themselves (cp -rL), "
+                "or name the files one by one",
+                code="link_leaves_folder",
+            )
+        if file.is_file():
             files[inside.as_posix()] = file
     return files
 
