@@ -119,8 +119,8 @@ def _read_csv(path: Path, data: bytes) -> Observed:
     notes = list(_too_many(path, count))
     if uneven:
         notes.append(
-            f"sample {path}: {len(uneven)} rows were dropped, the first in line {uneven[0]}: they "
-            f"have not as many cells as the header, {len(header)}"
+            f"sample {path}: rows dropped: {len(uneven)}, the first in line {uneven[0]}, for not "
+            f"having as many cells as the header, {len(header)}"
         )
     names = tuple(dict.fromkeys(name for name in header if name))
     return Observed(file=path, names=names, rows=tuple(rows), notes=tuple(notes))

@@ -114,7 +114,7 @@ def test_a_sample_gives_the_cases_and_its_unusable_rows_are_counted(folder, tmp_
     sample.write_text("f1,f2\n1,2\n99,2\n3\n5,6\n")
     made = renew_golden(folder, sample=sample)
     assert [case["payload"]["f1"] for case in cases_of(folder)] == [1, 5]
-    assert "1 rows were dropped, the first in line 4" in made.warnings[0]
+    assert "rows dropped: 1, the first in line 4" in made.warnings[0]
     assert "1 of 3 samples give no golden case" in made.warnings[1]
 
 
