@@ -126,7 +126,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_and_nothing_is_left(tmp_path):
     proto = zoo.identity()
     proto.graph.node[0].op_type = "NoSuchOperator"
     model = zoo.save(proto, tmp_path / "their.onnx")
-    with pytest.raises(Unsupported, match="cannot load the model.*NoSuchOperator"):
+    with pytest.raises(Unsupported, match=r"cannot load the model.*NoSuchOperator"):
         init_module(tmp_path / "m", "m", model_file=model)
     assert not (tmp_path / "m").exists()
 
