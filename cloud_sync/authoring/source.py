@@ -36,7 +36,9 @@ class ModuleTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         description: one line for people.
     """
 
-    name: Annotated[str, Meta(pattern=NAME_PATTERN)]
+    name: Annotated[
+        str, Meta(pattern=NAME_PATTERN, description="1-63 characters of a-z, 0-9 and '-'")
+    ]
     license: str = ""
     description: str = ""
 
