@@ -120,7 +120,9 @@ def serve(
         found = config or (Path(FILE_NAME) if Path(FILE_NAME).exists() else None)
         settings = load(found, os.environ)
         settings = _with_options(settings, host, port, data_dir, broker, broker_port, allow_remote)
-        check_reach(settings)
+        warning = check_reach(settings)
+        if warning:
+            typer.echo(f"warning: {warning}", err=True)
         listener = listen(settings.http.host, settings.http.port)
         with listener:
             service = Service(settings)

@@ -7,25 +7,30 @@ from cloud_sync.config import Settings
 from cloud_sync.errors import ConfigError, Conflict
 
 
-def check_reach(settings: Settings) -> None:
+def check_reach(settings: Settings) -> str:
     """Refuse to be reachable from other machines by accident.
+
+    Returns:
+        A warning for people if it is reachable on purpose, or empty.
 
     Raises:
         ConfigError: an address is not loopback and that was not allowed.
     """
-    if settings.http.allow_remote:
-        return
     hosts = {"[http] host": settings.http.host}
     if not settings.broker.url:
         hosts["[broker] host"] = settings.broker.host
     for key, host in hosts.items():
-        if not is_loopback(host):
-            raise ConfigError(
-                f"{key} = {host!r} would let everybody who reaches this machine change the fleet: "
-                "there is no login yet",
-                hint="listen on 127.0.0.1, or allow it with --allow-remote",
-                code="remote_not_allowed",
-            )
+        if is_loopback(host):
+            continue
+        danger = "everybody who reaches this machine change the fleet: there is no login yet"
+        if settings.http.allow_remote:
+            return f"{key} = {host!r} lets {danger}"
+        raise ConfigError(
+            f"{key} = {host!r} would let {danger}",
+            hint="listen on 127.0.0.1, or allow it with --allow-remote",
+            code="remote_not_allowed",
+        )
+    return ""
 
 
 def is_loopback(host: str) -> bool:

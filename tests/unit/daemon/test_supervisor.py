@@ -56,7 +56,7 @@ def test_a_restart_of_a_hanging_worker_does_not_wait_for_it(supervisor: Supervis
     freeze(supervisor)
     started = time.monotonic()
     supervisor.restart("a")
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 3.0, "waiting for it takes 10 s"
 
     def runs_again() -> bool:
         supervisor.tick(time.monotonic())
