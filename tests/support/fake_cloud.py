@@ -50,6 +50,7 @@ class FakeCloud:
         self.release = threading.Event()
         self.held = threading.Event()
         self._revision = 0
+        self._wanted: dict[str, DesiredState] = {}
         self._client: mqtt.Client | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -97,6 +98,7 @@ class FakeCloud:
         """Publish a desired state with the next revision."""
         self._revision += 1
         desired = DesiredState(device=device, revision=self._revision, slots=slots)
+        self._wanted[device] = desired
         self.send(control(device, Channel.DESIRED), encode(desired), retain=True)
         return self._revision
 
@@ -151,6 +153,7 @@ class FakeCloud:
                 report = decode(ReportedState, payload)
                 self.reports.append(report)
                 self._acknowledge(client, topic.device, report.boot_id, (report.seq,))
+                self._tell_again(client, report)
             case Channel.TELEMETRY:
                 telemetry = decode(Telemetry, payload)
                 for row in telemetry.rows:
@@ -167,6 +170,14 @@ class FakeCloud:
             client.publish(
                 control(device, Channel.ACK), encode(Ack(boot_id=boot_id, seqs=seqs)), qos=1
             )
+
+    def _tell_again(self, client: mqtt.Client, report: ReportedState) -> None:
+        """As the service does: a broker may give a retained message that is published while its
+        reader subscribes neither as new nor as kept (NATS does so, some times in a hundred)."""
+        desired = self._wanted.get(report.device)
+        if desired is not None and report.revision_seen < desired.revision:
+            topic = control(report.device, Channel.DESIRED)
+            client.publish(topic, encode(desired), qos=1, retain=True)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         cloud = self
