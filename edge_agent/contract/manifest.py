@@ -17,7 +17,7 @@ from edge_agent.contract.wire import decode
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 Positive = Annotated[int, Meta(ge=1)]
-Codec = Literal["json", "octet-stream", "image"]
+Codec = Literal["json", "oip", "cbor", "octet-stream", "image"]
 
 MAX_MANIFEST_BYTES: Final = 4 * 2**20
 
@@ -71,7 +71,7 @@ class Input(Struct, frozen=True, kw_only=True):
 
     Attributes:
         topic: MQTT filter; `{device}` is replaced.
-        codec: how bytes become values.
+        codec: how bytes become values, unless the message's own content type (MQTT 5) says so.
         window: rows are collected per source topic before they become a tensor.
         id: path of a field that is copied to the result, so that a reader can match them.
         time: path of a field with the sensor's own time, copied to the result.
@@ -136,16 +136,19 @@ class Tensor(Struct, frozen=True, kw_only=True):
         source: `from` in module.toml. "fields": named values, in order, one row;
             "array": the nested list at `path` of a JSON message; "bytes": the raw payload, in the
             input's dtype, little-endian, row-major; "image": a JPEG or PNG payload;
-            "constant": `value`, the same for every message.
+            "constant": `value`, the same for every message; "state": what the model's `output`
+            was for the source topic's previous row, `value` (or zeros) for its first.
+        output: of the model, fed back; only for "state".
         missing_values: whether NaN and infinities are let through in "array" and "bytes".
     """
 
     name: str
-    source: Literal["fields", "array", "bytes", "image", "constant"] = field(name="from")
+    source: Literal["fields", "array", "bytes", "image", "constant", "state"] = field(name="from")
     fields: tuple[Field, ...] = ()
     path: str = ""
     value: bool | int | float | str | list[object] | None = None
     image: Image | None = None
+    output: str = ""
     missing_values: Literal["reject", "allow"] = "reject"
 
 
@@ -156,9 +159,12 @@ class Output(Struct, frozen=True, kw_only=True):
         topic: template; `{1}` is what the first wildcard of the input topic caught.
         uplink: which results also go to the cloud: "all", "changes" (of the first output),
             "sample:F" (a fraction from 0 to 1) or "none".
+        reply: filters of the topics that a request may name for its answer; one that none of
+            them matches is refused.
     """
 
     topic: str
+    reply: tuple[str, ...] = ("replies/#",)
     uplink: Annotated[
         str,
         Meta(
@@ -173,16 +179,30 @@ class Runtime(Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_batch: most rows in one run; more in one message are refused.
-        overload: what gives way when messages come faster than they are answered. This version
-            answers them one by one and the broker's queue holds the rest, so nothing does.
+        max_delay_ms: how long the first message of a batch may wait for others; 0 runs what has
+            arrived.
+        max_queue: most messages that wait in the worker.
+        overload: what gives way when the queue is full: the message that waits longest
+            ("drop-oldest"), or the newest, which gets an error ("reject").
+        latest_only: of the messages of one topic that wait, only the newest is answered.
         deadline_ms: messages that waited longer are dropped before the run; 0 is no deadline.
+        run_timeout_ms: a run that takes longer is ended, and the worker with it if it must.
         memory_mb: address space that the model may add to the worker; 0 is no bound.
+        providers: execution providers to prefer, in order, by onnxruntime's names or short ones
+            ("cuda", "openvino", "xnnpack", "cpu" ...); empty leaves it to the device.
+        threads: threads of one run; 0 leaves it to a measurement on the device.
     """
 
     max_batch: Annotated[int, Meta(ge=1, le=65_536)] = 1024
+    max_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    max_queue: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     overload: Literal["drop-oldest", "reject"] = "drop-oldest"
+    latest_only: bool = False
     deadline_ms: Annotated[int, Meta(ge=0)] = 0
+    run_timeout_ms: Annotated[int, Meta(ge=10, le=3_600_000)] = 10_000
     memory_mb: Annotated[int, Meta(ge=0)] = 0
+    providers: tuple[str, ...] = ()
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
 
 
 class Trial(Struct, frozen=True, kw_only=True):

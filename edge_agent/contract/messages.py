@@ -3,13 +3,21 @@
 Times are seconds since 1970, durations carry their unit in the name.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Raw, Struct
 
 from edge_agent.contract.manifest import Name
 
 Seq = Annotated[int, Meta(ge=0)]
+
+TIME_BOUNDS_MS: Final = (
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0,
+)  # fmt: skip
+"""Upper bounds of `Timing.buckets`, milliseconds; the last bucket has none."""
+
+BATCH_BOUNDS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Upper bounds of `BatchSizes.buckets`, rows; the last bucket has none."""
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -32,11 +40,63 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """A distribution of durations since the worker started, in milliseconds."""
+    """A distribution of durations since the worker started.
+
+    Attributes:
+        sum_ms: of all of them.
+        buckets: how many were at most as long as each of `TIME_BOUNDS_MS` and longer than the
+            bound before it, then how many were longer than all; empty if there were none.
+    """
 
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     max_ms: float = 0.0
+    count: int = 0
+    sum_ms: float = 0.0
+    buckets: tuple[int, ...] = ()
+
+
+class BatchSizes(Struct, frozen=True, kw_only=True):
+    """How many rows went into the model at once, since the worker started.
+
+    Attributes:
+        runs: of the model.
+        rows: in all runs together.
+        largest: rows of one run.
+        buckets: as of `Timing`, by `BATCH_BOUNDS`.
+    """
+
+    runs: int = 0
+    rows: int = 0
+    largest: int = 0
+    buckets: tuple[int, ...] = ()
+
+
+class ShadowHealth(Struct, frozen=True, kw_only=True):
+    """What a shadow has seen of the slot that it shadows, and how it compares.
+
+    Attributes:
+        of: the slot that answers.
+        version: that it was compared with; the counters begin anew with each.
+        seen: messages that it answered, too.
+        shed: reason to count: messages that it left out.
+        agreed: messages whose outputs are the same within the module's tolerance.
+        failed: messages that it could not answer and the other could, or the other way round.
+        max_difference: largest absolute difference of a number in any output.
+        psi: population stability index between the two distributions of scores; None with too
+            few of them.
+        cpu_share: of one core that it used, 0 to 1.
+    """
+
+    of: str
+    version: int = 0
+    seen: int = 0
+    shed: dict[str, int] = {}
+    agreed: int = 0
+    failed: int = 0
+    max_difference: float = 0.0
+    psi: float | None = None
+    cpu_share: float = 0.0
 
 
 class SlotHealth(Struct, frozen=True, kw_only=True):
@@ -50,7 +110,18 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
         failed: error code to count: messages that could not become tensors, or failed in the model.
         dropped: reason to count: messages left out on purpose.
         total: from receipt to the publish call.
-        run: the model alone.
+        queue: from receipt until work on it began.
+        decode: bytes to tensors.
+        run: the model alone, of one run.
+        encode: outputs to bytes.
+        age: at the answer, by the time that the message says it was measured at; of messages that
+            say it.
+        waiting: messages in the queue now.
+        runs_on: execution providers in use, the preferred one first.
+        threads: of one run.
+        notes: what is not as it was asked for and why, one sentence each: a provider that is not
+            there, a state that began empty.
+        shadow: of a shadow, what it saw.
     """
 
     module: str
@@ -67,6 +138,16 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
     total: Timing = Timing()
     run: Timing = Timing()
+    queue: Timing = Timing()
+    decode: Timing = Timing()
+    encode: Timing = Timing()
+    age: Timing = Timing()
+    batches: BatchSizes = BatchSizes()
+    waiting: int = 0
+    runs_on: tuple[str, ...] = ()
+    threads: int = 0
+    notes: tuple[str, ...] = ()
+    shadow: ShadowHealth | None = None
     rss_mb: float = 0.0
 
 

@@ -68,12 +68,19 @@ class SlotConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WantedSlot(Struct, frozen=True, kw_only=True):
-    """What should run in a slot."""
+    """What should run in a slot.
+
+    Attributes:
+        mode: "run" answers messages; "shadow" gets what the slot `shadows` gets, and its answers
+            are only compared.
+        shadows: a slot of the same device; only with mode "shadow".
+    """
 
     module: Name
     version: Annotated[int, Meta(ge=1)]
     digest: Digest
     mode: Literal["run", "shadow"] = "run"
+    shadows: str = ""
     config: SlotConfig = SlotConfig()
     rollout: str = ""
     stage: int = 0

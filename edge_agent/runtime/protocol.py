@@ -30,12 +30,29 @@ class BrokerAddress(Struct, frozen=True, kw_only=True):
     key_file: str = ""
 
 
+class RunsOn(Struct, frozen=True, kw_only=True):
+    """What a worker runs its model on.
+
+    Attributes:
+        providers: execution providers of onnxruntime that were found to work here, in order of
+            preference; the last is always the CPU's.
+        threads: threads of one run; 0 to measure.
+        cache_file: where the measurement is read from; empty for none. Only the agent writes it.
+    """
+
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    threads: int = 0
+    cache_file: str = ""
+
+
 class WorkerSpec(Struct, frozen=True, kw_only=True):
     """Everything a worker needs, once, at its start.
 
     Attributes:
         mode: "trial" loads the model, checks the golden cases, reports and exits without ever
-            connecting; "live" loads, reports ready, and connects when ordered to "connect".
+            connecting; "live" loads, reports ready, and connects when ordered to "connect";
+            "shadow" loads and compares its own answers with those that a live worker mirrors to
+            `mirror_path`; it never connects.
         manifest_file: canonical manifest; its bytes must hash to `digest`.
         blob_files: blob digest to the file that holds it. Each is hashed again when it is read.
         client_id: of the MQTT session; the session is persistent, so a successor with the same id
@@ -44,9 +61,15 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
             still hold them, and their messages would come to a worker that cannot read them.
         topic_prefix: put before every data topic, on input and output.
         stats_interval_s: between two `WorkerStats`.
+        runs_on: what the model runs on.
+        door_path: Unix socket on which the worker answers the local HTTP server; empty for none.
+        mirror_path: Unix datagram socket on which a shadow hears what its slot was asked and
+            answered; the shadow binds it.
+        cpu_share: of one core that a shadow may use, 0 to 1.
+        has_state: whether the process is handed a file descriptor for windows and states.
     """
 
-    mode: Literal["trial", "live"]
+    mode: Literal["trial", "live", "shadow"]
     device: str
     slot: str
     version: int
@@ -59,16 +82,23 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
     topic_prefix: str = ""
     stale_filters: tuple[str, ...] = ()
     stats_interval_s: float = 1.0
+    runs_on: RunsOn = RunsOn()
+    door_path: str = ""
+    mirror_path: str = ""
+    cpu_share: float = 0.2
+    has_state: bool = False
 
 
 class WorkerOrder(Struct, frozen=True, kw_only=True):
     """What the agent may ask of a live worker.
 
     "connect": take over the slot's topics. "stop": answer what was received, then disconnect
-    and exit 0. "stats": report counters now.
+    and exit 0. "stats": report counters now. "mirror": send what is asked and answered to the
+    shadow at `path` as well, from now on; an empty path ends it.
     """
 
-    order: Literal["connect", "stop", "stats"]
+    order: Literal["connect", "stop", "stats", "mirror"]
+    path: str = ""
 
 
 class WorkerReady(Struct, frozen=True, kw_only=True, tag="ready"):
@@ -77,6 +107,7 @@ class WorkerReady(Struct, frozen=True, kw_only=True, tag="ready"):
     load_ms: float
     rss_mb: float
     providers: tuple[str, ...]
+    threads: int = 1
 
 
 class WorkerConnected(Struct, frozen=True, kw_only=True, tag="connected"):

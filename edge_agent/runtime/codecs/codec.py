@@ -46,6 +46,8 @@ def codec_of(manifest: Manifest) -> Codec:
                 ) from error
             pixels = [t.image.max_pixels for t in manifest.tensors if t.image is not None]
             return ImageCodec(limit, max_pixels=min(pixels, default=1))
+        case codec:
+            raise Unsupported(f"codec {codec!r} is not here", code="codec_missing")
 
 
 def check_size(payload: bytes, max_bytes: int) -> None:

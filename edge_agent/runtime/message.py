@@ -1,0 +1,55 @@
+"""A message on its way through the worker, without the transport that brought it. Pure values."""
+
+from msgspec import Struct
+
+
+class Incoming(Struct, frozen=True, gc=False, kw_only=True):
+    """A message to answer.
+
+    Attributes:
+        token: the transport's own mark; given back with the answer, never looked into.
+        topic: it came on, prefix included.
+        payload: of the message.
+        received_s: when it was there to be read, seconds since 1970.
+        content_type: of MQTT 5; empty if it names none, and the module's codec holds.
+        reply_to: topic that the sender wants its answer on (MQTT 5 response topic); empty for the
+            module's output topic.
+        correlation: copied to the answer (MQTT 5 correlation data).
+        expires_s: not worth answering after this, seconds since 1970; 0 never expires.
+    """
+
+    topic: str
+    payload: bytes
+    received_s: float
+    token: int = 0
+    content_type: str = ""
+    reply_to: str = ""
+    correlation: bytes = b""
+    expires_s: float = 0.0
+
+
+class Outgoing(Struct, frozen=True, gc=False):
+    """A message to publish.
+
+    Attributes:
+        content_type: told where the transport can (MQTT 5).
+        correlation: of the request; told where the transport can.
+    """
+
+    topic: str
+    payload: bytes
+    content_type: str = ""
+    correlation: bytes = b""
+
+
+class Settled(Struct, frozen=True, gc=False):
+    """A message that the worker is done with.
+
+    Attributes:
+        token: of the message.
+        answer: what to publish; None if nothing. The message may be acknowledged once the broker
+            has taken the answer, or at once without one.
+    """
+
+    token: int
+    answer: Outgoing | None
