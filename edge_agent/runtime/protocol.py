@@ -5,10 +5,10 @@ The agent writes one `WorkerSpec` as a JSON line to the worker's standard input,
 standard error. End of input means stop: a worker never outlives its agent.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import SlotConfig
@@ -30,19 +30,41 @@ class BrokerAddress(Struct, frozen=True, kw_only=True):
     key_file: str = ""
 
 
+class Measured(Struct, frozen=True, kw_only=True):
+    """What a short measurement on this machine said about a model.
+
+    Attributes:
+        threads: of one run, that are worth their processors.
+        run_us: one run of one row with them, microseconds.
+        batch_rows: of the batch that was tried; 0 if the model takes no batches.
+        batch_gain: rows per second in such batches, as a multiple of those one by one.
+    """
+
+    threads: Annotated[int, Meta(ge=1)] = 1
+    run_us: float = 0.0
+    batch_rows: int = 0
+    batch_gain: float = 1.0
+
+
 class RunsOn(Struct, frozen=True, kw_only=True):
     """What a worker runs its model on.
 
     Attributes:
         providers: execution providers of onnxruntime that were found to work here, in order of
             preference; the last is always the CPU's.
-        threads: threads of one run; 0 to measure.
-        cache_file: where the measurement is read from; empty for none. Only the agent writes it.
+        options: of these, by their names, as onnxruntime takes them.
+        notes: which wanted providers are not among them and why, one sentence each.
+        max_threads: most threads of one run; 0 for as many as the process may use.
+        measured: of this model on this machine; None if it was not yet.
+        is_measuring: whether to measure while loading if it was not.
     """
 
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
-    threads: int = 0
-    cache_file: str = ""
+    options: dict[str, dict[str, str]] = {}
+    notes: tuple[str, ...] = ()
+    max_threads: int = 0
+    measured: Measured | None = None
+    is_measuring: bool = False
 
 
 class WorkerSpec(Struct, frozen=True, kw_only=True):
@@ -102,12 +124,31 @@ class WorkerOrder(Struct, frozen=True, kw_only=True):
 
 
 class WorkerReady(Struct, frozen=True, kw_only=True, tag="ready"):
-    """The model is loaded and warm; nothing is connected yet."""
+    """The model is loaded and warm; nothing is connected yet.
+
+    Attributes:
+        providers: that have a part of the model, in order of preference.
+        threads: of one run.
+        measured: what was measured while loading; None if nothing had to be.
+    """
 
     load_ms: float
     rss_mb: float
     providers: tuple[str, ...]
     threads: int = 1
+    measured: Measured | None = None
+
+
+class WorkerFellBack(Struct, frozen=True, kw_only=True, tag="fell_back"):
+    """The model does not run on what was wanted for it. Sent after "ready", and when a run fails.
+
+    Attributes:
+        text: what is not used, why, and what is.
+        providers: that have a part of the model now.
+    """
+
+    text: str
+    providers: tuple[str, ...]
 
 
 class WorkerConnected(Struct, frozen=True, kw_only=True, tag="connected"):
@@ -136,12 +177,19 @@ class WorkerUplink(Struct, frozen=True, kw_only=True, tag="uplink"):
 
 
 class WorkerTrialPassed(Struct, frozen=True, kw_only=True, tag="trial_passed"):
-    """The golden cases gave what they should."""
+    """The golden cases gave what they should.
+
+    Attributes:
+        providers: that have a part of the model, in order of preference.
+        measured: what was measured while loading; None if nothing had to be.
+    """
 
     cases: int
     p99_ms: float
     max_difference: float
     peak_rss_mb: float
+    providers: tuple[str, ...] = ()
+    measured: Measured | None = None
 
 
 class WorkerFailed(Struct, frozen=True, kw_only=True, tag="failed"):
@@ -161,6 +209,7 @@ class WorkerFailed(Struct, frozen=True, kw_only=True, tag="failed"):
 
 WorkerEvent = (
     WorkerReady
+    | WorkerFellBack
     | WorkerConnected
     | WorkerDisconnected
     | WorkerStats
