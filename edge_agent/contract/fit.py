@@ -63,6 +63,8 @@ def fit_problems(manifest: Manifest) -> Iterator[Problem]:
     yield from _at(("model", "outputs"), _output_problems(manifest.model.outputs))
     yield from _at(("input", "topic"), filter_problems(source.topic))
     yield from _at(("output", "topic"), template_problems(output.topic, source.topic))
+    for reply in output.reply:
+        yield from _at(("output", "reply"), filter_problems(reply, "reply filter"))
     yield from _pairing_problems(manifest.model.inputs, manifest.tensors)
     yield from _codec_problems(manifest.input, manifest.tensors)
     specs = {spec.name: spec for spec in manifest.model.inputs}

@@ -20,6 +20,7 @@ class InferenceResult(Struct, frozen=True, kw_only=True):
         topic: the message's own topic.
         id: copied from the message, see `Input.id`; left out when the message has none.
         input_time: copied from the message, see `Input.time`; left out when it has none.
+        correlation: of a request, copied from it; left out when it has none.
         received: when the worker read the message, seconds since 1970.
         outputs: output name to value: a scalar or list for one row, a list of these for N rows.
         rows: how many rows the message held.
@@ -36,6 +37,7 @@ class InferenceResult(Struct, frozen=True, kw_only=True):
     outputs: Raw
     id: Raw | UnsetType = UNSET
     input_time: Raw | UnsetType = UNSET
+    correlation: Raw | UnsetType = UNSET
     rows: int = 1
     v: Literal[1] = 1
 
@@ -49,7 +51,7 @@ class InferenceFault(Struct, frozen=True, kw_only=True):
 
 
 class InferenceError(Struct, frozen=True, kw_only=True):
-    """Published on `<output topic>/error` instead of a result."""
+    """Published instead of a result: on `<output topic>/error`, or where a request wants it."""
 
     module: str
     version: int
@@ -60,4 +62,5 @@ class InferenceError(Struct, frozen=True, kw_only=True):
     received: float
     error: InferenceFault
     id: Raw | UnsetType = UNSET
+    correlation: Raw | UnsetType = UNSET
     v: Literal[1] = 1
