@@ -1,20 +1,29 @@
 """What a worker counts. Written by the thread that answers, read by the one that reports."""
 
 from edge_agent.contract.messages import SlotHealth
-from edge_agent.runtime.histogram import Histogram
+from edge_agent.runtime.histogram import BatchHistogram, Histogram
 from edge_agent.runtime.memory import rss_mb
 
 
 class Counters:
-    """Counters since the start of the worker.
+    """Counters since the start of the worker. Durations are in microseconds.
 
     Attributes:
         messages_in: received.
         messages_out: results published, errors not counted.
         failed: error code to count.
         dropped: reason to count.
-        total: receipt to answer, microseconds.
-        run: the model alone, microseconds.
+        total: receipt to answer.
+        queue: receipt until work on the message began.
+        decode: bytes to tensors, a message's share of its batch.
+        run: the model alone, of one run.
+        encode: outputs to bytes, a message's share of its batch.
+        age: at the answer, by the message's own time.
+        batches: rows of one run.
+        waiting: messages in the queue.
+        runs_on: execution providers in use.
+        threads: of one run.
+        notes: what is not as it was asked for, one sentence each.
     """
 
     def __init__(self) -> None:
@@ -23,7 +32,16 @@ class Counters:
         self.failed: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
         self.total = Histogram()
+        self.queue = Histogram()
+        self.decode = Histogram()
         self.run = Histogram()
+        self.encode = Histogram()
+        self.age = Histogram()
+        self.batches = BatchHistogram()
+        self.waiting = 0
+        self.runs_on: tuple[str, ...] = ()
+        self.threads = 0
+        self.notes: tuple[str, ...] = ()
 
     def fail(self, code: str) -> None:
         """Count a message that could not be answered."""
@@ -46,6 +64,15 @@ class Counters:
             failed=dict(self.failed),
             dropped=dict(self.dropped),
             total=self.total.timing(),
+            queue=self.queue.timing(),
+            decode=self.decode.timing(),
             run=self.run.timing(),
+            encode=self.encode.timing(),
+            age=self.age.timing(),
+            batches=self.batches.sizes(),
+            waiting=self.waiting,
+            runs_on=self.runs_on,
+            threads=self.threads,
+            notes=self.notes,
             rss_mb=rss_mb(),
         )

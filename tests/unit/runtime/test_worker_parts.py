@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.contract.messages import BATCH_BOUNDS, TIME_BOUNDS_MS, BatchSizes
 from edge_agent.errors import ConfigError
 from edge_agent.runtime.broker_url import BrokerEndpoint, parse_broker_url
-from edge_agent.runtime.histogram import Histogram
+from edge_agent.runtime.histogram import BatchHistogram, Histogram
 from edge_agent.runtime.leaving import ANSWER_S, LONGEST_S, Step, next_step
 from edge_agent.runtime.pending import Pending
 from edge_agent.runtime.transport import LONGEST_RETRY_S, retry_delay_s
@@ -31,6 +32,33 @@ def test_histogram_takes_what_a_clock_step_makes_of_a_duration() -> None:
     assert histogram.count == 3
     assert histogram.quantile_us(0.5) < 1
     assert Histogram().timing().p99_ms == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 4e6), st.integers(1, 9)), min_size=1, max_size=50))
+def test_buckets_are_exact_and_add_up(durations: list[tuple[float, int]]) -> None:
+    histogram = Histogram()
+    for duration_us, times in durations:
+        histogram.record(duration_us, times)
+    timing = histogram.timing()
+    assert timing.count == sum(timing.buckets) == sum(times for _, times in durations)
+    assert timing.sum_ms == pytest.approx(sum(d * n for d, n in durations) / 1e3, abs=1e-3)
+    bounds_us = [bound * 1e3 for bound in TIME_BOUNDS_MS]
+    for place, bound_us in enumerate(bounds_us):
+        expected = sum(times for duration_us, times in durations if duration_us <= bound_us)
+        assert sum(timing.buckets[: place + 1]) == expected
+    assert len(timing.buckets) == len(bounds_us) + 1
+
+
+def test_batch_sizes_are_counted_by_run_and_by_row() -> None:
+    sizes = BatchHistogram()
+    assert sizes.sizes() == BatchSizes()
+    for rows in (1, 1, 3, 4, 5000):
+        sizes.record(rows)
+    found = sizes.sizes()
+    assert (found.runs, found.rows, found.largest) == (5, 5009, 5000)
+    assert dict(zip((*BATCH_BOUNDS, "more"), found.buckets, strict=True)) == dict.fromkeys(
+        (*BATCH_BOUNDS, "more"), 0
+    ) | {1: 2, 4: 2, "more": 1}
 
 
 def test_uplink_takes_all_none_a_share_or_changes() -> None:
