@@ -53,6 +53,7 @@ class Answer(Struct, frozen=True, gc=False):
         code: why it did not; empty if it did.
         outputs: the `outputs` of the result, as JSON; empty if not `ok`.
         first: the model's first output, of the last run; None if not `ok`.
+        runs: the outputs of each run, in the manifest's order, for a shadow; empty if not `ok`.
         decode_us: microseconds for codec and binding.
         run_us: microseconds in the model.
         encode_us: microseconds for outputs and result.
@@ -64,6 +65,7 @@ class Answer(Struct, frozen=True, gc=False):
     code: str = ""
     outputs: bytes = b""
     first: Array | None = None
+    runs: Sequence[Sequence[Array]] = ()
     decode_us: float = 0.0
     run_us: float = 0.0
     encode_us: float = 0.0
@@ -255,7 +257,9 @@ class Engine:
             )
         )
         first = runs[-1][0]
-        return Answer(output_topic, result, True, "", outputs, first, decode_us, run_us, encode_us)
+        return Answer(
+            output_topic, result, True, "", outputs, first, runs, decode_us, run_us, encode_us
+        )
 
     def _run(self, feed: Feed, *, adds_rows: bool) -> list[Array]:
         values = self._session.run(self._names, feed)
