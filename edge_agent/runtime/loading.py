@@ -1,0 +1,76 @@
+"""From a spec to a model that is ready to answer, and from what went wrong to an event.
+
+Every mode of a worker begins here. Reads only the files that the spec names.
+"""
+
+from typing import Final, Literal
+
+from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, read_manifest
+from edge_agent.errors import (
+    IntegrityError,
+    InvalidInput,
+    ModelError,
+    ShoalError,
+    StorageError,
+    Unsupported,
+)
+from edge_agent.runtime.blobs import read_blob, read_file
+from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.memory import limit_growth
+from edge_agent.runtime.protocol import WorkerFailed, WorkerSpec
+from edge_agent.runtime.verify import check_digest_of
+
+Kind = Literal["invalid", "unsupported", "integrity", "storage", "model"]
+
+_KINDS: Final[tuple[tuple[type[ShoalError], Kind, bool], ...]] = (
+    (Unsupported, "unsupported", False),
+    (IntegrityError, "integrity", True),
+    (StorageError, "storage", True),
+    (InvalidInput, "invalid", False),
+)
+"""Group of errors, its name on the wire, whether trying again can help."""
+
+
+def load(spec: WorkerSpec) -> Engine:
+    """Verify, load and warm a module. From here on the process's memory is bounded.
+
+    Raises:
+        IntegrityError: a file is not what the spec says.
+        StorageError: a file cannot be read.
+        Unsupported: the module can never run here.
+        ModelError: it did not load or did not run.
+        InvalidInput: its manifest or its settings are wrong.
+    """
+    manifest_bytes = read_file(spec.manifest_file, MAX_MANIFEST_BYTES)
+    check_digest_of("manifest", manifest_bytes, spec.digest)
+    manifest = read_manifest(manifest_bytes)
+    model = read_blob(manifest.model.blob, spec.blob_files)
+    limit_growth(manifest.runtime.memory_mb)
+    try:
+        engine = Engine.load(
+            manifest_bytes,
+            spec.digest,
+            model,
+            device=spec.device,
+            slot=spec.slot,
+            version=spec.version,
+            config=spec.config,
+            topic_prefix=spec.topic_prefix,
+        )
+        engine.warm_up()
+    except MemoryError as error:
+        raise ModelError("not enough memory for this module", code="out_of_memory") from error
+    return engine
+
+
+def failed(error: ShoalError) -> WorkerFailed:
+    """The event for an error that ends a worker."""
+    kind: Kind = "model"
+    can_retry = isinstance(error, ModelError) and error.code == "out_of_memory"
+    for group, name, is_retryable in _KINDS:
+        if isinstance(error, group):
+            kind, can_retry = name, is_retryable
+            break
+    return WorkerFailed(
+        code=error.code, text=error.text, hint=error.hint, kind=kind, retryable=can_retry
+    )

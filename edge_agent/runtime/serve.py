@@ -1,0 +1,129 @@
+"""A worker in mode "live": answers the messages of its slot until it is told to stop.
+
+Puts the parts of the data path together and runs them; each of them is a file of its own.
+"""
+
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from typing import BinaryIO, Final
+
+import msgspec
+
+from edge_agent.errors import InvalidInput, ShoalError
+from edge_agent.runtime.counters import Counters
+from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.event_pipe import EventPipe
+from edge_agent.runtime.exit_status import ExitStatus
+from edge_agent.runtime.handles import Handles
+from edge_agent.runtime.live import LiveSlot
+from edge_agent.runtime.loading import failed, load
+from edge_agent.runtime.memory import rss_mb
+from edge_agent.runtime.protocol import (
+    WorkerConnected,
+    WorkerDisconnected,
+    WorkerReady,
+    WorkerSpec,
+    WorkerStats,
+    order_decoder,
+)
+from edge_agent.runtime.transport import Transport
+
+MAX_ORDER_BYTES: Final = 4 * 2**20
+_log = logging.getLogger("shoal.worker")
+
+
+def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles) -> ExitStatus:
+    """Load the module, say that it is ready, connect when told to, answer until told to stop.
+
+    Args:
+        spec: what to run, and where.
+        orders: `WorkerOrder` lines; their end is an order to stop.
+        events: where event lines go.
+        handles: memory that is shared with the agent.
+    """
+    counters = Counters()
+    module = {"name": spec.slot}
+
+    def stats() -> WorkerStats:
+        return WorkerStats(
+            health=counters.health(
+                module=module["name"], version=spec.version, digest=spec.digest, pid=os.getpid()
+            )
+        )
+
+    pipe = EventPipe(events, stats=stats, interval_s=spec.stats_interval_s)
+    pipe.start()
+    started = time.perf_counter()
+    try:
+        engine = load(spec)
+        module["name"] = engine.manifest.name
+        transport = _transport(spec, engine, LiveSlot(engine, counters, pipe.offer), pipe)
+    except ShoalError as error:
+        pipe.send(failed(error))
+        pipe.close()
+        return ExitStatus.FAILED
+    connect = threading.Event()
+    threading.Thread(
+        target=_obey, args=(orders, transport, pipe, connect), name="orders", daemon=True
+    ).start()
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: _stop(transport, connect))
+    pipe.send(
+        WorkerReady(
+            load_ms=(time.perf_counter() - started) * 1e3,
+            rss_mb=rss_mb(),
+            providers=engine.providers,
+        )
+    )
+    # What is loaded stays; without this, every full collection looks at all of it again.
+    gc.collect()
+    gc.freeze()
+    connect.wait()
+    transport.run()
+    pipe.send_stats()
+    pipe.close()
+    return ExitStatus.OK
+
+
+def _transport(spec: WorkerSpec, engine: Engine, slot: LiveSlot, pipe: EventPipe) -> Transport:
+    if spec.broker is None or not spec.client_id:
+        raise InvalidInput("a live worker needs a broker and a client id", code="spec_invalid")
+    return Transport(
+        spec.broker,
+        spec.client_id,
+        engine.input_filter,
+        stale_filters=spec.stale_filters,
+        on_message=slot.handle,
+        on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
+        on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
+    )
+
+
+def _stop(transport: Transport, connect: threading.Event) -> None:
+    transport.stop()
+    connect.set()
+
+
+def _obey(
+    orders: BinaryIO, transport: Transport, pipe: EventPipe, connect: threading.Event
+) -> None:
+    """Read orders until there are no more; then stop, because the agent is gone."""
+    try:
+        while text := orders.readline(MAX_ORDER_BYTES):
+            try:
+                order = order_decoder.decode(text).order
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                _log.warning("order_ignored reason=%s", error)
+                continue
+            match order:
+                case "connect":
+                    connect.set()
+                case "stats":
+                    pipe.send_stats()
+                case "stop":
+                    return
+    finally:
+        _stop(transport, connect)
