@@ -219,3 +219,40 @@ def write_module(
     manifest_file = folder / "manifest.json"
     manifest_file.write_bytes(canonical(manifest))
     return BuiltModule(manifest, manifest_digest(manifest), manifest_file, files)
+
+
+def endless_model() -> bytes:
+    """float32 X [N, 3] -> float32 out [N, 3]: adds X to itself 2^60 times if any of it is positive.
+
+    With X <= 0 it gives X at once.
+    """
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["go_on_out"]),
+            helper.make_node("Add", ["sum", "X"], ["sum_out"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("go_on_out", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum_out", TensorProto.FLOAT, None),
+        ],
+    )
+    spec = TensorSpec("X", "float32", (-1, 3))
+    return onnx_model(
+        [
+            helper.make_node("ReduceMax", ["X"], ["largest"], keepdims=0),
+            helper.make_node("Greater", ["largest", "zero"], ["loops"]),
+            helper.make_node("Loop", ["turns", "loops", "X"], ["out"], body=body),
+        ],
+        [spec],
+        [TensorSpec("out", "float32", (-1, 3))],
+        [
+            numpy_helper.from_array(np.array(2**60, np.int64), "turns"),
+            numpy_helper.from_array(np.array(0, np.float32), "zero"),
+        ],
+    )
