@@ -11,7 +11,7 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 
 from edge_agent.errors import MessageError
-from edge_agent.runtime.codecs.codec import check_size
+from edge_agent.runtime.codecs.codec import JSON_TYPE, AnswerFormat, check_size
 
 _FORMATS: Final = ("JPEG", "PNG")
 
@@ -23,6 +23,9 @@ class ImageCodec:
         max_bytes: longest payload.
         max_pixels: most pixels (width times height).
     """
+
+    content_type = JSON_TYPE
+    answers: AnswerFormat | None = None
 
     def __init__(self, max_bytes: int, *, max_pixels: int) -> None:
         self._max_bytes = max_bytes

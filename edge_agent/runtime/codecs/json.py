@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from edge_agent.errors import MessageError
-from edge_agent.runtime.codecs.codec import check_size
+from edge_agent.runtime.codecs.codec import JSON_TYPE, AnswerFormat, check_size
 
 _NOT_A_NUMBER: Final = re.compile(rb"(?:^|[\s:,\[])(NaN|-?Infinity|nan|-?inf)\s*(?:[,}\]]|$)")
 # Pairs and other escapes are stepped over, so that what the group catches stands alone.
@@ -30,6 +30,9 @@ class JsonCodec:
     Args:
         max_bytes: longest payload.
     """
+
+    content_type = JSON_TYPE
+    answers: AnswerFormat | None = None
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -1,6 +1,6 @@
 """Raw payloads: the bytes are the value; the binding knows their type and shape."""
 
-from edge_agent.runtime.codecs.codec import check_size
+from edge_agent.runtime.codecs.codec import JSON_TYPE, AnswerFormat, check_size
 
 
 class OctetStreamCodec:
@@ -9,6 +9,9 @@ class OctetStreamCodec:
     Args:
         max_bytes: longest payload.
     """
+
+    content_type = JSON_TYPE
+    answers: AnswerFormat | None = None
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
