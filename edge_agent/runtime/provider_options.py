@@ -7,6 +7,8 @@ of every new shape. Here a module's golden cases must hold and batches have any 
 from collections.abc import Mapping
 from typing import Final
 
+from edge_agent.contract.providers import CPU
+
 _DEFAULTS: Final[Mapping[str, Mapping[str, str]]] = {
     "CUDAExecutionProvider": {
         # TF32 keeps 10 bits of the mantissa: no golden case with a tolerance of 1e-5 survives it.
@@ -39,3 +41,8 @@ def options_of(provider: str, threads: int, own: Mapping[str, str]) -> dict[str,
     if provider in _THREAD_OPTIONS:
         options[_THREAD_OPTIONS[provider]] = str(threads)
     return options | dict(own)
+
+
+def has_threads(provider: str) -> bool:
+    """Whether a run on it takes as many threads of the processor as it is told to."""
+    return provider == CPU or provider in _THREAD_OPTIONS

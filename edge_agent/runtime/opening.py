@@ -1,0 +1,131 @@
+"""Loading a module's model on what its device gives it: providers, and the threads that pay.
+
+Reads how many processors the process may use; everything else is handed in.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final
+
+from msgspec import Struct
+
+from edge_agent.contract.manifest import Manifest
+from edge_agent.errors import ModelError, ShoalError
+from edge_agent.runtime.cpus import allowed_cpus
+from edge_agent.runtime.measurement import (
+    CHEAP_US,
+    FEWEST_RUNS,
+    LONGEST_S,
+    batch_gain,
+    is_worth,
+    shortest_run_us,
+    thread_counts,
+    threads_worth_having,
+    zeros,
+)
+from edge_agent.runtime.protocol import Measured, RunsOn
+from edge_agent.runtime.provider_options import has_threads
+from edge_agent.runtime.session import ModelSession
+from edge_agent.runtime.verify import check_signature
+
+Open = Callable[[int], ModelSession]
+"""Loads the model with some threads."""
+
+_clock: Final = perf_counter
+
+
+class Opened(Struct, frozen=True):
+    """A model that is ready to run.
+
+    Attributes:
+        session: the loaded model.
+        measured: what is known about it on this machine; None if nothing is.
+        is_new: whether that was measured just now.
+        notes: what is not as it was asked for and why, one sentence each; `session.notes` has more.
+    """
+
+    session: ModelSession
+    measured: Measured | None
+    is_new: bool
+    notes: tuple[str, ...]
+
+
+def open_session(
+    model: bytes, manifest: Manifest, runs_on: RunsOn, *, cpus: int | None = None
+) -> Opened:
+    """Load a model.
+
+    Args:
+        model: bytes of its file, verified.
+        manifest: of its module.
+        runs_on: what to run it on. If it has no measurement and wants one, one is made.
+        cpus: that may be used; None looks.
+
+    Raises:
+        Unsupported, ModelError: it does not load, see `ModelSession`.
+        ContractError: the manifest does not describe it.
+    """
+    allowed = allowed_cpus() if cpus is None else cpus
+    limit = min(allowed, runs_on.max_threads or allowed)
+    asked = manifest.runtime.threads
+    notes = runs_on.notes
+    if asked > limit:
+        notes += (f"{asked} threads are wanted; it runs with {limit}, which is all it may use",)
+
+    def load(threads: int) -> ModelSession:
+        session = ModelSession(
+            model, providers=runs_on.providers, options=runs_on.options, threads=threads
+        )
+        check_signature(manifest, session)
+        return session
+
+    known = runs_on.measured
+    if known is None and runs_on.is_measuring:
+        counts = (min(asked, limit),) if asked else thread_counts(limit)
+        session, known = _measure(load, manifest, counts)
+        is_new = known is not None
+    else:
+        session = load(min(asked or (known.threads if known else 1), limit))
+        is_new = False
+    return Opened(session, known, is_new, notes)
+
+
+def _measure(
+    load: Open, manifest: Manifest, counts: tuple[int, ...]
+) -> tuple[ModelSession, Measured | None]:
+    """Load with the number of threads that pays; one copy of the model at a time.
+
+    Returns:
+        The session, and the measurement; None if the model refuses to run on zeros.
+    """
+    names = [spec.name for spec in manifest.model.outputs]
+    feed = zeros(manifest.model.inputs)
+    began = _clock()
+    session: ModelSession | None = load(counts[0])
+    assert session is not None  # noqa: S101 -- for the type checker: it is None between two loads
+    load_s = _clock() - began
+    try:
+        times = {counts[0]: shortest_run_us(session, names, feed, _clock)}
+    except ModelError:
+        return session, None
+    for count in counts[1:] if has_threads(session.providers[0]) else ():
+        best = threads_worth_having(times)
+        next_s = load_s + (FEWEST_RUNS + 1) * times[best] / 1e6
+        if times[best] < CHEAP_US or _clock() - began + next_s > LONGEST_S:
+            break
+        session = None  # before the next is loaded: there may be no memory for two
+        try:
+            session = load(count)
+            times[count] = shortest_run_us(session, names, feed, _clock)
+        except ShoalError:
+            break  # more threads need more memory, and there is a bound on it
+        if not is_worth(best, times[best], count, times[count]):
+            break
+    best = threads_worth_having(times)
+    if session is None or session.threads != best:
+        session = None
+        session = load(best)
+    rows, gain = batch_gain(session, manifest, times[best], _clock)
+    return session, Measured(
+        threads=best, run_us=round(times[best], 2), batch_rows=rows, batch_gain=gain
+    )
