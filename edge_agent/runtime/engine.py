@@ -29,9 +29,11 @@ from edge_agent.errors import ContractError, MessageError, ModelError
 from edge_agent.runtime.binding.binding import Binding
 from edge_agent.runtime.binding.fault import FieldFault
 from edge_agent.runtime.codecs.codec import codec_of
+from edge_agent.runtime.opening import Opened, open_session
 from edge_agent.runtime.outputs import output_json, output_lists_json
-from edge_agent.runtime.session import CPU, Array, Feed, ModelSession
-from edge_agent.runtime.verify import check_config, check_digest_of, check_signature
+from edge_agent.runtime.protocol import RunsOn
+from edge_agent.runtime.session import Array, Feed
+from edge_agent.runtime.verify import check_config, check_digest_of
 
 _MAX_ROUTES: Final = 4096
 """Source topics whose output topics are remembered."""
@@ -87,14 +89,14 @@ class Engine:
         input_filter: what to subscribe to, prefix included.
         topic_prefix: that `input_filter` begins with.
         uplink: the rule for results that go to the cloud.
-        providers: what onnxruntime runs on.
+        opened: the loaded model, and what is known about it on this machine.
     """
 
     def __init__(
         self,
         manifest: Manifest,
         digest: str,
-        session: ModelSession,
+        opened: Opened,
         *,
         device: str,
         slot: str,
@@ -104,7 +106,7 @@ class Engine:
     ) -> None:
         self.manifest = manifest
         self.digest = digest
-        self.providers = session.providers
+        self.opened = opened
         self.input_filter = input_filter(manifest, config, device=device, prefix=topic_prefix)
         self.uplink = config.uplink or manifest.output.uplink
         self.topic_prefix = topic_prefix
@@ -112,7 +114,7 @@ class Engine:
         self._device = device
         self._slot = slot
         self._version = version
-        self._session = session
+        self._session = opened.session
         self._codec = codec_of(manifest)
         self._decode = self._codec.decode
         self._binding = Binding(manifest)
@@ -133,7 +135,7 @@ class Engine:
         version: int = 0,
         config: SlotConfig = SlotConfig(),  # noqa: B008 -- frozen
         topic_prefix: str = "",
-        providers: Sequence[str] = CPU,
+        runs_on: RunsOn = RunsOn(),  # noqa: B008 -- frozen
     ) -> "Engine":
         """Verify a module's parts and load its model.
 
@@ -146,7 +148,7 @@ class Engine:
             version: of the module, for results.
             config: topics and uplink rule that differ from the manifest's.
             topic_prefix: put before input filter and output topic.
-            providers: of onnxruntime, in order of preference.
+            runs_on: what the model is to run on.
 
         Raises:
             IntegrityError: manifest or model are not the promised bytes.
@@ -159,12 +161,10 @@ class Engine:
         check_digest_of(manifest.model.blob.path, model, manifest.model.blob.digest)
         check_fit(manifest)
         check_config(manifest, config)
-        session = ModelSession(model, providers=providers)
-        check_signature(manifest, session)
         return cls(
             manifest,
             digest,
-            session,
+            open_session(model, manifest, runs_on),
             device=device,
             slot=slot,
             version=version,
@@ -186,6 +186,16 @@ class Engine:
                 feed[spec.name] = np.zeros(shape, dtype=spec.dtype)
         with contextlib.suppress(ModelError):
             self._session.run(self._names, feed)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """What the model runs on now, the preferred first."""
+        return self._session.providers
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not as it was asked for and why, one sentence each."""
+        return (*self.opened.notes, *self._session.notes)
 
     def forget(self) -> None:
         """Drop all rows that wait for their window to fill."""

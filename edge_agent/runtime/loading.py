@@ -56,6 +56,7 @@ def load(spec: WorkerSpec) -> Engine:
             version=spec.version,
             config=spec.config,
             topic_prefix=spec.topic_prefix,
+            runs_on=spec.runs_on,
         )
         engine.warm_up()
     except MemoryError as error:
