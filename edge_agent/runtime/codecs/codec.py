@@ -163,6 +163,10 @@ def _codec(name: CodecName, manifest: Manifest) -> Codec:
                 ) from error
             pixels = [t.image.max_pixels for t in manifest.tensors if t.image is not None]
             return ImageCodec(limit, max_pixels=min(pixels, default=1))
+        case "cbor":
+            from edge_agent.runtime.codecs.cbor import CborCodec
+
+            return CborCodec(limit)
         case codec:
             raise Unsupported(f"codec {codec!r} is not here", code="codec_missing")
 
