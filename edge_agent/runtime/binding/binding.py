@@ -4,6 +4,8 @@ Rows are stacked into one run where every input of the model leaves its first di
 otherwise each row, or each message, is a run of its own.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType, json
 
@@ -31,12 +33,14 @@ class Bound(Struct, frozen=True):
         is_list: whether the answer is a list with one value for each run.
         adds_rows: whether the first dimension of the feeds was added by the binding, so that the
             answer should not have it either.
+        may_join: whether a run may hold other messages' rows as well.
     """
 
     runs: tuple[Feed, ...]
     rows: int
     is_list: bool
     adds_rows: bool
+    may_join: bool = False
 
 
 class Binding:
@@ -52,6 +56,10 @@ class Binding:
 
     def __init__(self, manifest: Manifest) -> None:
         specs = {spec.name: spec for spec in manifest.model.inputs}
+        self._dtypes = {
+            name: np.dtype(object if spec.dtype == "string" else spec.dtype)
+            for name, spec in specs.items()
+        }
         window = manifest.input.window
         self._max_batch = manifest.runtime.max_batch
         self._sources: list[Source] = []
@@ -104,6 +112,51 @@ class Binding:
             return self._bind_stacked(messages, is_list=is_list)
         return self._bind_one_by_one(messages, is_list=is_list)
 
+    @property
+    def can_join(self) -> bool:
+        """Whether messages can share a run at all, as far as their inputs go."""
+        return self._is_stacked and bool(self._sources or self._row_sources)
+
+    def join(self, bounds: Sequence[Bound]) -> Feed:
+        """One feed for several messages, their rows one behind the other.
+
+        Args:
+            bounds: those that may join.
+
+        Raises:
+            ValueError: inner dimensions that the model leaves free differ.
+        """
+        feeds = [bound.runs[0] for bound in bounds]
+        rows = sum(bound.rows for bound in bounds)
+        feed: Feed = {
+            source.name: np.concatenate([feed[source.name] for feed in feeds])
+            for source in (*self._sources, *self._row_sources)
+        }
+        for constant in self._constants:
+            feed[constant.name] = constant.fill(rows)
+        return feed
+
+    def sample(self, rows: int) -> tuple[Feed, ...]:
+        """Feeds of one made-up row each, all different, for a binding that can join.
+
+        Free inner dimensions are 1; constants are what they always are.
+        """
+        noise = np.random.default_rng(rows)
+        feeds: list[Feed] = []
+        for _ in range(rows):
+            feed: Feed = {}
+            for source in (*self._sources, *self._row_sources):
+                dtype = self._dtypes[source.name]
+                shape = (1, *(max(1, size) for size in source.layout.row))
+                values = noise.random(shape) if dtype.kind == "f" else noise.integers(0, 2, shape)
+                feed[source.name] = values.astype(str if dtype.kind == "O" else dtype)
+                if dtype.kind == "O":
+                    feed[source.name] = feed[source.name].astype(object)
+            for constant in self._constants:
+                feed[constant.name] = constant.fill(1)
+            feeds.append(feed)
+        return tuple(feeds)
+
     def identify(self, value: object) -> tuple[Raw | UnsetType, Raw | UnsetType]:
         """The message's id and time, as JSON; UNSET where it has none or it is no plain value.
 
@@ -134,7 +187,7 @@ class Binding:
         self._check_rows(rows)
         for constant in self._constants:
             feed[constant.name] = constant.fill(rows)
-        return Bound((feed,), rows, False, adds_rows)
+        return Bound((feed,), rows, False, adds_rows, may_join=True)
 
     def _bind_one_by_one(self, messages: list[object], *, is_list: bool) -> Bound:
         adds_rows = False
@@ -175,7 +228,7 @@ class Binding:
                 feed[source.name] = _joined(stacked)
             for constant in self._constants:
                 feed[constant.name] = constant.fill(len(full))
-            return Bound((feed,), len(full), False, is_single)
+            return Bound((feed,), len(full), False, is_single, may_join=True)
         runs = tuple(self._window_run(window) for window in full)
         adds_rows = any(source.layout.has_rows for source in self._row_sources)
         return Bound(runs, len(full), not is_single, adds_rows)
