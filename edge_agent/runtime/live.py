@@ -14,8 +14,8 @@ from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.errors import ContractError
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.message import Outgoing
 from edge_agent.runtime.protocol import WorkerUplink
-from edge_agent.runtime.transport import Outgoing
 from edge_agent.runtime.uplink import UplinkRule
 
 _log = logging.getLogger("shoal.worker")

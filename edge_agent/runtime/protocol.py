@@ -22,12 +22,14 @@ class BrokerAddress(Struct, frozen=True, kw_only=True):
         ca_file: certificates to trust instead of the system's.
         cert_file: this client's certificate.
         key_file: its key.
+        protocol: version of MQTT to speak; "auto" is 5 where the broker speaks it.
     """
 
     url: str
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    protocol: Literal["auto", "3.1.1", "5"] = "auto"
 
 
 class Measured(Struct, frozen=True, kw_only=True):

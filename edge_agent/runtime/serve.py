@@ -19,8 +19,10 @@ from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.handles import Handles
+from edge_agent.runtime.inline import InlineSlot
 from edge_agent.runtime.live import LiveSlot
 from edge_agent.runtime.loading import failed, load
+from edge_agent.runtime.loop import Loop
 from edge_agent.runtime.memory import rss_mb
 from edge_agent.runtime.protocol import (
     WorkerConnected,
@@ -57,20 +59,20 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
 
     pipe = EventPipe(events, stats=stats, interval_s=spec.stats_interval_s)
     pipe.start()
+    loop = Loop()
     started = time.perf_counter()
     try:
         engine = load(spec)
         module["name"] = engine.manifest.name
-        transport = _transport(spec, engine, LiveSlot(engine, counters, pipe.offer), pipe)
+        transport = _transport(spec, engine, LiveSlot(engine, counters, pipe.offer), pipe, loop)
     except ShoalError as error:
         pipe.send(failed(error))
         pipe.close()
         return ExitStatus.FAILED
-    connect = threading.Event()
     threading.Thread(
-        target=_obey, args=(orders, transport, pipe, connect), name="orders", daemon=True
+        target=_obey, args=(orders, transport, pipe, loop), name="orders", daemon=True
     ).start()
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: _stop(transport, connect))
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: transport.stop())
     pipe.send(
         WorkerReady(
             load_ms=(time.perf_counter() - started) * 1e3,
@@ -81,35 +83,31 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
     # What is loaded stays; without this, every full collection looks at all of it again.
     gc.collect()
     gc.freeze()
-    connect.wait()
-    transport.run()
+    loop.run()
     pipe.send_stats()
     pipe.close()
     return ExitStatus.OK
 
 
-def _transport(spec: WorkerSpec, engine: Engine, slot: LiveSlot, pipe: EventPipe) -> Transport:
+def _transport(
+    spec: WorkerSpec, engine: Engine, slot: LiveSlot, pipe: EventPipe, loop: Loop
+) -> Transport:
     if spec.broker is None or not spec.client_id:
         raise InvalidInput("a live worker needs a broker and a client id", code="spec_invalid")
     return Transport(
+        loop,
         spec.broker,
         spec.client_id,
-        engine.input_filter,
+        [engine.input_filter],
         stale_filters=spec.stale_filters,
-        on_message=slot.handle,
+        slot=InlineSlot(slot.handle),
         on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
+        on_left=loop.stop,
     )
 
 
-def _stop(transport: Transport, connect: threading.Event) -> None:
-    transport.stop()
-    connect.set()
-
-
-def _obey(
-    orders: BinaryIO, transport: Transport, pipe: EventPipe, connect: threading.Event
-) -> None:
+def _obey(orders: BinaryIO, transport: Transport, pipe: EventPipe, loop: Loop) -> None:
     """Read orders until there are no more; then stop, because the agent is gone."""
     try:
         while text := orders.readline(MAX_ORDER_BYTES):
@@ -120,10 +118,10 @@ def _obey(
                 continue
             match order:
                 case "connect":
-                    connect.set()
+                    loop.call_soon(transport.start)
                 case "stats":
                     pipe.send_stats()
                 case "stop":
                     return
     finally:
-        _stop(transport, connect)
+        transport.stop()

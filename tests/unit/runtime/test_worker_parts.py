@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from edge_agent.contract.messages import BATCH_BOUNDS, TIME_BOUNDS_MS, BatchSizes
 from edge_agent.errors import ConfigError
 from edge_agent.runtime.broker_url import BrokerEndpoint, parse_broker_url
+from edge_agent.runtime.dial import LONGEST_RETRY_S, retry_delay_s
 from edge_agent.runtime.histogram import BatchHistogram, Histogram
 from edge_agent.runtime.leaving import ANSWER_S, LONGEST_S, Step, next_step
-from edge_agent.runtime.pending import Pending
-from edge_agent.runtime.transport import LONGEST_RETRY_S, retry_delay_s
+from edge_agent.runtime.pending import REMEMBERED, Pending, Receipt
 from edge_agent.runtime.uplink import UplinkRule
 
 
@@ -84,21 +84,41 @@ def test_changes_are_of_each_source_topic() -> None:
 
 def test_an_input_is_acknowledged_when_its_result_was() -> None:
     pending = Pending()
-    pending.answered(7, fingerprint=1, result_id=100)
+    assert pending.received(7, 1, is_dup=False) is Receipt.NEW
     assert len(pending) == 1
-    assert pending.is_copy(7, 1)
+    assert pending.received(7, 1, is_dup=True) is Receipt.OPEN, "it waits for its turn"
+    pending.answered(7, result_id=100)
+    assert pending.received(7, 1, is_dup=True) is Receipt.OPEN, "its result is on its way"
+    assert pending.is_result(100)
     assert pending.acknowledged(999) is None
     assert pending.acknowledged(100) == 7
     assert len(pending) == 0
+    assert pending.unconfirmed == 0
 
 
 def test_a_copy_that_crossed_our_acknowledgement_is_known() -> None:
     pending = Pending()
-    pending.answered(7, fingerprint=1, result_id=100)
-    pending.acknowledged(100)
-    assert pending.is_copy(7, 1)
-    assert not pending.is_open(7)
-    assert not pending.is_copy(7, 2), "another message was given the id"
+    pending.received(7, 1, is_dup=False)
+    pending.settled(7)
+    assert pending.received(7, 1, is_dup=True) is Receipt.SETTLED
+    assert pending.received(7, 2, is_dup=True) is Receipt.NEW, "another message was given the id"
+
+
+def test_a_message_that_was_left_to_a_successor_is_not_open() -> None:
+    pending = Pending()
+    pending.received(7, 1, is_dup=False)
+    pending.forget(7)
+    assert len(pending) == 0
+    assert pending.received(7, 1, is_dup=True) is Receipt.NEW
+
+
+def test_only_so_many_settled_messages_are_remembered() -> None:
+    pending = Pending()
+    for packet_id in range(1, REMEMBERED + 2):
+        pending.received(packet_id, packet_id, is_dup=False)
+        pending.settled(packet_id)
+    assert pending.received(2, 2, is_dup=True) is Receipt.SETTLED
+    assert pending.received(1, 1, is_dup=True) is Receipt.NEW
 
 
 def test_retries_back_off_with_jitter_and_never_stop() -> None:
