@@ -86,6 +86,17 @@ class HealthSection(Struct, frozen=True, kw_only=True):
     interval_s: Annotated[float, Meta(ge=1, le=86_400)] = 30.0
 
 
+class ShadowSection(Struct, frozen=True, kw_only=True):
+    """What shadows may cost: versions that get a slot's messages and are only compared.
+
+    Attributes:
+        cpu_share: of one core that each may use, 0.01 to 1. What does not fit in is left out, and
+            counted.
+    """
+
+    cpu_share: Annotated[float, Meta(ge=0.01, le=1)] = 0.2
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings of a device."""
 
@@ -93,6 +104,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     cloud: CloudSection = CloudSection()
     data: DataSection = DataSection()
     health: HealthSection = HealthSection()
+    shadow: ShadowSection = ShadowSection()
 
     @property
     def shares_cloud_broker(self) -> bool:

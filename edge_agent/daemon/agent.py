@@ -119,6 +119,8 @@ class Agent:
                 ),
                 is_shared=settings.shares_cloud_broker,
                 blobs=blobs,
+                run_folder=self._state_dir / "run",
+                shadow_cpu_share=settings.shadow.cpu_share,
             ),
             on_change=self._slot_changed,
             forget_session=self._forget_session,

@@ -78,6 +78,7 @@ class Supervisor:
             if self._is_closed:
                 return
             self._live[slot] = worker
+        self._aim_mirrors()
         worker.connect()
         worker.spawn()
 
@@ -173,6 +174,7 @@ class Supervisor:
         self.stop(slot)
         with self._lock:
             self._live[slot] = successor
+        self._aim_mirrors()
         successor.connect()
         # A broker that is away is no fault of the version: it connects when the broker is back.
         if not successor.await_connected(CONNECT_S):
@@ -183,6 +185,7 @@ class Supervisor:
         with self._lock:
             worker = self._live.pop(slot, None)
         if worker is not None:
+            self._aim_mirrors()
             worker.ask_to_stop()
             worker.await_stopped(DRAIN_S)
 
@@ -224,6 +227,13 @@ class Supervisor:
             workers = list(self._live.values())
             self._live.clear()
         _end(workers, DRAIN_S)
+
+    def _aim_mirrors(self) -> None:
+        """Tell every worker which shadow hears what it answers, if any does."""
+        workers = self._workers()
+        paths = {w.spec.shadows: w.spec.mirror_path for w in workers.values() if w.spec.shadows}
+        for slot, worker in workers.items():
+            worker.mirror_to(paths.get(slot, ""))
 
     def _workers(self) -> dict[str, SlotWorker]:
         with self._lock:

@@ -82,6 +82,7 @@ class SlotWorker:
         self._changed = threading.Condition()
         self._process: WorkerProcess | None = None
         self._wants_connection = False
+        self._mirror_path = ""
         self._is_stopping = False
         self._is_restarting = False
         self._is_damaged = False
@@ -139,6 +140,15 @@ class SlotWorker:
             self._wants_connection = True
             if self.state == "ready":
                 self._order_connection()
+
+    def mirror_to(self, path: str) -> None:
+        """Let a shadow hear what is answered, from now on; an empty path ends it."""
+        with self._changed:
+            if path == self._mirror_path:
+                return
+            self._mirror_path = path
+            if self._process is not None and self.state in ("ready", "running"):
+                self._process.send(WorkerOrder(order="mirror", path=path))
 
     def await_ready(self, is_superseded: Callable[[], bool]) -> bool:
         """Wait until the model is loaded. Returns False if the process ended or was too slow."""
@@ -261,6 +271,8 @@ class SlotWorker:
         self.state = "running"
         self._running_since = time.monotonic()
         if self._process is not None:
+            if self._mirror_path:
+                self._process.send(WorkerOrder(order="mirror", path=self._mirror_path))
             self._process.send(WorkerOrder(order="connect"))
 
     def _on_event(self, event: WorkerEvent) -> None:

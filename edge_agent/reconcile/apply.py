@@ -15,7 +15,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from edge_agent.contract.admission import check_manifest
-from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
+from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, Trial, read_manifest
 from edge_agent.contract.state import Phase, SlotError
 from edge_agent.errors import ContractError, ShoalError, StorageError, Superseded, Unsupported
 from edge_agent.link.download import Downloader, TryLater, Wanted
@@ -51,6 +51,9 @@ FETCH_BASE_S: Final = 120.0
 FETCH_BYTES_PER_S: Final = 8 * 1024
 """A download may take two minutes, and a second more for every 8 KiB: slower lines are given up
 and continued, so that nothing hangs on them."""
+
+SHADOW_TRIAL: Final = Trial(seconds=0, messages=0, max_error_rate=1)
+"""A shadow answers nobody, so it needs no trial on live messages: it is kept once it runs."""
 
 Observer = Callable[[str, SlotRecord, SlotRecord], None]
 
@@ -168,7 +171,7 @@ class Applier:
             case Switch(target=target):
                 self._switch(record, target, is_superseded)
             case Run(version=version):
-                self._workers.run(step.slot, version, self._specs.live(record, version))
+                self._workers.run(step.slot, version, self._specs.working(record, version))
             case Stop():
                 self._workers.stop(step.slot)
             case Commit():
@@ -250,12 +253,17 @@ class Applier:
     ) -> None:
         manifest = read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
         # 1. The new version is loaded and warm while the old one still answers.
-        self._workers.prepare(record.slot, target, self._specs.live(record, target), is_superseded)
+        spec = self._specs.working(record, target)
+        self._workers.prepare(record.slot, target, spec, is_superseded)
         # 2. The old one finishes and leaves; 3. the new one connects. A crash up to here finds
         # the old version in the journal, and its worker is started again.
         self._workers.hand_over(record.slot)
         # 4. From here on a crash finds the candidate. `active` is what it falls back to.
-        self._put(record, transition.flipped(record, manifest.health.trial, time.time()))
+        rule = SHADOW_TRIAL if target.shadows else manifest.health.trial
+        self._put(record, transition.flipped(record, rule, time.time()))
+        if target.shadows and record.serving is not None and not record.serving.shadows:
+            # What answered messages here does so no more: its session would only fill up.
+            self._forget_session(self._specs.client_id(record.slot))
 
     def _roll_back(self, record: SlotRecord, error: SlotError | None) -> None:
         """Journal first: whatever happens after it, the good version is what is started."""
@@ -272,7 +280,7 @@ class Applier:
         if after.active is None:
             self._workers.stop(record.slot)
         else:
-            self._workers.run(record.slot, after.active, self._specs.live(after, after.active))
+            self._workers.run(record.slot, after.active, self._specs.working(after, after.active))
 
     def _wait(self, record: SlotRecord, at_least_s: float) -> float:
         """Set when the slot is due again. Returns seconds from now."""

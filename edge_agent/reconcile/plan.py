@@ -10,7 +10,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_agent.contract.shadows import SHADOW_MISFIT, check_shadow
 from edge_agent.contract.state import DesiredState, Phase, SlotError, WantedSlot
+from edge_agent.errors import ContractError
 from edge_agent.reconcile.steps import (
     Begin,
     Commit,
@@ -59,7 +61,11 @@ class SlotSeen(Struct, frozen=True, kw_only=True):
 def wanted_version(wanted: WantedSlot) -> Installed:
     """What a wanted slot asks to be installed."""
     return Installed(
-        module=wanted.module, version=wanted.version, digest=wanted.digest, config=wanted.config
+        module=wanted.module,
+        version=wanted.version,
+        digest=wanted.digest,
+        config=wanted.config,
+        shadows=wanted.shadows if wanted.mode == "shadow" else "",
     )
 
 
@@ -75,23 +81,35 @@ def plan(desired: DesiredState | None, seen: Mapping[str, SlotSeen]) -> dict[str
     plans = {}
     for name in names:
         found = seen.get(name) or SlotSeen(record=SlotRecord(slot=name))
-        steps = keep_running(found) if desired is None else plan_slot(wanted.get(name), found)
+        steps = (
+            keep_running(found)
+            if desired is None
+            else plan_slot(wanted.get(name), found, shadow_error(name, wanted))
+        )
         if steps:
             plans[name] = steps
     return plans
 
 
-def plan_slot(wanted: WantedSlot | None, seen: SlotSeen) -> tuple[Step, ...]:
-    """The steps of one slot."""
+def plan_slot(
+    wanted: WantedSlot | None, seen: SlotSeen, misfit: SlotError | None = None
+) -> tuple[Step, ...]:
+    """The steps of one slot.
+
+    Args:
+        wanted: what should run in it; None if nothing should.
+        seen: the slot as it is found.
+        misfit: why what is wanted cannot be a shadow among the other slots; None if it can.
+    """
     record = seen.record
     if wanted is None:
         is_gone = record == SlotRecord(slot=record.slot) and seen.running is None
         return () if is_gone else (Remove(record.slot),)
     target = wanted_version(wanted)
-    if record.target == target and record.phase in FINAL_FAILURES:
+    if record.target == target and record.phase in FINAL_FAILURES and not _fits_now(record, misfit):
         return keep_running(seen)
-    if wanted.mode != "run":
-        return (Reject(record.slot, target, _unsupported_mode(wanted)), *keep_running(seen))
+    if misfit is not None and record.active != target:
+        return (Reject(record.slot, target, misfit), *keep_running(seen))
     if record.candidate == target and record.target == target and record.phase is Phase.TRIAL:
         return _on_trial(seen, target)
     if record.active == target and not seen.is_damaged:
@@ -145,12 +163,21 @@ def _wanted_again(seen: SlotSeen, active: Installed) -> tuple[Step, ...]:
     return keep_running(seen)
 
 
-def _unsupported_mode(wanted: WantedSlot) -> SlotError:
-    return SlotError(
-        code="mode_unsupported",
-        text=f"mode expected 'run', found {wanted.mode!r}; this agent does not run shadows",
-        step="plan",
-    )
+def shadow_error(slot: str, slots: Mapping[str, WantedSlot]) -> SlotError | None:
+    """Why a wanted slot cannot be a shadow among the others; None if it can, or is none."""
+    if slot not in slots:
+        return None
+    try:
+        check_shadow(slot, slots)
+    except ContractError as error:
+        return SlotError(code=error.code, text=str(error), step="plan")
+    return None
+
+
+def _fits_now(record: SlotRecord, misfit: SlotError | None) -> bool:
+    """Whether a shadow was refused because of the other slots, and they are as it needs them."""
+    was_misfit = record.error is not None and record.error.code == SHADOW_MISFIT
+    return was_misfit and misfit is None
 
 
 def is_settled(wanted: WantedSlot | None, record: SlotRecord) -> bool:

@@ -1,11 +1,14 @@
 """What a worker is told: where its files are, which broker it uses, what its topics begin with."""
 
+from pathlib import Path
+
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, read_manifest
 from edge_agent.contract.routes import input_filter
 from edge_agent.contract.topics import data_prefix
 from edge_agent.errors import ShoalError
 from edge_agent.runtime.protocol import BrokerAddress, WorkerSpec, client_id
 from edge_agent.store.blobs import BlobStore
+from edge_agent.store.files import make_folder
 from edge_agent.store.slots import Installed, SlotRecord
 
 
@@ -17,15 +20,26 @@ class WorkerSpecs:
         broker: of the data topics.
         is_shared: whether that broker is the cloud's, where data topics get the device's prefix.
         blobs: where the files are.
+        run_folder: where workers find each other's sockets; nobody else may enter it.
+        shadow_cpu_share: of one core that a shadow may use, 0 to 1.
     """
 
     def __init__(
-        self, device: str, broker: BrokerAddress, *, is_shared: bool, blobs: BlobStore
+        self,
+        device: str,
+        broker: BrokerAddress,
+        *,
+        is_shared: bool,
+        blobs: BlobStore,
+        run_folder: Path,
+        shadow_cpu_share: float = 0.2,
     ) -> None:
         self._device = device
         self._broker = broker
         self._prefix = data_prefix(device) if is_shared else ""
         self._blobs = blobs
+        self._run_folder = run_folder
+        self._shadow_cpu_share = shadow_cpu_share
 
     def trial(self, record: SlotRecord, version: Installed) -> WorkerSpec:
         """For a process that only checks the golden cases."""
@@ -39,6 +53,31 @@ class WorkerSpecs:
             blob_files=self._files(record, version),
             config=version.config,
             topic_prefix=self._prefix,
+        )
+
+    def working(self, record: SlotRecord, version: Installed) -> WorkerSpec:
+        """For a worker that answers messages, or for a shadow of one."""
+        return self.shadow(record, version) if version.shadows else self.live(record, version)
+
+    def shadow(self, record: SlotRecord, version: Installed) -> WorkerSpec:
+        """For a worker that only compares what it would have answered.
+
+        Its own topics do not matter: it is told what another slot was asked, and publishes nothing.
+
+        Raises:
+            StorageError: there is no folder for its socket.
+        """
+        return WorkerSpec(
+            mode="shadow",
+            device=self._device,
+            slot=record.slot,
+            version=version.version,
+            digest=version.digest,
+            manifest_file=str(self._blobs.path(version.digest)),
+            blob_files=self._files(record, version),
+            mirror_path=self._mirror_path(record.slot),
+            shadows=version.shadows,
+            cpu_share=self._shadow_cpu_share,
         )
 
     def live(self, record: SlotRecord, version: Installed) -> WorkerSpec:
@@ -81,6 +120,9 @@ class WorkerSpecs:
         return input_filter(
             read_manifest(data), version.config, device=self._device, prefix=self._prefix
         )
+
+    def _mirror_path(self, slot: str) -> str:
+        return str(make_folder(self._run_folder) / f"mirror-{slot}.sock")
 
     def _files(self, record: SlotRecord, version: Installed) -> dict[str, str]:
         digests = record.blobs.get(version.digest, ())

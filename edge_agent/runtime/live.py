@@ -14,8 +14,9 @@ from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.errors import ContractError
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
-from edge_agent.runtime.message import Outgoing
+from edge_agent.runtime.mirror import Mirror
 from edge_agent.runtime.protocol import WorkerUplink
+from edge_agent.runtime.transport import Outgoing
 from edge_agent.runtime.uplink import UplinkRule
 
 _log = logging.getLogger("shoal.worker")
@@ -29,11 +30,17 @@ class LiveSlot:
         engine: the loaded module.
         counters: what is counted.
         offer_uplink: takes a result for the cloud, or says that there is no room.
+        mirror: hears every message that was answered, for a shadow; None if none can come.
     """
 
     def __init__(
-        self, engine: Engine, counters: Counters, offer_uplink: Callable[[WorkerUplink], bool]
+        self,
+        engine: Engine,
+        counters: Counters,
+        offer_uplink: Callable[[WorkerUplink], bool],
+        mirror: Mirror | None = None,
     ) -> None:
+        self._mirror = mirror
         self._answer = engine.answer
         self._counters = counters
         self._offer_uplink = offer_uplink
@@ -70,6 +77,11 @@ class LiveSlot:
             return None
         if self._windowed is not None and (forgotten := self._windowed.forgotten_windows):
             counters.dropped["window_forgotten"] = forgotten
+        if self._mirror is not None and self._mirror.is_on:
+            code = answer.code if answer is not None else ""
+            runs = answer.runs if answer is not None and answer.ok else None
+            self._mirror.note(topic, payload, "", received_s, code=code, runs=runs)
+            self._mirror.send()
         if answer is None:
             return None
         if answer.ok:

@@ -89,6 +89,7 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
         door_path: Unix socket on which the worker answers the local HTTP server; empty for none.
         mirror_path: Unix datagram socket on which a shadow hears what its slot was asked and
             answered; the shadow binds it.
+        shadows: the slot that a shadow hears.
         cpu_share: of one core that a shadow may use, 0 to 1.
         has_state: whether the process is handed a file descriptor for windows and states.
     """
@@ -109,6 +110,7 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
     runs_on: RunsOn = RunsOn()
     door_path: str = ""
     mirror_path: str = ""
+    shadows: str = ""
     cpu_share: float = 0.2
     has_state: bool = False
 

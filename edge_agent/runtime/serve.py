@@ -4,14 +4,11 @@ Puts the parts of the data path together and runs them; each of them is a file o
 """
 
 import gc
-import logging
 import os
 import signal
 import threading
 import time
-from typing import BinaryIO, Final
-
-import msgspec
+from typing import BinaryIO
 
 from edge_agent.errors import InvalidInput, ShoalError
 from edge_agent.runtime.counters import Counters
@@ -19,23 +16,20 @@ from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.handles import Handles
-from edge_agent.runtime.inline import InlineSlot
 from edge_agent.runtime.live import LiveSlot
 from edge_agent.runtime.loading import failed, load
-from edge_agent.runtime.loop import Loop
 from edge_agent.runtime.memory import rss_mb
+from edge_agent.runtime.mirror import Mirror
+from edge_agent.runtime.orders import obey
 from edge_agent.runtime.protocol import (
     WorkerConnected,
     WorkerDisconnected,
+    WorkerOrder,
     WorkerReady,
     WorkerSpec,
     WorkerStats,
-    order_decoder,
 )
 from edge_agent.runtime.transport import Transport
-
-MAX_ORDER_BYTES: Final = 4 * 2**20
-_log = logging.getLogger("shoal.worker")
 
 
 def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles) -> ExitStatus:
@@ -49,8 +43,10 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
     """
     counters = Counters()
     module = {"name": spec.slot}
+    mirror = Mirror(version=spec.version, digest=spec.digest)
 
     def stats() -> WorkerStats:
+        mirror.tell_counts()
         return WorkerStats(
             health=counters.health(
                 module=module["name"], version=spec.version, digest=spec.digest, pid=os.getpid()
@@ -59,20 +55,36 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
 
     pipe = EventPipe(events, stats=stats, interval_s=spec.stats_interval_s)
     pipe.start()
-    loop = Loop()
     started = time.perf_counter()
     try:
         engine = load(spec)
         module["name"] = engine.manifest.name
-        transport = _transport(spec, engine, LiveSlot(engine, counters, pipe.offer), pipe, loop)
+        mirror.names = tuple(output.name for output in engine.manifest.model.outputs)
+        slot = LiveSlot(engine, counters, pipe.offer, mirror)
+        transport = _transport(spec, engine, slot, pipe)
     except ShoalError as error:
         pipe.send(failed(error))
         pipe.close()
         return ExitStatus.FAILED
-    threading.Thread(
-        target=_obey, args=(orders, transport, pipe, loop), name="orders", daemon=True
-    ).start()
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: transport.stop())
+    connect = threading.Event()
+
+    def on_order(order: WorkerOrder) -> None:
+        match order.order:
+            case "connect":
+                connect.set()
+            case "stats":
+                pipe.send_stats()
+            case "mirror":
+                mirror.aim(order.path)
+            case "stop":
+                on_stop()
+
+    def on_stop() -> None:
+        transport.stop()
+        connect.set()
+
+    obey(orders, on_order=on_order, on_stop=on_stop)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: on_stop())
     pipe.send(
         WorkerReady(
             load_ms=(time.perf_counter() - started) * 1e3,
@@ -83,45 +95,23 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
     # What is loaded stays; without this, every full collection looks at all of it again.
     gc.collect()
     gc.freeze()
-    loop.run()
+    connect.wait()
+    transport.run()
+    mirror.close()
     pipe.send_stats()
     pipe.close()
     return ExitStatus.OK
 
 
-def _transport(
-    spec: WorkerSpec, engine: Engine, slot: LiveSlot, pipe: EventPipe, loop: Loop
-) -> Transport:
+def _transport(spec: WorkerSpec, engine: Engine, slot: LiveSlot, pipe: EventPipe) -> Transport:
     if spec.broker is None or not spec.client_id:
         raise InvalidInput("a live worker needs a broker and a client id", code="spec_invalid")
     return Transport(
-        loop,
         spec.broker,
         spec.client_id,
-        [engine.input_filter],
+        engine.input_filter,
         stale_filters=spec.stale_filters,
-        slot=InlineSlot(slot.handle),
+        on_message=slot.handle,
         on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
-        on_left=loop.stop,
     )
-
-
-def _obey(orders: BinaryIO, transport: Transport, pipe: EventPipe, loop: Loop) -> None:
-    """Read orders until there are no more; then stop, because the agent is gone."""
-    try:
-        while text := orders.readline(MAX_ORDER_BYTES):
-            try:
-                order = order_decoder.decode(text).order
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                _log.warning("order_ignored reason=%s", error)
-                continue
-            match order:
-                case "connect":
-                    loop.call_soon(transport.start)
-                case "stats":
-                    pipe.send_stats()
-                case "stop":
-                    return
-    finally:
-        transport.stop()

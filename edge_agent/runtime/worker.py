@@ -1,8 +1,8 @@
 """The worker process: `python -m edge_agent.runtime.worker`, one slot, told what to do by pipe.
 
 Reads a `WorkerSpec` line and `WorkerOrder` lines from standard input, writes event lines to
-standard output, logs to standard error. This file only looks which mode is asked for: `trial` and
-`serve` are what a worker does. How it ends: `exit_status`.
+standard output, logs to standard error. This file only looks which mode is asked for: `trial`,
+`serve` and `observe` are what a worker does. How it ends: `exit_status`.
 """
 
 import logging
@@ -15,6 +15,7 @@ import msgspec
 
 from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.handles import RUN_MARK_FD, STATE_FD, Handles
+from edge_agent.runtime.observe import observe
 from edge_agent.runtime.protocol import spec_decoder
 from edge_agent.runtime.serve import serve
 from edge_agent.runtime.trial import try_out
@@ -38,6 +39,8 @@ def main() -> int:
     handles = Handles(RUN_MARK_FD, STATE_FD if spec.has_state else None)
     if spec.mode == "trial":
         return try_out(spec, events)
+    if spec.mode == "shadow":
+        return observe(spec, orders, events)
     return serve(spec, orders, events, handles)
 
 

@@ -14,12 +14,16 @@ class Installed(Struct, frozen=True, kw_only=True):
     """A module version together with the configuration it runs with.
 
     A rollback goes back to both; the same version with another configuration is another one.
+
+    Attributes:
+        shadows: the slot whose answers its own are compared with; empty if it answers messages.
     """
 
     module: str
     version: int
     digest: str
     config: SlotConfig = SlotConfig()
+    shadows: str = ""
 
 
 class SlotRecord(Struct, frozen=True, kw_only=True):

@@ -80,7 +80,13 @@ class World:
     def start(self) -> None:
         blobs = BlobStore(self._folder)
         supervisor = Supervisor(on_change=lambda *_: None, on_uplink=lambda *_: None)
-        specs = WorkerSpecs("line-1", BrokerAddress(url=""), is_shared=False, blobs=blobs)
+        specs = WorkerSpecs(
+            "line-1",
+            BrokerAddress(url=""),
+            is_shared=False,
+            blobs=blobs,
+            run_folder=self._folder / "run",
+        )
         self.applier = WatchedApplier(
             journal=self.journal,
             blobs=blobs,

@@ -185,11 +185,90 @@ def test_a_worker_that_nothing_asks_for_is_ended():
     assert plan_slot(want(1), SlotSeen(record=failed, running=ONE)) == (Stop("s"),)
 
 
-def test_a_shadow_is_refused_and_what_runs_goes_on():
-    steps = plan_slot(want(2, mode="shadow"), SlotSeen(record=active()))
-    assert isinstance(steps[0], Reject)
-    assert steps[0].error.code == "mode_unsupported"
-    assert steps[1:] == (Run("s", ONE),)
+SHADOW = replace(TWO, shadows="live")
+SHADOW_WISH = want(2, mode="shadow", shadows="live")
+LIVE_WISH = want(1)
+
+
+def test_a_shadow_goes_all_the_way_as_any_version_does():
+    steps = plan(
+        DesiredState(device="d", revision=1, slots={"live": LIVE_WISH, "s": SHADOW_WISH}),
+        {"live": SlotSeen(record=SlotRecord(slot="live", phase=Phase.ACTIVE, target=ONE,
+                                            active=ONE), running=ONE)},
+    )  # fmt: skip
+    assert steps == {
+        "s": (
+            Begin("s", SHADOW),
+            Fetch("s", SHADOW),
+            Install("s", SHADOW),
+            Prove("s", SHADOW),
+            Switch("s", SHADOW),
+        )
+    }
+
+
+def test_a_version_that_is_a_shadow_and_one_that_answers_are_not_the_same():
+    steps = plan_slot(want(2), SlotSeen(record=active(SHADOW), running=SHADOW))
+    assert steps == BRING_TWO
+
+
+def test_a_shadow_is_kept_as_soon_as_it_runs():
+    trial = Trial(seconds=0, messages=0, max_error_rate=1)
+    new = record(phase=Phase.TRIAL, target=SHADOW, candidate=SHADOW, trial=trial)
+    seen = SlotSeen(record=new, running=SHADOW, trial=TrialRun(running_s=0.1, model_errors=50))
+    assert plan_slot(SHADOW_WISH, seen) == (Commit("s", SHADOW),)
+
+
+def shadows_of(**wishes: WantedSlot) -> dict[str, str]:
+    """The slots that are refused, and why, of a device on which nothing is installed."""
+    plans = plan(DesiredState(device="d", revision=1, slots=wishes), {})
+    return {
+        slot: steps[0].error.text for slot, steps in plans.items() if isinstance(steps[0], Reject)
+    }
+
+
+def test_a_shadow_of_what_is_not_there_is_refused_and_what_it_shadows_is_not_held_up():
+    refused = shadows_of(live=LIVE_WISH, s=want(2, mode="shadow", shadows="other"))
+    assert list(refused) == ["s"]
+    assert "'other'" in refused["s"]
+    assert "known: live" in refused["s"]
+
+
+def test_a_shadow_of_a_shadow_of_itself_or_of_nothing_is_refused():
+    assert list(shadows_of(live=LIVE_WISH, a=want(2, mode="shadow", shadows="live"),
+                           b=want(2, mode="shadow", shadows="a"))) == ["b"]  # fmt: skip
+    assert list(shadows_of(s=want(2, mode="shadow", shadows="s"))) == ["s"]
+    assert list(shadows_of(s=want(2, mode="shadow"))) == ["s"]
+
+
+def test_a_slot_has_one_shadow_at_most_and_none_has_topics_of_its_own():
+    refused = shadows_of(
+        live=LIVE_WISH,
+        a=want(2, mode="shadow", shadows="live"),
+        b=want(3, mode="shadow", shadows="live"),
+    )
+    assert list(refused) == ["a", "b"]
+    config = SlotConfig(input_topic="x")
+    assert list(shadows_of(live=LIVE_WISH, s=replace(SHADOW_WISH, config=config))) == ["s"]
+
+
+def test_a_slot_that_answers_and_names_another_to_shadow_is_refused():
+    assert list(shadows_of(live=LIVE_WISH, s=want(2, shadows="live"))) == ["s"]
+
+
+def test_a_refused_shadow_is_brought_once_the_other_slots_are_as_it_needs_them():
+    error = SlotError(code="shadow_misfit", text="x")
+    refused = record(phase=Phase.REJECTED, target=SHADOW, error=error)
+    slots = {"live": LIVE_WISH, "s": SHADOW_WISH}
+    plans = plan(DesiredState(device="d", revision=2, slots=slots), {"s": SlotSeen(record=refused)})
+    assert plans["s"][0] == Begin("s", SHADOW)
+    alone = DesiredState(device="d", revision=3, slots={"s": SHADOW_WISH})
+    assert plan(alone, {"s": SlotSeen(record=refused)}) == {}
+
+
+def test_a_shadow_goes_on_when_what_it_shadows_is_taken_away():
+    alone = DesiredState(device="d", revision=3, slots={"s": SHADOW_WISH})
+    assert plan(alone, {"s": SlotSeen(record=active(SHADOW), running=SHADOW)}) == {}
 
 
 versions = st.sampled_from([None, ONE, TWO, THREE])
