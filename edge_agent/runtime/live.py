@@ -14,9 +14,9 @@ from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.errors import ContractError
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.message import Outgoing
 from edge_agent.runtime.mirror import Mirror
 from edge_agent.runtime.protocol import WorkerUplink
-from edge_agent.runtime.transport import Outgoing
 from edge_agent.runtime.uplink import UplinkRule
 
 _log = logging.getLogger("shoal.worker")
@@ -81,7 +81,6 @@ class LiveSlot:
             code = answer.code if answer is not None else ""
             runs = answer.runs if answer is not None and answer.ok else None
             self._mirror.note(topic, payload, "", received_s, code=code, runs=runs)
-            self._mirror.send()
         if answer is None:
             return None
         if answer.ok:

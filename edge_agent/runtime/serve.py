@@ -6,7 +6,6 @@ Puts the parts of the data path together and runs them; each of them is a file o
 import gc
 import os
 import signal
-import threading
 import time
 from typing import BinaryIO
 
@@ -16,8 +15,10 @@ from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.handles import Handles
+from edge_agent.runtime.inline import InlineSlot
 from edge_agent.runtime.live import LiveSlot
 from edge_agent.runtime.loading import failed, load
+from edge_agent.runtime.loop import Loop
 from edge_agent.runtime.memory import rss_mb
 from edge_agent.runtime.mirror import Mirror
 from edge_agent.runtime.orders import obey
@@ -55,36 +56,32 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
 
     pipe = EventPipe(events, stats=stats, interval_s=spec.stats_interval_s)
     pipe.start()
+    loop = Loop()
     started = time.perf_counter()
     try:
         engine = load(spec)
         module["name"] = engine.manifest.name
         mirror.names = tuple(output.name for output in engine.manifest.model.outputs)
         slot = LiveSlot(engine, counters, pipe.offer, mirror)
-        transport = _transport(spec, engine, slot, pipe)
+        transport = _transport(spec, engine, slot, pipe, loop, mirror)
     except ShoalError as error:
         pipe.send(failed(error))
         pipe.close()
         return ExitStatus.FAILED
-    connect = threading.Event()
 
     def on_order(order: WorkerOrder) -> None:
         match order.order:
             case "connect":
-                connect.set()
+                loop.call_soon(transport.start)
             case "stats":
                 pipe.send_stats()
             case "mirror":
                 mirror.aim(order.path)
             case "stop":
-                on_stop()
+                transport.stop()
 
-    def on_stop() -> None:
-        transport.stop()
-        connect.set()
-
-    obey(orders, on_order=on_order, on_stop=on_stop)
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: on_stop())
+    obey(orders, on_order=on_order, on_stop=transport.stop)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: transport.stop())
     pipe.send(
         WorkerReady(
             load_ms=(time.perf_counter() - started) * 1e3,
@@ -95,23 +92,32 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
     # What is loaded stays; without this, every full collection looks at all of it again.
     gc.collect()
     gc.freeze()
-    connect.wait()
-    transport.run()
+    loop.run()
     mirror.close()
     pipe.send_stats()
     pipe.close()
     return ExitStatus.OK
 
 
-def _transport(spec: WorkerSpec, engine: Engine, slot: LiveSlot, pipe: EventPipe) -> Transport:
+def _transport(
+    spec: WorkerSpec,
+    engine: Engine,
+    slot: LiveSlot,
+    pipe: EventPipe,
+    loop: Loop,
+    mirror: Mirror,
+) -> Transport:
     if spec.broker is None or not spec.client_id:
         raise InvalidInput("a live worker needs a broker and a client id", code="spec_invalid")
     return Transport(
+        loop,
         spec.broker,
         spec.client_id,
-        engine.input_filter,
+        [engine.input_filter],
         stale_filters=spec.stale_filters,
-        on_message=slot.handle,
+        slot=InlineSlot(slot.handle),
         on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
+        on_left=loop.stop,
+        on_answered=mirror.send,
     )
