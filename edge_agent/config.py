@@ -68,12 +68,14 @@ class DataSection(Struct, frozen=True, kw_only=True):
         ca_file: certificates to trust instead of the system's.
         cert_file: certificate to show.
         key_file: its key.
+        protocol: version of MQTT to speak. `auto` is 5 where the broker speaks it, else 3.1.1.
     """
 
     broker: str = ""
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    protocol: Literal["auto", "3.1.1", "5"] = "auto"
 
 
 class HealthSection(Struct, frozen=True, kw_only=True):

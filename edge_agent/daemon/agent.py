@@ -116,6 +116,7 @@ class Agent:
                     ca_file=self._data_link.ca_file,
                     cert_file=self._data_link.cert_file,
                     key_file=self._data_link.key_file,
+                    protocol=settings.data.protocol,
                 ),
                 is_shared=settings.shares_cloud_broker,
                 blobs=blobs,
