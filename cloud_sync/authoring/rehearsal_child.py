@@ -71,8 +71,7 @@ def _answer(engine: Engine, payloads: tuple[bytes, ...]) -> Reply:
     if answer is None:
         return Reply(fault="the message does not fill a window")
     if not answer.ok:
-        fault = msgspec.json.decode(answer.payload)["error"]
-        return Reply(fault=f"{fault['code']}: {fault['text']}")
+        return Reply(fault=f"{answer.code}: {answer.text}")
     return Reply(outputs=answer.outputs.decode("utf-8"))
 
 

@@ -1,81 +1,45 @@
-"""The data plane without a transport: payload bytes in, result bytes out.
+"""The data plane without a transport: messages in, answers out.
 
 The worker, the golden check, `edge-agent infer` and `shoal module check` all answer through this
 one class, so that what was proved is what runs. It never touches network, disk or settings, and
 a bad message never makes it raise.
 """
 
-import contextlib
 import time
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET
 
 from edge_agent.contract.fit import check_fit
 from edge_agent.contract.manifest import Manifest, read_manifest
-from edge_agent.contract.results import (
-    InferenceError,
-    InferenceFault,
-    InferenceResult,
-    StageTimes,
-)
-from edge_agent.contract.routes import ERROR_SUFFIX, input_filter
+from edge_agent.contract.routes import input_filters, reply_filters
 from edge_agent.contract.state import SlotConfig
-from edge_agent.contract.topics import captures, check_data_topic, expand_output
-from edge_agent.errors import ContractError, MessageError, ModelError
+from edge_agent.errors import ContractError, MessageError, ModelError, ShoalError, Unsupported
+from edge_agent.runtime.answer_writer import AnswerWriter
+from edge_agent.runtime.answers import Answer
 from edge_agent.runtime.binding.binding import Binding
-from edge_agent.runtime.binding.fault import FieldFault
-from edge_agent.runtime.codecs.codec import codec_of
+from edge_agent.runtime.codecs.codec import Codecs
+from edge_agent.runtime.job import Job
+from edge_agent.runtime.measurement import batch_pays
+from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.opening import Opened, open_session
-from edge_agent.runtime.outputs import output_json, output_lists_json
 from edge_agent.runtime.protocol import RunsOn
-from edge_agent.runtime.session import Array, Feed
+from edge_agent.runtime.request import (
+    CORRELATION,
+    REPLY_TO,
+    correlation_of,
+    correlation_text,
+    reply_of,
+    seconds_of,
+)
+from edge_agent.runtime.routing import Router
+from edge_agent.runtime.runs import RunCounter, Runs
 from edge_agent.runtime.verify import check_config, check_digest_of
 
-_MAX_ROUTES: Final = 4096
-"""Source topics whose output topics are remembered."""
-
-_MAX_TEXT: Final = 1000
-"""Characters of an error that is published."""
-
-_encode: Final = msgspec.json.Encoder().encode
 _now: Final = time.perf_counter
-
-
-class Answer(Struct, frozen=True, gc=False):
-    """What is to be published for one message.
-
-    Attributes:
-        topic: where to publish: the output topic, or the error topic beside it.
-        payload: an encoded `InferenceResult`, or an `InferenceError` if not `ok`.
-        ok: whether the model answered.
-        code: why it did not; empty if it did.
-        outputs: the `outputs` of the result, as JSON; empty if not `ok`.
-        first: the model's first output, of the last run; None if not `ok`.
-        runs: the outputs of each run, in the manifest's order, for a shadow; empty if not `ok`.
-        decode_us: microseconds for codec and binding.
-        run_us: microseconds in the model.
-        encode_us: microseconds for outputs and result.
-    """
-
-    topic: str
-    payload: bytes
-    ok: bool
-    code: str = ""
-    outputs: bytes = b""
-    first: Array | None = None
-    runs: Sequence[Sequence[Array]] = ()
-    decode_us: float = 0.0
-    run_us: float = 0.0
-    encode_us: float = 0.0
-
-    @property
-    def total_us(self) -> float:
-        """Microseconds for all of it."""
-        return self.decode_us + self.run_us + self.encode_us
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Engine:
@@ -86,10 +50,12 @@ class Engine:
     Attributes:
         manifest: of the module.
         digest: of the manifest.
-        input_filter: what to subscribe to, prefix included.
-        topic_prefix: that `input_filter` begins with.
+        input_filter: of messages, prefix included.
+        input_filters: what to subscribe to: `input_filter`, and the filter of requests.
+        topic_prefix: that all of them begin with.
         uplink: the rule for results that go to the cloud.
         opened: the loaded model, and what is known about it on this machine.
+        takes_addresses: whether a message may say where its answer is wanted.
     """
 
     def __init__(
@@ -107,21 +73,25 @@ class Engine:
         self.manifest = manifest
         self.digest = digest
         self.opened = opened
-        self.input_filter = input_filter(manifest, config, device=device, prefix=topic_prefix)
+        self.input_filters = input_filters(manifest, config, device=device, prefix=topic_prefix)
+        self.input_filter = self.input_filters[0]
         self.uplink = config.uplink or manifest.output.uplink
         self.topic_prefix = topic_prefix
-        self._template = topic_prefix + (config.output_topic or manifest.output.topic)
-        self._device = device
-        self._slot = slot
-        self._version = version
-        self._session = opened.session
-        self._codec = codec_of(manifest)
-        self._decode = self._codec.decode
+        self.takes_addresses = True
+        self._pays = batch_pays(opened.measured)
+        self._codecs = Codecs(manifest)
         self._binding = Binding(manifest)
-        self._output_specs = manifest.model.outputs
-        self._names = [spec.name for spec in manifest.model.outputs]
-        self._strips = [spec.shape[:1] in ((-1,), (1,)) for spec in manifest.model.outputs]
-        self._routes: dict[str, str] = {}
+        self._runs = Runs(manifest, opened.session, self._binding)
+        self._router = Router(
+            self.input_filter,
+            topic_prefix + (config.output_topic or manifest.output.topic),
+            device=device,
+            reply_filters=reply_filters(manifest, device=device, prefix=topic_prefix),
+            own_filters=self.input_filters,
+        )
+        self._writer = AnswerWriter(
+            module=manifest.name, version=version, digest=digest, device=device, slot=slot
+        )
 
     @classmethod
     def load(
@@ -173,29 +143,20 @@ class Engine:
         )
 
     def warm_up(self) -> None:
-        """Run the model once on zeros, so that the first message does not pay for first use.
-
-        A model may refuse zeros; that says nothing about real messages and is ignored.
+        """Run the model on made-up rows, so that the first message does not pay for first use,
+        and find out whether messages can share a run.
         """
-        feed: Feed = {}
-        for spec in self.manifest.model.inputs:
-            shape = tuple(1 if size < 0 else size for size in spec.shape)
-            if spec.dtype == "string":
-                feed[spec.name] = np.full(shape, "", dtype=object)
-            else:
-                feed[spec.name] = np.zeros(shape, dtype=spec.dtype)
-        with contextlib.suppress(ModelError):
-            self._session.run(self._names, feed)
+        self._runs.warm_up()
 
     @property
     def providers(self) -> tuple[str, ...]:
         """What the model runs on now, the preferred first."""
-        return self._session.providers
+        return self.opened.session.providers
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is not as it was asked for and why, one sentence each."""
-        return (*self.opened.notes, *self._session.notes)
+        return (*self.opened.notes, *self.opened.session.notes)
 
     def forget(self) -> None:
         """Drop all rows that wait for their window to fill."""
@@ -211,13 +172,25 @@ class Engine:
         """Source topics whose windows were dropped to stay within bounds."""
         return self._binding.forgotten_windows
 
-    def answer(self, topic: str, payload: bytes, received_s: float) -> Answer | None:
+    @property
+    def most_rows(self) -> int:
+        """Rows of several messages that may share a run; 1 where each has its own."""
+        return self._runs.most_rows if self._pays else 1
+
+    def count_runs(self, counter: RunCounter) -> None:
+        """Have somebody told of each run of the model."""
+        self._runs.on_run = counter
+
+    def answer(
+        self, topic: str, payload: bytes, received_s: float, *, content_type: str = ""
+    ) -> Answer | None:
         """Answer one message.
 
         Args:
-            topic: of the message; must match `input_filter`.
+            topic: of the message; must match one of `input_filters`.
             payload: of the message.
             received_s: when it was read, seconds since 1970; copied to the result.
+            content_type: of the payload; empty for the module's codec.
 
         Returns:
             The answer, good or bad; None if the message went into a window that is not full yet.
@@ -226,97 +199,196 @@ class Engine:
             ContractError: the topic does not match, or makes an impossible output topic; there
                 is no topic that an error could be published on.
         """
-        output_topic = self._routes.get(topic) or self._route(topic)
-        started = _now()
-        value: object = None
-        try:
-            value = self._decode(payload)
-            bound = self._binding.bind(value, topic)
+        message = Incoming(
+            topic=topic, payload=payload, received_s=received_s, content_type=content_type
+        )
+        answer = self.answer_all((message,))[0]
+        if answer is not None and not answer.topic:
+            raise ContractError(answer.text, code=answer.code)
+        return answer
+
+    def answer_all(self, messages: Sequence[Incoming]) -> list[Answer | None]:
+        """Answer messages that came one behind the other; those that can, share a run.
+
+        Args:
+            messages: in their order.
+
+        Returns:
+            An answer each, as from `answer`; one without a topic where `answer` would raise.
+        """
+        answers: list[Answer | None] = [None] * len(messages)
+        jobs: list[tuple[int, Job]] = []
+        group: list[Job] = []
+        rows = 0
+        most_rows = self.most_rows
+        for index, message in enumerate(messages):
+            try:
+                route = self._router.route(message.topic)
+            except ContractError as error:
+                answers[index] = _unroutable(error)
+                continue
+            job = Job(message, route, self._codecs.own)
+            jobs.append((index, job))
+            self._read(job)
+            bound = job.bound
             if bound is None:
-                return None
-            decoded = _now()
-            runs = [self._run(feed, adds_rows=bound.adds_rows) for feed in bound.runs]
-            ran = _now()
-            if bound.is_list:
-                outputs = output_lists_json(self._names, runs)
-            else:
-                outputs = output_json(self._names, runs[0])
-        except (MessageError, ModelError) as error:
-            return self._fault(topic, output_topic, value, received_s, error)
+                continue
+            if rows + bound.rows > most_rows or not bound.may_join:
+                self._settle(group)
+                group, rows = [], 0
+            group.append(job)
+            rows += bound.rows
+            if not bound.may_join:
+                self._settle(group)
+                group, rows = [], 0
+        self._settle(group)
+        for index, job in jobs:
+            answers[index] = job.answer
+        return answers
+
+    def refuse(self, message: Incoming, error: ShoalError) -> Answer:
+        """The answer to a message that is not even read.
+
+        Returns:
+            An error; one without a topic if there is none that it could go to.
+        """
+        try:
+            job = Job(message, self._router.route(message.topic), self._codecs.own)
+        except ContractError as unroutable:
+            return _unroutable(unroutable)
+        try:
+            self._read_properties(job)
+        except MessageError as refused:
+            error = refused
+        return self._failure(job, error)
+
+    def _read(self, job: Job) -> None:
+        """From bytes to what the model is asked, or to an error."""
+        began = _now()
+        message = job.message
+        try:
+            if message.content_type:
+                job.codec = self._codecs.of(message.content_type)
+            if message.reply_to or message.correlation:
+                self._read_properties(job)
+            value = job.value = job.codec.decode(message.payload)
+            if type(value) is dict and self.takes_addresses:
+                if CORRELATION in value and job.correlation is UNSET:
+                    job.correlation = correlation_of(value)
+                if REPLY_TO in value and not job.reply_to:
+                    job.reply_to = self._router.checked_reply(reply_of(value))
+            job.bound = self._binding.bind(value, job.route.source)
+        except (MessageError, ModelError, Unsupported) as error:
+            job.answer = self._failure(job, error)
         except MemoryError:
-            short = ModelError("not enough memory for this message", code="out_of_memory")
-            return self._fault(topic, output_topic, value, received_s, short)
-        message_id, message_time = self._binding.identify(value)
-        decode_us = (decoded - started) * 1e6
-        run_us = (ran - decoded) * 1e6
-        encode_us = (_now() - ran) * 1e6
-        result = _encode(
-            InferenceResult(
-                module=self.manifest.name,
-                version=self._version,
-                digest=self.digest,
-                device=self._device,
-                slot=self._slot,
-                topic=topic,
-                received=received_s,
-                times_us=StageTimes(round(decode_us, 1), round(run_us, 1), round(encode_us, 1)),
-                outputs=Raw(outputs),
-                id=message_id,
-                input_time=message_time,
-                rows=bound.rows,
-            )
-        )
-        first = runs[-1][0]
-        return Answer(
-            output_topic, result, True, "", outputs, first, runs, decode_us, run_us, encode_us
-        )
+            job.answer = self._failure(job, _no_memory())
+        job.decode_us = (_now() - began) * 1e6
 
-    def _run(self, feed: Feed, *, adds_rows: bool) -> list[Array]:
-        values = self._session.run(self._names, feed)
-        if not adds_rows:
-            return values
-        # The dimension that the binding added is taken away again.
-        return [
-            value[0, ...] if strips and value.shape[0] == 1 else value
-            for value, strips in zip(values, self._strips, strict=True)
-        ]
+    def _read_properties(self, job: Job) -> None:
+        message = job.message
+        if message.correlation:
+            job.correlation = correlation_text(message.correlation)
+        if message.reply_to and self.takes_addresses:
+            job.reply_to = self._router.checked_reply(message.reply_to)
 
-    def _fault(
-        self,
-        topic: str,
-        output_topic: str,
-        value: object,
-        received_s: float,
-        error: MessageError | ModelError,
+    def _settle(self, group: Sequence[Job]) -> None:
+        """Run the model for some messages at once, and write their answers."""
+        if not group:
+            return
+        began = _now()
+        if len(group) == 1 or not self._share_a_run(group):
+            for job in group:
+                self._ask(job)
+        ran = _now()
+        run_us = (ran - began) * 1e6
+        outputs = [self._outputs(job) for job in group]
+        decode_us = sum([job.decode_us for job in group]) / len(group)
+        encode_us = (_now() - ran) * 1e6 / len(group)
+        times_us = (decode_us, run_us, encode_us)
+        times = self._writer.times(*times_us)
+        for job, text in zip(group, outputs, strict=True):
+            if job.answer is None:
+                job.answer = self._result(job, text, times, times_us)
+
+    def _share_a_run(self, group: Sequence[Job]) -> bool:
+        shares = self._runs.together([job.bound for job in group if job.bound is not None])
+        if shares is None:
+            return False
+        for job, share in zip(group, shares, strict=True):
+            job.shares = share
+        return True
+
+    def _ask(self, job: Job) -> None:
+        if job.bound is None:
+            return
+        try:
+            job.shares = self._runs.alone(job.bound)
+        except ModelError as error:
+            job.answer = self._failure(job, error)
+        except MemoryError:
+            job.answer = self._failure(job, _no_memory())
+
+    def _outputs(self, job: Job) -> bytes:
+        """A message's outputs as JSON; empty if it has none, or is answered in another format."""
+        if job.shares is None or job.codec.answers is not None:
+            return b""
+        try:
+            return job.shares.json()
+        except ModelError as error:
+            job.answer = self._failure(job, error)
+        except MemoryError:
+            job.answer = self._failure(job, _no_memory())
+        return b""
+
+    def _result(
+        self, job: Job, outputs: bytes, times: bytes, times_us: tuple[float, float, float]
     ) -> Answer:
-        message_id, _ = self._binding.identify(value)
-        field: str | UnsetType = error.field if isinstance(error, FieldFault) else UNSET
-        text = f"{error.text} ({error.hint})" if error.hint else error.text
-        payload = _encode(
-            InferenceError(
-                module=self.manifest.name,
-                version=self._version,
-                digest=self.digest,
-                device=self._device,
-                slot=self._slot,
-                topic=topic,
-                received=received_s,
-                error=InferenceFault(code=error.code, text=text[:_MAX_TEXT], field=field),
-                id=message_id,
-            )
+        job.id, job.input_time = self._binding.identify(job.value)
+        rows = job.bound.rows if job.bound is not None else 0
+        codec = job.codec
+        if codec.answers is None or job.shares is None:
+            payload = self._writer.json_result(job, times, outputs, rows)
+        else:
+            result = self._writer.result(job, times_us, rows)
+            try:
+                payload = codec.answers.encode_result(result, job.shares.mapping(), job.value)
+            except (MessageError, ModelError) as error:
+                return self._failure(job, error)
+            except MemoryError:
+                return self._failure(job, _no_memory())
+        return Answer(
+            job.reply_to or job.route.result,
+            payload,
+            True,
+            "",
+            "",
+            codec.content_type,
+            job.message.correlation,
+            job.shares,
+            rows,
+            0.0 if job.input_time is UNSET else seconds_of(job.input_time),
+            *times_us,
         )
-        return Answer(output_topic + ERROR_SUFFIX, payload, False, error.code)
 
-    def _route(self, topic: str) -> str:
-        caught = captures(self.input_filter, topic)
-        if caught is None:
-            raise ContractError(
-                f"topic {topic!r} does not match the input {self.input_filter!r}",
-                code="topic_mismatch",
-            )
-        output_topic = expand_output(self._template, caught, self._device)
-        check_data_topic(output_topic + ERROR_SUFFIX)
-        if len(self._routes) >= _MAX_ROUTES:
-            self._routes.clear()
-        self._routes[topic] = output_topic
-        return output_topic
+    def _failure(self, job: Job, error: ShoalError) -> Answer:
+        job.id, _ = self._binding.identify(job.value)
+        wanted = self._writer.error(job, error)
+        answers = job.codec.answers
+        payload = _encode(wanted) if answers is None else answers.encode_error(wanted, job.value)
+        return Answer(
+            job.reply_to or job.route.error,
+            payload,
+            False,
+            error.code,
+            wanted.error.text,
+            job.codec.content_type,
+            job.message.correlation,
+        )
+
+
+def _unroutable(error: ContractError) -> Answer:
+    return Answer("", b"", False, error.code, error.text)
+
+
+def _no_memory() -> ModelError:
+    return ModelError("not enough memory for this message", code="out_of_memory")

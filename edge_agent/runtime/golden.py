@@ -15,7 +15,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from edge_agent.errors import ContractError, ModelError
-from edge_agent.runtime.engine import Answer, Engine
+from edge_agent.runtime.answers import Answer
+from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.histogram import Histogram
 
 _MIN_SAMPLES: Final = 50
@@ -180,9 +181,8 @@ def _run(engine: Engine, case: GoldenCase) -> Answer:
             f"golden case {case.name}: its messages do not fill a window", code="golden_refused"
         )
     if not answer.ok:
-        fault = msgspec.json.decode(answer.payload)["error"]
         raise ModelError(
-            f"golden case {case.name} was refused: {fault['code']}: {fault['text']}",
+            f"golden case {case.name} was refused: {answer.code}: {answer.text}",
             code="golden_refused",
         )
     return answer

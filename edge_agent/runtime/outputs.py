@@ -1,16 +1,17 @@
-"""A model's outputs to JSON.
+"""A model's outputs: which part of a run belongs to which message, and how they become JSON.
 
 float64 and integers are exact. float32 and float16 are written with the fewest digits that read
-back as the same value (0.1, not 0.10000000149011612), up to `_SHORT_UP_TO` elements; above, as
-the float64 of the same value, which reads back as the same value, too. NaN and infinity have no
-JSON: they become null.
+back as the same value (0.1, not 0.10000000149011612), up to `_SHORT_UP_TO` elements of a message;
+above, as the float64 of the same value, which reads back as the same value, too. NaN and infinity
+have no JSON: they become null.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from edge_agent.errors import ModelError
 from edge_agent.runtime.session import Array
@@ -22,34 +23,116 @@ _SHORT_UP_TO: Final = 4096
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def output_json(names: Sequence[str], values: Sequence[Array]) -> bytes:
-    """The outputs of one run as a JSON object, in order.
+class RunOutputs:
+    """What one run of the model gave, for one message or for many.
 
-    Raises:
-        ModelError: `result_too_large`.
+    Args:
+        arrays: the outputs, in the manifest's order.
     """
-    elements = 0
-    ready: dict[str, object] = {}
-    for name, value in zip(names, values, strict=True):
-        elements += value.size
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self.arrays = arrays
+        self.elements = sum(array.size for array in arrays)
+        self._lists: list[Any] | None = None
+
+    def lists(self) -> list[Any]:  # Any: lists as deep as the output has dimensions
+        """All outputs as plain values, made once for all messages of the run."""
+        if self._lists is None:
+            self._lists = [plain(array) for array in self.arrays]
+        return self._lists
+
+
+class Outputs(Struct, frozen=True, gc=False):
+    """The outputs of one message.
+
+    Attributes:
+        names: of the outputs.
+        runs: what the model gave; several where each row is a run of its own.
+        start: the message's first row in a run that it shares with others.
+        rows: its rows there; 0 if the run is the message's alone.
+        drops: of each output, whether the first dimension is left out because the binding added it
+            to the feed.
+        is_list: whether there is one value for each run.
+    """
+
+    names: tuple[str, ...]
+    runs: tuple[RunOutputs, ...]
+    start: int
+    rows: int
+    drops: tuple[bool, ...]
+    is_list: bool
+
+    def arrays(self) -> list[list[Array]]:
+        """For each run, the outputs in order."""
+        return [
+            [self._part_of(array, index) for index, array in enumerate(run.arrays)]
+            for run in self.runs
+        ]
+
+    def mapping(self) -> dict[str, Array | list[Array]]:
+        """Output name to its array, or to one for each run."""
+        runs = self.arrays()
+        if self.is_list:
+            return {name: [run[at] for run in runs] for at, name in enumerate(self.names)}
+        return dict(zip(self.names, runs[0], strict=True))
+
+    @property
+    def first(self) -> Array:
+        """The model's first output, of the last run."""
+        return self._part_of(self.runs[-1].arrays[0], 0)
+
+    def json(self) -> bytes:
+        """A JSON object: output name to value, or to a list of values.
+
+        Raises:
+            ModelError: `result_too_large`.
+        """
+        if len(self.runs) == 1 and not self.is_list:
+            run = self.runs[0]
+            # What a batch shares is converted once; what is large, by itself, so that the digits
+            # of a message do not depend on its company.
+            if run.elements <= _SHORT_UP_TO:
+                return self._shared_json(run)
+        return self._whole_json()
+
+    def _shared_json(self, run: RunOutputs) -> bytes:
+        lists = run.lists()
+        start, rows = self.start, self.rows
+        values: dict[str, object] = {}
+        for name, found, drops in zip(self.names, lists, self.drops, strict=True):
+            if rows:
+                # Any output of a shared run is a list of its rows.
+                values[name] = found[start] if drops else found[start : start + rows]
+            elif drops and len(found) == 1:
+                values[name] = found[0]
+            else:
+                values[name] = found
+        return _encode(values)
+
+    def _whole_json(self) -> bytes:
+        runs = self.arrays()
+        elements = sum(array.size for arrays in runs for array in arrays)
         if elements > MAX_ELEMENTS:
-            raise _too_large(elements)
-        ready[name] = plain(value)
-    return _encode(ready)
+            raise ModelError(
+                f"outputs expected at most {MAX_ELEMENTS} elements, found {elements}",
+                code="result_too_large",
+            )
+        if not self.is_list:
+            return _encode(
+                {name: plain(array) for name, array in zip(self.names, runs[0], strict=True)}
+            )
+        return _encode(
+            {
+                name: [plain(arrays[index]) for arrays in runs]
+                for index, name in enumerate(self.names)
+            }
+        )
 
-
-def output_lists_json(names: Sequence[str], runs: Sequence[Sequence[Array]]) -> bytes:
-    """The outputs of several runs as a JSON object of lists, one value for each run.
-
-    Raises:
-        ModelError: `result_too_large`.
-    """
-    elements = sum(value.size for values in runs for value in values)
-    if elements > MAX_ELEMENTS:
-        raise _too_large(elements)
-    return _encode(
-        {name: [plain(values[index]) for values in runs] for index, name in enumerate(names)}
-    )
+    def _part_of(self, array: Array, index: int) -> Array:
+        drops = self.drops[index]
+        if self.rows:
+            return array[self.start, ...] if drops else array[self.start : self.start + self.rows]
+        return array[0, ...] if drops and array.shape[0] == 1 else array
 
 
 def plain(array: Array) -> object:
@@ -57,18 +140,18 @@ def plain(array: Array) -> object:
     if array.dtype.char not in "fe" or array.size > _SHORT_UP_TO:  # float32 and float16
         value: object = array.tolist()
         return value
+    # As text, numpy writes the fewest digits.
+    numbers = [float(text) for text in array.astype("S32").reshape(-1).tolist()]
     if array.ndim == 1:
-        # str() of a numpy float is its shortest form; the usual case without a detour.
-        return [float(str(number)) for number in array]
+        return numbers
     if array.ndim == 0:
-        return float(str(array[()]))
-    flat = np.array([float(str(number)) for number in array.reshape(-1)], dtype=np.float64)
-    nested: object = flat.reshape(array.shape).tolist()
+        return numbers[0]
+    if array.ndim == 2:
+        width = array.shape[1]
+        return (
+            [numbers[at : at + width] for at in range(0, len(numbers), width)]
+            if width
+            else (array.tolist())
+        )
+    nested: object = np.array(numbers, dtype=np.float64).reshape(array.shape).tolist()
     return nested
-
-
-def _too_large(elements: int) -> ModelError:
-    return ModelError(
-        f"outputs expected at most {MAX_ELEMENTS} elements, found {elements}",
-        code="result_too_large",
-    )

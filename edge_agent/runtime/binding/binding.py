@@ -69,8 +69,8 @@ class Binding:
         size = window.size if window is not None else None
         for tensor in manifest.tensors:
             self._add(tensor, specs[tensor.name], size)
-        used: list[Source | RowSource] = [*self._sources, *self._row_sources]
-        self._is_stacked = all(source.layout.stackable for source in used)
+        self._filled: list[Source | RowSource] = [*self._sources, *self._row_sources]
+        self._is_stacked = all(source.layout.stackable for source in self._filled)
         # A list is many messages, unless the message itself is the nested list.
         self._splits_lists = manifest.input.codec == "json" and any(
             tensor.source == "fields" or (tensor.source == "array" and tensor.path)
@@ -115,7 +115,7 @@ class Binding:
     @property
     def can_join(self) -> bool:
         """Whether messages can share a run at all, as far as their inputs go."""
-        return self._is_stacked and bool(self._sources or self._row_sources)
+        return self._is_stacked and bool(self._filled)
 
     def join(self, bounds: Sequence[Bound]) -> Feed:
         """One feed for several messages, their rows one behind the other.
@@ -130,7 +130,7 @@ class Binding:
         rows = sum(bound.rows for bound in bounds)
         feed: Feed = {
             source.name: np.concatenate([feed[source.name] for feed in feeds])
-            for source in (*self._sources, *self._row_sources)
+            for source in self._filled
         }
         for constant in self._constants:
             feed[constant.name] = constant.fill(rows)
@@ -145,7 +145,7 @@ class Binding:
         feeds: list[Feed] = []
         for _ in range(rows):
             feed: Feed = {}
-            for source in (*self._sources, *self._row_sources):
+            for source in self._filled:
                 dtype = self._dtypes[source.name]
                 shape = (1, *(max(1, size) for size in source.layout.row))
                 values = noise.random(shape) if dtype.kind == "f" else noise.integers(0, 2, shape)

@@ -17,7 +17,8 @@ from edge_agent.contract.manifest import (
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.contract.state import SlotConfig
 from edge_agent.errors import ContractError, IntegrityError, Unsupported
-from edge_agent.runtime.engine import Answer, Engine
+from edge_agent.runtime.answers import Answer
+from edge_agent.runtime.engine import Engine
 from tests.support.engines import TOPIC, ask, load, of_array, of_fields, outputs, windowed
 from tests.support.models import fields, linear_model, manifest_of
 
