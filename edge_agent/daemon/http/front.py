@@ -1,0 +1,304 @@
+"""The Open Inference Protocol, version 2: each question answered, by a worker or from the status.
+
+Decides nothing about what runs: that is the desired state's business. Runs no model.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Final, NoReturn
+
+from msgspec import Struct
+
+from edge_agent.contract.names import check_name, did_you_mean
+from edge_agent.daemon.http.agent_view import AgentView
+from edge_agent.daemon.http.doors import Answer, Door, Doors, NoDoor
+from edge_agent.daemon.http.request import BINARY, Refused, Request, Response, as_error, as_json
+from edge_agent.daemon.http.routes import Route, route_of
+from edge_agent.daemon.http.tally import Tally
+from edge_agent.daemon.status import AgentStatus, SlotStatus
+from edge_agent.errors import ContractError
+from edge_agent.runtime.door_wire import DoorAsk, DoorHello, DoorTensor
+
+LENGTH_HEADER: Final = "inference-header-content-length"
+PLATFORM: Final = "onnx_onnxv1"
+PATIENCE_S: Final = 2.0
+"""How long a request waits for a worker that hands over to its successor."""
+
+_LOOK_AGAIN_S: Final = 0.02
+_STATUS: Final[Mapping[str, int]] = {"invalid": 400, "model": 500, "late": 504}
+
+
+class ModelMetadata(Struct, frozen=True, kw_only=True):
+    """What `GET /v2/models/{m}` answers."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[DoorTensor, ...]
+    outputs: tuple[DoorTensor, ...]
+
+
+class IndexEntry(Struct, frozen=True, kw_only=True):
+    """A line of what `POST /v2/repository/index` answers."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+
+class Front:
+    """Answers requests.
+
+    Args:
+        doors: the ways to the workers.
+        agent: what the agent says about itself.
+        tally: counts what was answered.
+        version: of this program.
+    """
+
+    def __init__(self, doors: Doors, agent: AgentView, tally: Tally, *, version: str) -> None:
+        self._doors = doors
+        self._agent = agent
+        self._tally = tally
+        self._version = version
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request; whatever is wrong with it is an answer, too."""
+        started = time.perf_counter()
+        route: Route | None = None
+        try:
+            route = route_of(request.method, request.path)
+            response = await self._answer(route, request)
+        except Refused as refusal:
+            response = as_error(refusal)
+        asks = route.asks if route is not None else "unknown"
+        self._tally.count(asks, response.status, time.perf_counter() - started)
+        return response
+
+    async def _answer(self, route: Route, request: Request) -> Response:
+        match route.asks:
+            case "infer":
+                return await self._infer(route, request)
+            case "live":
+                return as_json({"live": True})
+            case "ready":
+                return await self._ready()
+            case "server":
+                return as_json(
+                    {
+                        "name": "shoal",
+                        "version": self._version,
+                        "extensions": ["binary_tensor_data"],
+                    }
+                )
+            case "metadata":
+                return await self._metadata(route, request)
+            case "model_ready":
+                _, hello = await self._door(route.model, time.monotonic())
+                _check_version(route, hello)
+                return as_json({"name": route.model, "ready": True})
+            case "index":
+                return await self._index()
+            case "load" | "unload":
+                raise Refused(
+                    403,
+                    f"expected no {route.asks}: what runs on a device is decided by its desired "
+                    "state",
+                    hint="use 'shoal deploy' and 'shoal undeploy'",
+                    code="not_ours_to_decide",
+                )
+            case "metrics":
+                # Imported when it is first asked for: it weighs more than all the rest.
+                from edge_agent.daemon.http.metrics import exposition
+
+                status = await self._agent.status()
+                body, content_type = exposition(
+                    status, self._tally, request.headers.get("accept", "")
+                )
+                return Response(body=body, content_type=content_type)
+
+    async def _infer(self, route: Route, request: Request) -> Response:
+        json_bytes = _json_bytes(request)
+        ask = DoorAsk(name=route.model, json_bytes=json_bytes, expires_s=request.expires_s)
+        patience = min(request.expires_s, time.monotonic() + PATIENCE_S)
+        while True:
+            door, hello = await self._door(route.model, patience)
+            _check_version(route, hello)
+            if len(request.body) > hello.max_bytes:
+                raise Refused(
+                    413,
+                    f"{route.model!r} expected at most {hello.max_bytes} bytes, "
+                    f"found {len(request.body)}",
+                    hint="send fewer rows at once, or raise input.max_bytes in module.toml",
+                    code="too_large",
+                )
+            reply, body = await door.ask(ask, request.body)
+            if reply.outcome == "leaving":
+                if time.monotonic() >= patience:
+                    raise _unavailable(route.model, "its worker ends")
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                continue
+            return _inferred((reply, body))
+
+    async def _metadata(self, route: Route, request: Request) -> Response:
+        patience = min(request.expires_s, time.monotonic() + PATIENCE_S)
+        _, hello = await self._door(route.model, patience)
+        _check_version(route, hello)
+        return as_json(
+            ModelMetadata(
+                name=route.model,
+                versions=(str(hello.version),),
+                platform=PLATFORM,
+                inputs=hello.inputs,
+                outputs=hello.outputs,
+            )
+        )
+
+    async def _ready(self) -> Response:
+        status = await self._agent.status()
+        missing = [name for name, slot in status.slots.items() if not _answers(slot)]
+        if not missing:
+            return as_json({"ready": True})
+        text = f"not ready: {', '.join(missing)}"
+        return as_json({"ready": False, "error": text}, 503)
+
+    async def _index(self) -> Response:
+        status = await self._agent.status()
+        entries = [
+            IndexEntry(
+                name=name,
+                version=str(slot.state.running_version or ""),
+                state="READY" if _answers(slot) else "UNAVAILABLE",
+                reason=slot.state.error.text if slot.state.error else "",
+            )
+            for name, slot in status.slots.items()
+        ]
+        return as_json(entries)
+
+    async def _door(self, model: str, patience: float) -> tuple[Door, DoorHello]:
+        """The door of a slot, or of the only slot with a module of that name.
+
+        Args:
+            model: the slot's name, or the module's.
+            patience: until when to wait for a worker, seconds, monotonic.
+
+        Raises:
+            Refused: 404, there is none; 409, there are several; 503, nobody answers there now.
+        """
+        try:
+            check_name("model", model)
+        except ContractError as error:
+            raise Refused(404, error.text, code=error.code) from error
+        slot = model if self._doors.known(model) is not None else ""
+        while True:
+            try:
+                if slot:
+                    return await self._doors.open(slot)
+                status = await self._agent.status()
+                slot = _slot_of(model, status)
+                return await self._doors.open(slot)
+            except NoDoor:
+                status = await self._agent.status()
+                slot = _slot_of(model, status)
+                reason = _why_not(status.slots[slot])
+                if reason or time.monotonic() >= patience:
+                    raise _unavailable(model, reason or "its worker does not listen") from None
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _answers(slot: SlotStatus) -> bool:
+    worker = slot.worker
+    return worker is not None and worker.state == "running"
+
+
+def _slot_of(model: str, status: AgentStatus) -> str:
+    if model in status.slots:
+        return model
+    found = [name for name, slot in status.slots.items() if slot.state.module == model]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Refused(
+            409,
+            f"module {model!r} runs in several slots",
+            hint=f"name the slot: {', '.join(found)}",
+            code="ambiguous",
+        )
+    raise Refused(
+        404,
+        f"model {model!r} is not on device {status.device}",
+        hint=did_you_mean(model, status.slots),
+        code="not_found",
+    )
+
+
+def _why_not(slot: SlotStatus) -> str:
+    """Why it makes no sense to wait for a slot's worker; empty if it may be there any moment."""
+    worker = slot.worker
+    if worker is None:
+        error = slot.state.error
+        if slot.is_busy and error is None:
+            return ""
+        return f"{error.code}: {error.text}" if error else f"it is {slot.state.phase.value}"
+    if worker.shadow is not None:
+        return f"it is the shadow of {worker.shadow.of!r} and answers nobody"
+    if worker.state == "crashed":
+        return worker.error or "its process ended"
+    return ""
+
+
+def _unavailable(model: str, reason: str) -> Refused:
+    return Refused(
+        503,
+        f"model {model!r} does not answer now: {reason}",
+        hint="'edge-agent status' shows it",
+        code="not_ready",
+        headers=(("retry-after", "1"),),
+    )
+
+
+def _check_version(route: Route, hello: DoorHello) -> None:
+    if route.version not in ("", str(hello.version)):
+        raise Refused(
+            404,
+            f"version {route.version!r:.40} of {route.model!r} expected, "
+            f"version {hello.version} answers",
+            hint="leave the version out for the one that runs",
+            code="version_not_found",
+        )
+
+
+def _json_bytes(request: Request) -> int | None:
+    """What the client says about where the JSON ends; its content type says nothing."""
+    text = request.headers.get(LENGTH_HEADER, "").strip()
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) > len(request.body):
+        raise Refused(
+            400,
+            f"Inference-Header-Content-Length expected a number from 0 to the body's length, "
+            f"{len(request.body)}; found {text!r:.40}",
+            code="bad_header",
+        )
+    return int(text)
+
+
+def _inferred(answer: Answer) -> Response:
+    reply, body = answer
+    if reply.outcome != "ok":
+        _refuse(answer)
+    if reply.json_bytes is None:
+        return Response(body=body)
+    return Response(
+        body=body,
+        content_type=BINARY,
+        headers=(("inference-header-content-length", str(reply.json_bytes)),),
+    )
+
+
+def _refuse(answer: Answer) -> NoReturn:
+    reply, _ = answer
+    status = 413 if reply.code == "too_large" else _STATUS.get(reply.outcome, 500)
+    raise Refused(status, reply.text, code=reply.code)
