@@ -167,8 +167,10 @@ def _codec(name: CodecName, manifest: Manifest) -> Codec:
             from edge_agent.runtime.codecs.cbor import CborCodec
 
             return CborCodec(limit)
-        case codec:
-            raise Unsupported(f"codec {codec!r} is not here", code="codec_missing")
+        case "oip":
+            from edge_agent.runtime.codecs.oip import OipCodec
+
+            return OipCodec(manifest)
 
 
 def check_size(payload: bytes, max_bytes: int) -> None:

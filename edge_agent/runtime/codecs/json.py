@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NoReturn
 
 import msgspec
+from msgspec import Raw
 
 from edge_agent.errors import MessageError
 from edge_agent.runtime.codecs.codec import JSON_TYPE, AnswerFormat, check_size
@@ -22,6 +23,8 @@ _LONE_SURROGATE: Final = re.compile(
     rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+
+_decode: Final = msgspec.json.Decoder().decode
 
 
 class JsonCodec:
@@ -36,7 +39,6 @@ class JsonCodec:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._decode = msgspec.json.Decoder().decode
 
     def decode(self, payload: bytes) -> object:
         """Dicts, lists, strings, numbers, booleans and None.
@@ -46,20 +48,29 @@ class JsonCodec:
         """
         if len(payload) > self._max_bytes:
             check_size(payload, self._max_bytes)
-        try:
-            return self._decode(payload)
-        except RecursionError as error:
-            raise MessageError("JSON is nested too deeply", code="too_deep") from error
-        except msgspec.ValidationError as error:
-            raise MessageError(
-                f"JSON expected numbers that a float64 can hold, found {_too_large(payload)}",
-                code="out_of_range",
-            ) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            _refuse(payload, error)
+        return read_json(payload)
 
 
-def _refuse(payload: bytes, error: Exception) -> NoReturn:
+def read_json(payload: bytes | Raw) -> object:
+    """Any JSON as dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        MessageError: `not_json`, `not_finite`, `out_of_range` or `too_deep`.
+    """
+    try:
+        return _decode(payload)
+    except RecursionError as error:
+        raise MessageError("JSON is nested too deeply", code="too_deep") from error
+    except msgspec.ValidationError as error:
+        raise MessageError(
+            f"JSON expected numbers that a float64 can hold, found {_too_large(bytes(payload))}",
+            code="out_of_range",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        refuse_json(bytes(payload), error)
+
+
+def refuse_json(payload: bytes, error: Exception) -> NoReturn:
     """Say what is wrong with a payload that the decoder refused.
 
     The decoder counts positions within one string, and calls a lone surrogate a truncated end.
