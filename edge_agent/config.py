@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from edge_agent.contract.address import parse_address
 from edge_agent.contract.environment import override
 from edge_agent.contract.names import check_name
+from edge_agent.contract.providers import check_provider, parse_options
 from edge_agent.contract.toml import line_of, read_toml
 from edge_agent.contract.toml_lines import key_lines
 from edge_agent.errors import ConfigError, ContractError
@@ -99,6 +101,42 @@ class ShadowSection(Struct, frozen=True, kw_only=True):
     cpu_share: Annotated[float, Meta(ge=0.01, le=1)] = 0.2
 
 
+class HardwareSection(Struct, frozen=True, kw_only=True):
+    """What models run on.
+
+    Attributes:
+        providers: execution providers of onnxruntime to prefer, in order, for modules that ask for
+            none that works here: "cuda", "tensorrt", "openvino", "xnnpack" ..., or onnxruntime's
+            own names. Empty for the CPU. In the environment: separated by commas.
+        options: of providers, as PROVIDER.OPTION=VALUE, for example "openvino.device_type=GPU".
+        max_threads: most threads of one run of a model; 0 for as many as the agent's processors
+            (affinity and control group) allow. How many are worth it is measured.
+    """
+
+    providers: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    max_threads: Annotated[int, Meta(ge=0, le=256)] = 0
+
+
+class HttpSection(Struct, frozen=True, kw_only=True):
+    """The local HTTP server: Open Inference Protocol, version 2, and metrics for Prometheus.
+
+    Attributes:
+        listen: "IP:PORT" to listen on, for example "127.0.0.1:8090". Empty for no server.
+        allow_remote: whether `listen` may be an address that other machines reach. Whoever reaches
+            it can use every model and read every figure.
+        max_body_mb: longest body of a request, MiB. A module may set a lower bound for its own.
+        max_connections: most clients at a time.
+        timeout_s: longest time to send a request, to answer it, and to take the answer; each.
+    """
+
+    listen: str = ""
+    allow_remote: bool = False
+    max_body_mb: Annotated[int, Meta(ge=1, le=256)] = 16
+    max_connections: Annotated[int, Meta(ge=1, le=4096)] = 64
+    timeout_s: Annotated[float, Meta(ge=0.1, le=3600)] = 30.0
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All settings of a device."""
 
@@ -106,7 +144,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     cloud: CloudSection = CloudSection()
     data: DataSection = DataSection()
     health: HealthSection = HealthSection()
+    hardware: HardwareSection = HardwareSection()
     shadow: ShadowSection = ShadowSection()
+    http: HttpSection = HttpSection()
 
     @property
     def shares_cloud_broker(self) -> bool:
@@ -189,7 +229,35 @@ def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Pat
     _check_url(place("cloud", "broker"), settings.cloud.broker, ("mqtt", "mqtts"))
     if settings.data.broker:
         _check_url(place("data", "broker"), settings.data.broker, ("mqtt", "mqtts"))
+    try:
+        for name in settings.hardware.providers:
+            check_provider(name)
+    except ContractError as error:
+        raise ConfigError(
+            f"{place('hardware', 'providers')}: {error.text}", hint=error.hint
+        ) from error
+    try:
+        parse_options(settings.hardware.options)
+    except ContractError as error:
+        raise ConfigError(
+            f"{place('hardware', 'options')}: {error.text}", hint=error.hint
+        ) from error
+    if settings.http.listen:
+        _check_listen(place("http", "listen"), settings.http)
     return _resolve_paths(settings, folder.absolute())
+
+
+def _check_listen(place: str, http: HttpSection) -> None:
+    try:
+        address = parse_address(http.listen)
+    except ContractError as error:
+        raise ConfigError(f"{place}: {error.text}", hint=error.hint) from error
+    if not address.is_loopback and not http.allow_remote:
+        raise ConfigError(
+            f"{place}: {http.listen!r} is open to other machines, and nobody is asked who he is",
+            hint="listen on 127.0.0.1, or set http.allow_remote = true",
+            code="remote_not_allowed",
+        )
 
 
 def _check_url(place: str, url: str, schemes: tuple[str, ...]) -> None:

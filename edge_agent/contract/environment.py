@@ -42,8 +42,9 @@ def override(
             )
         section, key = known[name]
         changes.setdefault(section, {})[key] = environment[name]
-    for section, values in changes.items():
+    for section, texts in changes.items():
         current = getattr(settings, section)
+        values = {key: _value(text, getattr(current, key)) for key, text in texts.items()}
         merged = {name: getattr(current, name) for name in current.__struct_fields__} | values
         try:
             # Not strict: everything in the environment is a string.
@@ -58,6 +59,13 @@ def override(
             ) from refused
         settings = msgspec.structs.replace(settings, **{section: changed})
     return settings
+
+
+def _value(text: str, current: object) -> str | list[str]:
+    """A setting's text; of a list, its items, which are separated by commas."""
+    if isinstance(current, tuple):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
 
 
 def variables(kind: type[Struct], *, prefix: str) -> dict[str, tuple[str, str]]:

@@ -59,6 +59,7 @@ class RunsOn(Struct, frozen=True, kw_only=True):
         max_threads: most threads of one run; 0 for as many as the process may use.
         measured: of this model on this machine; None if it was not yet.
         is_measuring: whether to measure while loading if it was not.
+        key: the agent's own mark, by which it keeps what was measured.
     """
 
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
@@ -67,6 +68,7 @@ class RunsOn(Struct, frozen=True, kw_only=True):
     max_threads: int = 0
     measured: Measured | None = None
     is_measuring: bool = False
+    key: str = ""
 
 
 class WorkerSpec(Struct, frozen=True, kw_only=True):
