@@ -82,6 +82,10 @@ class DeviceHardware:
             return
         threading.Thread(target=self._try, args=(now,), name="providers", daemon=True).start()
 
+    def await_known(self, timeout_s: float) -> bool:
+        """Wait until the providers were tried, well or not; returns whether they were."""
+        return self._is_known.wait(timeout_s)
+
     @property
     def providers(self) -> tuple[str, ...]:
         """Those that work, as far as is known."""
@@ -102,9 +106,9 @@ class DeviceHardware:
         wanted, preferred = manifest.runtime.providers, self._section.providers
         found = {CPU: ""}
         if any(full_name(name) != CPU for name in (*wanted, *preferred)):
-            if self._is_known.wait(wait_s):
-                found |= self._found.providers
-            reason = self._problem or ("" if self._is_known.is_set() else _NOT_KNOWN)
+            is_known = self.await_known(wait_s)
+            found |= self._found.providers
+            reason = self._problem if is_known else _NOT_KNOWN
             if reason:
                 found |= dict.fromkeys(map(full_name, (*wanted, *preferred)), reason)
                 found[CPU] = ""

@@ -46,7 +46,7 @@ class Device:
     def know(self) -> DeviceHardware:
         self.may_answer.set()
         self.hardware.start()
-        assert self.hardware.providers or self.is_known.wait(30)
+        assert self.hardware.await_known(30)
         return self.hardware
 
 
