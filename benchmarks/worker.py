@@ -36,6 +36,7 @@ from edge_agent.contract.manifest import (
 )
 from edge_agent.contract.names import digest_of
 from edge_agent.contract.signature import TensorSpec
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.process import WorkerProcess
 from edge_agent.runtime.protocol import (
     BrokerAddress,
@@ -109,14 +110,14 @@ def broker_version(name: str) -> str:
     return said.strip().splitlines()[0]
 
 
-def start_worker(spec: WorkerSpec) -> WorkerProcess:
+def start_worker(spec: WorkerSpec, launcher: Launcher) -> WorkerProcess:
     connected = threading.Event()
 
     def heard(event: WorkerEvent) -> None:
         if isinstance(event, WorkerConnected):
             connected.set()
 
-    worker = WorkerProcess(spec, on_event=heard, on_exit=lambda _: None)
+    worker = WorkerProcess(spec, launcher=launcher, on_event=heard, on_exit=lambda _: None)
     worker.start()
     worker.send(WorkerOrder(order="connect"))
     if not connected.wait(READY_S):
@@ -216,9 +217,10 @@ def main() -> None:
         say("training and converting a random forest")
         spec = build(folder)
         broker.start()
+        launcher = Launcher()
         try:
             address = BrokerAddress(url=broker.url)
-            worker = start_worker(msgspec.structs.replace(spec, broker=address))
+            worker = start_worker(msgspec.structs.replace(spec, broker=address), launcher)
             echo = start_echo(broker)
             try:
                 pids = {"echo": echo.pid, "worker": worker.pid}
@@ -228,6 +230,7 @@ def main() -> None:
                 echo.wait()
                 worker.stop()
         finally:
+            launcher.close()
             broker.stop()
     finish(
         "worker",

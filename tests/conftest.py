@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.broker.embedded import EmbeddedBroker
+from edge_agent.runtime.launcher import Launcher
 from tests.support.brokers import Broker, MosquittoBroker
 from tests.support.service import CloudService
 
@@ -87,6 +88,14 @@ def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broke
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    """Starts worker processes."""
+    one = Launcher()
+    yield one
+    one.close()
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ from edge_agent.link.probe import visit
 from edge_agent.link.session import CloudSession, SessionEvents
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.specs import WorkerSpecs
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import BrokerAddress, WorkerUplink
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.files import make_folder
@@ -89,7 +90,10 @@ class Agent:
         self._note_boot()
         self._outbox = Outbox(self._state_dir, self._boot_id)
         blobs = BlobStore(self._state_dir)
-        self._supervisor = Supervisor(on_change=self._worker_changed, on_uplink=self._result)
+        self._launcher = Launcher()
+        self._supervisor = Supervisor(
+            launcher=self._launcher, on_change=self._worker_changed, on_uplink=self._result
+        )
         self._reporter = Reporter(
             self._device,
             self._boot_id,
@@ -200,6 +204,8 @@ class Agent:
         )
         try:
             # 1. What is installed runs first, and needs nobody. 2. Then people and cloud are told.
+            if self._journal.slots():
+                self._launcher.warm_up()
             self._reconciler.start()
             self._listen()
             self._uplink.start()
@@ -290,6 +296,7 @@ class Agent:
         log.info("event=agent_stopping reason=%r", self._stop_reason)
         self._reconciler.stop()
         self._supervisor.close(DRAIN_S)
+        self._launcher.close()
         self._uplink.stop()
         goodbye = None if self._presence.conflict else self._presence.goodbye(self._stop_reason)
         self._session.stop(goodbye)

@@ -15,6 +15,8 @@ from edge_agent.contract.messages import SlotHealth
 from edge_agent.daemon.worker import SlotWorker
 from edge_agent.errors import NotFound, Superseded
 from edge_agent.reconcile.workers import WorkerRefused, WorkerSeen
+from edge_agent.runtime.launch import UNSEEN
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.process import WorkerProcess, crash
 from edge_agent.runtime.protocol import (
     WorkerEvent,
@@ -36,6 +38,7 @@ class Supervisor:
     """All workers of a device.
 
     Args:
+        launcher: starts the processes.
         on_change: told slot and new state whenever a worker's state changes; must not block.
         on_uplink: told of results that the cloud wants; must not block.
         prove_s: longest time that the golden cases may take, seconds.
@@ -44,10 +47,12 @@ class Supervisor:
     def __init__(
         self,
         *,
+        launcher: Launcher,
         on_change: Callable[[str, SlotWorker, str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
         prove_s: float = PROVE_S,
     ) -> None:
+        self._launcher = launcher
         self._on_change = on_change
         self._on_uplink = on_uplink
         self._prove_s = prove_s
@@ -97,7 +102,9 @@ class Supervisor:
             codes.append(code)
             done.set()
 
-        process = WorkerProcess(spec, on_event=said.append, on_exit=on_exit)
+        process = WorkerProcess(
+            spec, launcher=self._launcher, on_event=said.append, on_exit=on_exit
+        )
         with self._lock:
             self._proving.add(process)
         deadline = time.monotonic() + self._prove_s
@@ -124,7 +131,9 @@ class Supervisor:
         # The kernel kills with SIGKILL when memory is short: that can pass. Any other end is the
         # model's doing, and it would do it again.
         error = crash(codes[0])
-        raise WorkerRefused(error.text, code=error.code, is_retryable=codes[0] == -signal.SIGKILL)
+        raise WorkerRefused(
+            error.text, code=error.code, is_retryable=codes[0] in (-signal.SIGKILL, UNSEEN)
+        )
 
     def prepare(
         self, slot: str, version: Installed, spec: WorkerSpec, is_superseded: Callable[[], bool]
@@ -243,6 +252,7 @@ class Supervisor:
         return SlotWorker(
             version,
             spec,
+            launcher=self._launcher,
             on_change=lambda worker, state: self._on_change(slot, worker, state),
             on_uplink=self._on_uplink,
         )

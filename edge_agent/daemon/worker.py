@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import SlotError
-from edge_agent.errors import ShoalError
 from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerSeen
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.process import WorkerProcess, crash
 from edge_agent.runtime.protocol import (
     WorkerConnected,
@@ -63,6 +63,7 @@ class SlotWorker:
     Args:
         version: what it runs.
         spec: what its process is told.
+        launcher: starts its processes.
         on_change: told after each change of state; called on any thread, must not block.
         on_uplink: told of results that the cloud wants; called on the process's reader thread.
     """
@@ -72,11 +73,13 @@ class SlotWorker:
         version: Installed,
         spec: WorkerSpec,
         *,
+        launcher: Launcher,
         on_change: Callable[["SlotWorker", str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
     ) -> None:
         self.version = version
         self.spec = spec
+        self._launcher = launcher
         self._on_change = on_change
         self._on_uplink = on_uplink
         self._changed = threading.Condition()
@@ -123,15 +126,10 @@ class SlotWorker:
             self._said = None
             self._broker_error = ""
             self._is_damaged = False
-            try:
-                self._process = WorkerProcess(
-                    self.spec, on_event=self._on_event, on_exit=self._on_exit
-                )
-                self._process.start()
-            except (OSError, ShoalError) as error:
-                self._process = None
-                self.failure = SlotError(code="worker_start", text=str(error), step="run")
-                self._crashed()
+            self._process = WorkerProcess(
+                self.spec, launcher=self._launcher, on_event=self._on_event, on_exit=self._on_exit
+            )
+            self._process.start()
         self._on_change(self, self.state)
 
     def connect(self) -> None:

@@ -4,6 +4,7 @@ Their end is an order to stop: a worker never outlives its agent.
 """
 
 import logging
+import signal
 import threading
 from collections.abc import Callable
 from typing import BinaryIO, Final
@@ -13,6 +14,10 @@ import msgspec
 from edge_agent.runtime.protocol import WorkerOrder, order_decoder
 
 MAX_ORDER_BYTES: Final = 4 * 2**20
+LEAVE_S: Final = 10
+"""Longest time from the end of the orders to that of the process. An agent that lives ends it
+sooner; this is for one that does not, and for a model that holds the interpreter."""
+
 _log = logging.getLogger("shoal.worker")
 
 
@@ -45,4 +50,6 @@ def _read(
                 return
             on_order(order)
     finally:
+        # By the kernel, should nothing else get to run.
+        signal.alarm(LEAVE_S)
         on_stop()

@@ -3,6 +3,7 @@
 Never connects to anything.
 """
 
+import os
 from typing import BinaryIO
 
 from edge_agent.errors import ModelError, ShoalError
@@ -12,18 +13,21 @@ from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.golden import check_golden, refuse_slow
 from edge_agent.runtime.loading import failed, load
 from edge_agent.runtime.memory import peak_rss_mb
+from edge_agent.runtime.orders import obey
 from edge_agent.runtime.protocol import WorkerSpec, WorkerTrialPassed
 
 
-def try_out(spec: WorkerSpec, events: BinaryIO) -> ExitStatus:
+def try_out(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> ExitStatus:
     """Load the module, run its golden cases, tell the outcome.
 
     Args:
         spec: what to prove.
+        orders: their end ends the process.
         events: where the outcome goes.
     """
     pipe = EventPipe(events, stats=None, interval_s=60.0)
     pipe.start()
+    obey(orders, on_order=lambda _: None, on_stop=lambda: os._exit(ExitStatus.FAILED))
     try:
         pipe.send(_prove(spec))
     except ShoalError as error:

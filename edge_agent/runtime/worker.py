@@ -1,4 +1,4 @@
-"""The worker process: `python -m edge_agent.runtime.worker`, one slot, told what to do by pipe.
+"""What a worker process does from its fork to its end: one slot, told what to do by pipe.
 
 Reads a `WorkerSpec` line and `WorkerOrder` lines from standard input, writes event lines to
 standard output, logs to standard error. This file only looks which mode is asked for: `trial`,
@@ -38,7 +38,7 @@ def main() -> int:
         return ExitStatus.BAD_SPEC
     handles = Handles(RUN_MARK_FD, STATE_FD if spec.has_state else None)
     if spec.mode == "trial":
-        return try_out(spec, events)
+        return try_out(spec, orders, events)
     if spec.mode == "shadow":
         return observe(spec, orders, events)
     return serve(spec, orders, events, handles)
@@ -50,7 +50,3 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return orders, events
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -143,10 +143,7 @@ def test_broker_that_is_down_at_the_start_is_waited_for(
 def test_worker_ends_when_its_agent_is_gone(nats_broker: Broker, tmp_path: Path) -> None:
     with live(build_module(tmp_path / "m"), nats_broker) as worker:
         connected(worker)
-        process = worker.process._process
-        assert process is not None
-        assert process.stdin is not None
-        process.stdin.close()
+        worker.process.hang_up()
         assert worker.wait_exit() == 0
 
 

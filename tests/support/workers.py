@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Self, TypeVar
 
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.process import WorkerProcess
 from edge_agent.runtime.protocol import (
     WorkerEvent,
@@ -18,13 +19,28 @@ E = TypeVar("E")
 
 
 class Worker:
-    """A worker process whose events can be waited for."""
+    """A worker process whose events can be waited for.
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    Args:
+        spec: what it is to do.
+        launcher: starts it; one of its own if None.
+        options: of `WorkerProcess`.
+    """
+
+    def __init__(
+        self, spec: WorkerSpec, launcher: Launcher | None = None, **options: int | None
+    ) -> None:
         self.events: list[WorkerEvent] = []
         self.returncode: int | None = None
         self._changed = threading.Condition()
-        self.process = WorkerProcess(spec, on_event=self._on_event, on_exit=self._on_exit)
+        self._own = Launcher() if launcher is None else None
+        self.process = WorkerProcess(
+            spec,
+            launcher=launcher or self._own or Launcher(),
+            on_event=self._on_event,
+            on_exit=self._on_exit,
+            **options,
+        )
 
     def __enter__(self) -> Self:
         self.process.start()
@@ -32,6 +48,8 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
+        if self._own is not None:
+            self._own.close()
 
     def connect(self) -> None:
         self.process.send(WorkerOrder(order="connect"))
@@ -71,9 +89,11 @@ class Worker:
             self._changed.notify_all()
 
 
-def run_trial(spec: WorkerSpec) -> WorkerTrialPassed | WorkerFailed:
+def run_trial(
+    spec: WorkerSpec, launcher: Launcher | None = None
+) -> WorkerTrialPassed | WorkerFailed:
     """The last word of a worker that checks the golden cases."""
-    with Worker(spec) as worker:
+    with Worker(spec, launcher) as worker:
         worker.wait_exit(60)
     word = worker.events[-1]
     assert isinstance(word, WorkerTrialPassed | WorkerFailed)

@@ -16,6 +16,7 @@ from edge_agent.link.download import Downloader, Wanted
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.plan import SlotSeen, wanted_version
 from edge_agent.reconcile.specs import WorkerSpecs
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.journal import Journal
@@ -68,6 +69,7 @@ class World:
         self.journal = Journal(folder)
         self.downloader = SlowDownloader(self.built)
         self.changes: list[tuple[SlotRecord, SlotRecord]] = []
+        self.launcher = Launcher()
         self._folder = folder
 
     def wanted(self, version: int = 1) -> WantedSlot:
@@ -79,7 +81,9 @@ class World:
 
     def start(self) -> None:
         blobs = BlobStore(self._folder)
-        supervisor = Supervisor(on_change=lambda *_: None, on_uplink=lambda *_: None)
+        supervisor = Supervisor(
+            launcher=self.launcher, on_change=lambda *_: None, on_uplink=lambda *_: None
+        )
         specs = WorkerSpecs(
             "line-1",
             BrokerAddress(url=""),
@@ -108,6 +112,7 @@ class World:
         self.downloader.may_answer.set()
         self.reconciler.stop()
         wait_for(lambda: not self.reconciler.busy)
+        self.launcher.close()
         self.journal.close()
 
 

@@ -11,6 +11,7 @@ from edge_agent.contract.manifest import Trial
 from edge_agent.daemon.worker import SlotWorker
 from edge_agent.reconcile.trial import Outcome, judge
 from edge_agent.reconcile.workers import WorkerSeen
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.slots import Installed
 from tests.support.brokers import EmbeddedBroker
@@ -25,12 +26,13 @@ def broker(tmp_path: Path) -> EmbeddedBroker:
 
 
 @pytest.fixture
-def worker(tmp_path: Path, broker: EmbeddedBroker) -> Iterator[SlotWorker]:
+def worker(tmp_path: Path, broker: EmbeddedBroker, launcher: Launcher) -> Iterator[SlotWorker]:
     built = build_module(tmp_path / "v1")
     spec = built.spec("live", broker=BrokerAddress(url=f"mqtt://127.0.0.1:{broker.port}"))
     slot = SlotWorker(
         Installed(module="probe", version=1, digest=built.digest),
         spec,
+        launcher=launcher,
         on_change=lambda _worker, _state: None,
         on_uplink=lambda _slot, _result: None,
     )

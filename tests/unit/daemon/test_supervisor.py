@@ -10,6 +10,7 @@ import pytest
 
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.reconcile.workers import WorkerRefused
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.slots import Installed
 from tests.support.models import build_module
@@ -17,9 +18,9 @@ from tests.support.waiting import wait_for
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+def supervisor(tmp_path: Path, launcher: Launcher) -> Iterator[Supervisor]:
     """Three slots whose broker is away, all loaded."""
-    found = Supervisor(on_change=lambda *_: None, on_uplink=lambda *_: None)
+    found = Supervisor(launcher=launcher, on_change=lambda *_: None, on_uplink=lambda *_: None)
     built = build_module(tmp_path / "v1")
     spec = built.spec("live", broker=BrokerAddress(url="mqtt://127.0.0.1:1"))
     for slot in ("a", "b", "c"):
@@ -67,8 +68,13 @@ def test_a_restart_of_a_hanging_worker_does_not_wait_for_it(supervisor: Supervis
     assert supervisor.health()["a"].restarts == 1
 
 
-def test_golden_cases_have_a_deadline(tmp_path: Path) -> None:
-    supervisor = Supervisor(on_change=lambda *_: None, on_uplink=lambda *_: None, prove_s=0.01)
+def test_golden_cases_have_a_deadline(tmp_path: Path, launcher: Launcher) -> None:
+    supervisor = Supervisor(
+        launcher=launcher,
+        on_change=lambda *_: None,
+        on_uplink=lambda *_: None,
+        prove_s=0.01,
+    )
     with pytest.raises(WorkerRefused) as caught:
         supervisor.prove(build_module(tmp_path).spec("trial"), lambda: False)
     assert (caught.value.code, caught.value.is_retryable) == ("trial_timeout", True)

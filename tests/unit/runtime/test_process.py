@@ -1,5 +1,6 @@
 """Worker processes as the agent sees them: trials, failures, crashes, ends."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,9 +11,15 @@ import msgspec
 
 from edge_agent.contract.manifest import Runtime, Tensor
 from edge_agent.contract.signature import TensorSpec
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.probe import probe
 from edge_agent.runtime.process import WorkerProcess, crash
-from edge_agent.runtime.protocol import BrokerAddress, WorkerFailed, WorkerTrialPassed
+from edge_agent.runtime.protocol import (
+    BrokerAddress,
+    WorkerFailed,
+    WorkerReady,
+    WorkerTrialPassed,
+)
 from tests.support.models import (
     BuiltModule,
     build_module,
@@ -124,7 +131,8 @@ def test_stop_ends_a_worker_that_was_never_connected(tmp_path: Path) -> None:
 def test_a_worker_that_does_not_obey_is_killed(tmp_path: Path) -> None:
     spec = build_module(tmp_path).spec("live", broker=BrokerAddress(url="mqtt://127.0.0.1:1"))
     with Worker(spec) as worker:
-        subprocess.run(["kill", "-STOP", str(worker.process.pid)], check=True)
+        worker.wait_event(WorkerReady)
+        os.kill(worker.process.pid, signal.SIGSTOP)
         assert worker.process.stop(timeout_s=0.1) == -signal.SIGKILL
 
 
@@ -133,27 +141,17 @@ def test_a_crash_is_a_model_error_with_the_signals_name() -> None:
     assert "status 3" in crash(3).text
 
 
-def test_a_spec_that_is_none_ends_the_worker_with_status_2() -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "edge_agent.runtime.worker"],
-        input=b"{}\n",
-        capture_output=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
-    assert done.returncode == 2
-    assert b"no WorkerSpec" in done.stderr
-    assert done.stdout == b""
-
-
-def test_a_failing_callback_does_not_end_the_reading(tmp_path: Path) -> None:
+def test_a_failing_callback_does_not_end_the_reading(tmp_path: Path, launcher: Launcher) -> None:
     ended = threading.Event()
 
     def broken(_event: object) -> None:
         raise RuntimeError("the agent's fault")
 
     worker = WorkerProcess(
-        build_module(tmp_path).spec("trial"), on_event=broken, on_exit=lambda _: ended.set()
+        build_module(tmp_path).spec("trial"),
+        launcher=launcher,
+        on_event=broken,
+        on_exit=lambda _: ended.set(),
     )
     worker.start()
     assert ended.wait(TIMEOUT_S)
