@@ -3,7 +3,10 @@
 Every mode of a worker begins here. Reads only the files that the spec names.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, read_manifest
 from edge_agent.errors import (
@@ -16,8 +19,8 @@ from edge_agent.errors import (
 )
 from edge_agent.runtime.blobs import read_blob, read_file
 from edge_agent.runtime.engine import Engine
-from edge_agent.runtime.memory import limit_growth
-from edge_agent.runtime.protocol import WorkerFailed, WorkerSpec
+from edge_agent.runtime.memory import limit_growth, rss_mb
+from edge_agent.runtime.protocol import WorkerFailed, WorkerFellBack, WorkerReady, WorkerSpec
 from edge_agent.runtime.verify import check_digest_of
 
 Kind = Literal["invalid", "unsupported", "integrity", "storage", "model"]
@@ -62,6 +65,32 @@ def load(spec: WorkerSpec) -> Engine:
     except MemoryError as error:
         raise ModelError("not enough memory for this module", code="out_of_memory") from error
     return engine
+
+
+def tell_ready(engine: Engine, load_ms: float, send: Callable[[Struct], None]) -> None:
+    """Say that a module is loaded, and what is not as it was asked for: now, and in later runs.
+
+    Args:
+        load_ms: what loading took.
+        send: takes events; on any thread.
+    """
+    session, opened = engine.opened.session, engine.opened
+    send(
+        WorkerReady(
+            load_ms=load_ms,
+            rss_mb=rss_mb(),
+            providers=session.providers,
+            threads=session.threads,
+            measured=opened.measured if opened.is_new else None,
+        )
+    )
+
+    def fell_back(text: str) -> None:
+        send(WorkerFellBack(text=text, providers=session.providers))
+
+    for note in (*opened.notes, *session.notes):
+        fell_back(note)
+    session.on_fall_back = fell_back
 
 
 def failed(error: ShoalError) -> WorkerFailed:

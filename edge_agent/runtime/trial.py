@@ -50,4 +50,6 @@ def _prove(spec: WorkerSpec) -> WorkerTrialPassed:
         p99_ms=report.p99_ms,
         max_difference=report.max_difference,
         peak_rss_mb=peak_rss_mb(),
+        providers=engine.providers,
+        measured=engine.opened.measured if engine.opened.is_new else None,
     )
