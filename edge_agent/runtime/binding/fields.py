@@ -7,7 +7,7 @@ costs one lookup, one type check and one comparison; everything else goes throug
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 from msgspec import Struct
@@ -17,13 +17,10 @@ from edge_agent.contract.signature import FLOATS, DType, integer_range
 from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.fault import FieldFault
 from edge_agent.runtime.binding.path import absence, keys_of, look_up, walk
+from edge_agent.runtime.binding.typed import EXACT_FLOAT, shown
 
 Scalar = float | int | bool | str
 RowReader = Callable[[object], list[Scalar]]
-
-EXACT_FLOAT: Final = 2**53 - 1
-"""Largest whole number that only one text becomes as a float: 2**53 is what 2**53 + 1 becomes, too.
-"""
 
 
 class FieldRule(Struct, frozen=True):
@@ -76,6 +73,10 @@ class FieldRule(Struct, frozen=True):
         )
 
     def _number(self, value: float) -> Scalar:
+        if value != value:  # NaN, of CBOR: how a sensor says that it has no value
+            if self.missing is None:
+                raise FieldFault(self.field.name, "expected a number, found NaN", code="not_finite")
+            return self.missing
         is_whole = type(value) is int or (value.is_integer() and abs(value) <= EXACT_FLOAT)
         if self.dtype not in FLOATS and not is_whole:
             raise FieldFault(
@@ -106,7 +107,7 @@ def row_reader(fields: tuple[Field, ...], dtype: DType) -> RowReader:
     The function raises MessageError: `wrong_shape` if the message is no object, and what
     `FieldRule.settle` raises.
     """
-    rules = tuple((rule.key, rule.low, rule.high, rule) for rule in _rules(fields, dtype))
+    rules = tuple((rule.key, rule.low, rule.high, rule) for rule in field_rules(fields, dtype))
     kinds: frozenset[type]
     if dtype in FLOATS:
         kinds = frozenset({int, float})
@@ -148,7 +149,8 @@ def _plain_reader(rules: tuple[tuple[str, float, float, FieldRule], ...], kind: 
     return read
 
 
-def _rules(fields: tuple[Field, ...], dtype: DType) -> list[FieldRule]:
+def field_rules(fields: tuple[Field, ...], dtype: DType) -> list[FieldRule]:
+    """Fields compiled for a dtype, in their order."""
     floor, ceiling = _limits(dtype)
     rules = []
     for field in fields:
@@ -207,9 +209,13 @@ def describe(value: object) -> str:
         return f"a list of {len(value)}"
     if value is None:
         return "null"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, np.ndarray):
+        return shown(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     # A whole number of a megabyte must not be written out.
     if isinstance(value, int) and abs(value) >= 10**30:
         return "a number of more than 30 digits"
-    return repr(value) if not isinstance(value, str) else repr(value[:40])
+    return repr(value)[:40] if not isinstance(value, str) else repr(value[:40])

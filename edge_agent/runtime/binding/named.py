@@ -7,6 +7,7 @@ from edge_agent.contract.manifest import Tensor
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.fields import Scalar, row_reader
+from edge_agent.runtime.binding.typed_rows import TypedRows
 from edge_agent.runtime.session import Array
 
 
@@ -23,6 +24,7 @@ class NamedSource:
         self.name = tensor.name
         self.layout = layout
         self._read = row_reader(tensor.fields, spec.dtype)
+        self._typed = TypedRows(tensor.name, tensor.fields, spec.dtype)
         self._dtype = np.dtype(object if spec.dtype == "string" else spec.dtype)
         self._width = len(tensor.fields)
         self._is_plain = layout.row == (self._width,)
@@ -34,12 +36,17 @@ class NamedSource:
 
     def whole(self, message: object) -> tuple[Array, bool]:
         """One row as the whole tensor."""
-        row = np.array(self._read(message), dtype=self._dtype).reshape(self.layout.row)
+        if isinstance(message, np.ndarray):
+            row = self._typed.read(message).reshape(self.layout.row)
+        else:
+            row = np.array(self._read(message), dtype=self._dtype).reshape(self.layout.row)
         return (row[None], True) if self.layout.has_rows else (row, False)
 
     def rows(self, messages: list[object], *, is_list: bool) -> tuple[Array, bool]:
         """All rows, [n, F]."""
         if not is_list:
+            if isinstance(messages[0], np.ndarray):
+                return self._typed.read(messages[0]), messages[0].ndim == 1
             return np.array([self._read(messages[0])], dtype=self._dtype), True
         rows: list[list[Scalar]] = []
         for index, message in enumerate(messages):

@@ -13,7 +13,8 @@ import numpy as np
 
 from edge_agent.contract.signature import DYNAMIC, FLOATS, DType, integer_range, shape_accepts
 from edge_agent.runtime.binding.fault import FieldFault
-from edge_agent.runtime.binding.fields import EXACT_FLOAT, describe, describe_fraction
+from edge_agent.runtime.binding.fields import describe, describe_fraction
+from edge_agent.runtime.binding.typed import EXACT_FLOAT, cast
 from edge_agent.runtime.session import Array
 
 _MAX_DEPTH: Final = 32
@@ -40,8 +41,11 @@ class NestedReader:
         """The array of a value, of whatever shape the value has.
 
         Raises:
-            FieldFault: `missing`, `wrong_type`, `wrong_shape`, `too_deep` or `out_of_range`.
+            FieldFault: `missing`, `wrong_type`, `wrong_shape`, `too_deep`, `out_of_range` or
+                `not_finite`.
         """
+        if isinstance(value, np.ndarray):
+            return cast(self._name, value, self._dtype, allow_missing=self._allow_missing)
         depth = self._depth(value)
         if self._dtype == "string":
             return self._strings(value, depth)
@@ -135,10 +139,19 @@ class NestedReader:
         wide = np.array(converted, dtype=np.float64)
         with np.errstate(over="ignore"):
             array = wide.astype(self._dtype)
-        if np.isinf(array).any():
-            raise FieldFault(
-                self._name, f"expected values within {self._dtype}", code="out_of_range"
-            )
+        # CBOR can write what JSON cannot; null is the missing value of both.
+        if not np.isfinite(array).all():
+            if np.isinf(array).any() and np.isfinite(wide[np.isinf(array)]).any():
+                raise FieldFault(
+                    self._name, f"expected values within {self._dtype}", code="out_of_range"
+                )
+            if not self._allow_missing:
+                raise FieldFault(
+                    self._name,
+                    "expected finite numbers, found NaN or infinity",
+                    code="not_finite",
+                    hint='missing_values = "allow" lets them through',
+                )
         return array
 
     def _strings(self, value: object, depth: int) -> Array:

@@ -1,0 +1,85 @@
+"""Rows of a typed array to rows of named fields: one column a field, in the manifest's order.
+
+The fields' rules hold for each column; NaN is how such a row says that a value is missing.
+"""
+
+import numpy as np
+
+from edge_agent.contract.manifest import Field
+from edge_agent.contract.signature import FLOATS, DType
+from edge_agent.runtime.binding.fault import FieldFault
+from edge_agent.runtime.binding.fields import field_rules
+from edge_agent.runtime.binding.typed import cast, shown
+from edge_agent.runtime.session import Array
+
+
+class TypedRows:
+    """Reads arrays [F] and [n, F].
+
+    Args:
+        name: of the tensor, for errors.
+        fields: one a column.
+        dtype: of the tensor.
+    """
+
+    def __init__(self, name: str, fields: tuple[Field, ...], dtype: DType) -> None:
+        self._name = name
+        self._dtype = dtype
+        self._rules = field_rules(fields, dtype)
+        self._is_bounded = dtype not in ("bool", "string")
+        self._low = np.array([rule.low for rule in self._rules], np.float64)
+        self._high = np.array([rule.high for rule in self._rules], np.float64)
+
+    def read(self, array: Array) -> Array:
+        """The rows, [n, F].
+
+        Raises:
+            FieldFault: `wrong_shape`, `wrong_type`, `out_of_range` or `not_finite`.
+        """
+        rows = array[None] if array.ndim == 1 else array
+        if rows.ndim != 2 or rows.shape[1] != len(self._rules):
+            raise FieldFault(
+                self._name,
+                f"expected rows of {len(self._rules)} values, found {shown(array)}",
+                code="wrong_shape",
+            )
+        is_missing = np.isnan(rows) if rows.dtype.kind == "f" and self._is_bounded else None
+        if is_missing is not None and is_missing.any():
+            rows = self._filled(rows, is_missing)
+        if self._is_bounded and rows.dtype.kind in "uif":
+            self._check_range(rows)
+        # Only what a rule has filled in can still be NaN.
+        return cast(self._name, rows, self._dtype, allow_missing=self._dtype in FLOATS)
+
+    def _filled(self, rows: Array, is_missing: Array) -> Array:
+        filled = rows.copy() if self._dtype in FLOATS else rows.astype(np.float64)
+        for column, rule in enumerate(self._rules):
+            wanted = is_missing[:, column]
+            if not wanted.any():
+                continue
+            if rule.missing is None:
+                raise FieldFault(
+                    rule.field.name,
+                    f"row {int(wanted.argmax())}: expected a number, found NaN",
+                    code="not_finite",
+                )
+            filled[wanted, column] = float(rule.missing)
+        return filled
+
+    def _check_range(self, rows: Array) -> None:
+        low, high = self._low, self._high
+        if rows.dtype.kind == "f":
+            # As the sender rounded its value, so is the bound: 0.1 of float32 is above 0.1.
+            with np.errstate(over="ignore"):
+                low, high = low.astype(rows.dtype), high.astype(rows.dtype)
+        is_outside = (rows < low) | (rows > high) | np.isinf(rows)
+        if not is_outside.any():
+            return
+        row, column = (int(index) for index in np.argwhere(is_outside)[0])
+        rule = self._rules[column]
+        unit = f" {rule.field.unit}" if rule.field.unit else ""
+        raise FieldFault(
+            rule.field.name,
+            f"row {row}: expected {rule.low:g} to {rule.high:g}{unit}, found {rows[row, column]}",
+            code="out_of_range",
+        )
