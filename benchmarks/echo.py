@@ -1,40 +1,63 @@
-"""The reference beside the worker: a bare paho program that sends every payload back.
+"""The reference beside the worker: an echo with the worker's own client, and nothing else.
 
-`python -m benchmarks.echo HOST PORT IN OUT`. Written as one would write it by hand, with the
-settings that the worker's connection has: MQTT 3.1.1, TCP_NODELAY, inline callback.
+`python -m benchmarks.echo HOST PORT IN OUT [--protocol auto|3.1.1|5]`: the same connection, loop
+and bookkeeping as a worker; every payload goes back as it came.
 """
 
-import socket
-import sys
-from typing import Any
+import argparse
+from collections.abc import Sequence
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from edge_agent.runtime.loop import Loop
+from edge_agent.runtime.message import Incoming, Outgoing, Settled
+from edge_agent.runtime.protocol import BrokerAddress
+from edge_agent.runtime.transport import Transport
 
 
-def main(host: str, port: int, topic_in: str, topic_out: str) -> None:
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="echo", clean_session=False)
-    client.max_inflight_messages_set(0)
+class EchoSlot:
+    """Answers at once.
 
-    def no_delay(_client: mqtt.Client, _data: Any, connection: Any) -> None:  # paho's signature
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    Args:
+        topic: that payloads go back on.
+    """
 
-    def connected(*_: Any) -> None:  # paho's signature
-        client.subscribe(topic_in, qos=1)
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
 
-    def ready(*_: Any) -> None:  # paho's signature
-        print("ready", flush=True)
+    def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
+        return [
+            Settled(message.token, Outgoing(self._topic, message.payload)) for message in messages
+        ]
 
-    def received(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        client.publish(topic_out, message.payload, qos=message.qos)
+    def due(self, now: float) -> float | None:  # noqa: ARG002 -- the interface's
+        return None
 
-    client.on_socket_open = no_delay
-    client.on_connect = connected
-    client.on_subscribe = ready
-    client.on_message = received
-    client.connect(host, port)
-    client.loop_forever()
+    def run(self, now: float) -> list[Settled]:  # noqa: ARG002 -- the interface's
+        return []
+
+    def withdraw(self) -> None:
+        """Nothing waits here."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("host", "port", "topic_in", "topic_out"):
+        parser.add_argument(name)
+    parser.add_argument("--protocol", choices=("auto", "3.1.1", "5"), default="auto")
+    options = parser.parse_args()
+    loop = Loop()
+    transport = Transport(
+        loop,
+        BrokerAddress(url=f"mqtt://{options.host}:{options.port}", protocol=options.protocol),
+        f"echo-{options.protocol}".replace(".", "-"),  # NATS refuses ids with a '.'
+        [options.topic_in],
+        slot=EchoSlot(options.topic_out),
+        on_connected=lambda _: print("ready", flush=True),
+        on_disconnected=print,
+        on_left=loop.stop,
+    )
+    loop.call_soon(transport.start)
+    loop.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    main()

@@ -1,8 +1,10 @@
-"""Load for an MQTT echo: `python -m benchmarks.load HOST PORT IN OUT QOS SECONDS RATE`.
+"""Load for an MQTT echo: `python -m benchmarks.load HOST PORT IN OUT QOS SECONDS RATE [PAYLOAD]`.
 
-Publishes JSON rows to IN and counts what comes back on OUT, on one raw socket, because a full
-client would be slower than what it measures. Rate 0 is as fast as answers come, with a bounded
-number on the way; the answers of one round are all awaited. Prints one JSON object.
+Publishes PAYLOAD, a file (without one a JSON row of nine fields), to IN and counts what comes back
+on OUT. It speaks through the worker's packet codec on a blocking socket, because a full client
+would be slower than what it measures. Rate 0 is as fast as answers come, with a bounded number on
+the way, looked at once a millisecond, so that the load leaves the processors to what it measures;
+the answers of one round are all awaited. Prints one JSON object, with what the load itself took.
 """
 
 import collections
@@ -12,10 +14,17 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
-WINDOW: Final = 100
+from edge_agent.runtime.mqtt.packets import V311, ConnAck, Packet, Publish, SubAck
+from edge_agent.runtime.mqtt.reader import PacketReader
+from edge_agent.runtime.mqtt.writer import PacketWriter
+
+WINDOW: Final = 200
 """Messages on the way at most, at rate 0."""
+LOOK_S: Final = 0.001
+"""Between two looks at what came back, at rate 0."""
 LAST_WAIT_S: Final = 5.0
 ROW: Final = json.dumps({f"f{i}": round(0.37 * i + 1.25, 3) for i in range(9)}).encode()
 
@@ -30,109 +39,79 @@ class Outcome:
     latencies_ms: list[float] = field(default_factory=list)
 
 
-class RawClient:
-    """As much of MQTT 3.1.1 as the load needs."""
+class LoadClient:
+    """As much of a client as the load needs: MQTT 3.1.1."""
 
     def __init__(self, host: str, port: int) -> None:
         self._socket = socket.create_connection((host, port), timeout=5)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = bytearray()
+        self._reader = PacketReader(V311)
+        self._writer = PacketWriter(V311)
         self._packet_id = 0
-        name = b"load"
-        body = b"\x00\x04MQTT\x04\x02\x00\x00" + len(name).to_bytes(2, "big") + name
-        self._socket.sendall(_packet(0x10, body))
-        self._await(0x20)
+        self._socket.sendall(self._writer.connect("load", keep_alive_s=0, is_clean=True))
+        self._await(ConnAck)
 
     def subscribe(self, topic: str) -> None:
-        raw = topic.encode()
-        self._socket.sendall(
-            _packet(0x82, b"\x00\x01" + len(raw).to_bytes(2, "big") + raw + b"\x01")
-        )
-        self._await(0x90)
+        self._socket.sendall(self._writer.subscribe(1, [topic]))
+        self._await(SubAck)
 
-    def publish(self, topic: bytes, payload: bytes, qos: int, count: int) -> None:
+    def publish(self, topic: str, payload: bytes, qos: int, count: int) -> None:
         """Send `count` equal messages in one call."""
-        head = len(topic).to_bytes(2, "big") + topic
+        pieces: list[bytes] = []
         if qos == 0:
-            self._socket.sendall(_packet(0x30, head + payload) * count)
+            self._writer.publish(pieces, topic, payload)
+            self._socket.sendall(b"".join(pieces) * count)
             return
-        packets = []
         for _ in range(count):
             self._packet_id = self._packet_id % 60_000 + 1
-            packets.append(_packet(0x32, head + self._packet_id.to_bytes(2, "big") + payload))
-        self._socket.sendall(b"".join(packets))
+            self._writer.publish(pieces, topic, payload, packet_id=self._packet_id)
+        self._socket.sendall(b"".join(pieces))
 
     def poll(self, timeout_s: float) -> int:
         """Read what is there; acknowledges; returns how many messages came."""
         if not select.select([self._socket], [], [], max(0.0, timeout_s))[0]:
             return 0
-        data = self._socket.recv(262_144)
-        if not data:
-            raise ConnectionError("the broker closed the connection")
-        self._buffer += data
         messages = 0
         acknowledgements = []
-        for kind, start, _end in self._packets():
-            if kind & 0xF0 != 0x30:
-                continue
-            messages += 1
-            if kind & 0x06:
-                at = start + 2 + int.from_bytes(self._buffer[start : start + 2], "big")
-                acknowledgements.append(b"\x40\x02" + bytes(self._buffer[at : at + 2]))
-        del self._buffer[: self._parsed]
+        for packet in self._read():
+            if type(packet) is Publish:
+                messages += 1
+                if packet.packet_id:
+                    acknowledgements.append(self._writer.puback(packet.packet_id))
         if acknowledgements:
             self._socket.sendall(b"".join(acknowledgements))
         return messages
 
-    def _packets(self) -> list[tuple[int, int, int]]:
-        """First byte, start and end of each whole packet in the buffer."""
-        found = []
-        position, size = 0, len(self._buffer)
-        while position + 2 <= size:
-            length, shift, at = 0, 0, position + 1
-            while at < size:
-                byte = self._buffer[at]
-                length |= (byte & 127) << shift
-                shift += 7
-                at += 1
-                if byte < 128:
-                    break
-            else:
-                break
-            if at + length > size:
-                break
-            found.append((self._buffer[position], at, at + length))
-            position = at + length
-        self._parsed = position
-        return found
+    def close(self) -> None:
+        self._socket.sendall(self._writer.disconnect())
+        self._socket.close()
 
-    def _await(self, kind: int) -> None:
+    def _read(self) -> list[Packet]:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the broker closed the connection")
+        return self._reader.feed(data)
+
+    def _await(self, kind: type[Packet]) -> None:
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            self._buffer += self._socket.recv(4096)
-            kinds = [packet[0] & 0xF0 for packet in self._packets()]
-            del self._buffer[: self._parsed]
-            if kind in kinds:
+            if any(isinstance(packet, kind) for packet in self._read()):
                 return
         raise TimeoutError("the broker did not answer")
 
 
-def _packet(kind: int, body: bytes) -> bytes:
-    length, size = bytearray(), len(body)
-    while True:
-        size, low = divmod(size, 128)
-        length.append(low | (128 if size else 0))
-        if not size:
-            return bytes([kind]) + bytes(length) + body
-
-
 def run(
-    host: str, port: int, topics: tuple[str, str], qos: int, seconds: float, rate: int
+    host: str,
+    port: int,
+    topics: tuple[str, str],
+    qos: int,
+    seconds: float,
+    rate: int,
+    payload: bytes = ROW,
 ) -> Outcome:
     """One round of load."""
-    client = RawClient(host, port)
+    client = LoadClient(host, port)
     client.subscribe(topics[1])
-    topic = topics[0].encode()
     outcome = Outcome()
     sent_at: collections.deque[float] = collections.deque()
     started = time.perf_counter()
@@ -149,23 +128,32 @@ def run(
                 if rate == 0
                 else min(WINDOW, int((now - started) * rate) + 1 - outcome.sent)
             )
-            if room >= (WINDOW // 4 if rate == 0 else 1):
-                client.publish(topic, ROW, qos, room)
+            if room >= (WINDOW // 8 if rate == 0 else 1):
+                client.publish(topics[0], payload, qos, room)
                 outcome.sent += room
                 sent_at.extend([time.perf_counter()] * room)
         wait_s = 0.5 if rate == 0 or not is_sending else started + outcome.sent / rate - now
-        for _ in range(client.poll(min(wait_s, 0.5))):
+        if rate == 0:
+            time.sleep(LOOK_S)
+        count = client.poll(min(wait_s, 0.5))
+        if count:
             last_answer = time.perf_counter()
-            outcome.received += 1
-            if sent_at:
+            outcome.received += count
+            for _ in range(min(count, len(sent_at))):
                 outcome.latencies_ms.append((last_answer - sent_at.popleft()) * 1e3)
     outcome.seconds = last_answer - started
+    client.close()
     return outcome
 
 
 def main() -> None:
     host, port, topic_in, topic_out, qos, seconds, rate = sys.argv[1:8]
-    outcome = run(host, int(port), (topic_in, topic_out), int(qos), float(seconds), int(rate))
+    payload = Path(sys.argv[8]).read_bytes() if len(sys.argv) > 8 else ROW
+    before_s = time.process_time()
+    outcome = run(
+        host, int(port), (topic_in, topic_out), int(qos), float(seconds), int(rate), payload
+    )
+    spent_s = time.process_time() - before_s
     latencies = sorted(outcome.latencies_ms) or [0.0]
     print(
         json.dumps(
@@ -175,6 +163,7 @@ def main() -> None:
                 "messages_per_s": outcome.received / outcome.seconds if outcome.seconds else 0.0,
                 "p50_ms": latencies[len(latencies) // 2],
                 "p99_ms": latencies[int(len(latencies) * 0.99)],
+                "load_cpu_us": spent_s / max(1, outcome.received) * 1e6,
             }
         )
     )

@@ -32,3 +32,7 @@ class InlineSlot:
             Settled(message.token, self._answer(message.topic, message.payload, message.received_s))
             for message in messages
         ]
+
+    def withdraw(self) -> None:
+        """Forget what comes again."""
+        self._waiting = [message for message in self._waiting if not message.token]

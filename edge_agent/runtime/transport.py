@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from edge_agent.errors import InvalidInput
 from edge_agent.runtime.broker_url import parse_broker_url
@@ -20,7 +20,8 @@ from edge_agent.runtime.delivery import Delivery
 from edge_agent.runtime.dial import dial, retry_delay_s, tls_context
 from edge_agent.runtime.leaving import Step, next_step
 from edge_agent.runtime.loop import Loop, Timer, Work
-from edge_agent.runtime.message import Incoming, Settled
+from edge_agent.runtime.message import Incoming
+from edge_agent.runtime.message_slot import MessageSlot
 from edge_agent.runtime.mqtt.packets import (
     FAILURE,
     UNSUPPORTED_VERSION,
@@ -48,22 +49,6 @@ MAX_IN_FLIGHT: Final = 1000
 _LEAVE_STEP_S: Final = 0.002
 _NO_FILTER: Final = "nobody/subscribes/to/this"
 _log = logging.getLogger("shoal.worker.transport")
-
-
-class MessageSlot(Protocol):
-    """What answers the messages. Its methods must not raise."""
-
-    def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
-        """Take messages; returns those that are done with at once."""
-        ...
-
-    def due(self, now: float) -> float | None:
-        """Seconds until a batch must run, `now` being seconds since 1970; None if none waits."""
-        ...
-
-    def run(self, now: float) -> list[Settled]:
-        """Run one batch of what waits, due or not; returns what is done with."""
-        ...
 
 
 class Transport:
@@ -206,7 +191,9 @@ class Transport:
         """There is no connection any more: connect again, unless we are leaving."""
         had_connection = self._connection is not None
         self._connection = None
-        self._delivery = None
+        if self._delivery is not None:
+            self._delivery = None
+            self._slot.withdraw()
         if self._timer is not None:
             self._timer.cancel()
         if self._stop_at is not None:
@@ -340,7 +327,7 @@ class Transport:
         return self._slot.due(time.time())
 
     def _run(self) -> None:
-        """One batch. Without a connection its answers are lost: QoS 1 messages come again."""
+        """One batch. Without a connection its answers are lost."""
         done = self._slot.run(time.time())
         if self._delivery is not None and self._connection is not None:
             self._delivery.settle(done)

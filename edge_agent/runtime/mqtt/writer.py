@@ -11,7 +11,6 @@ from edge_agent.runtime.mqtt.packets import V5, ProtocolVersion
 from edge_agent.runtime.mqtt.properties import (
     CONTENT_TYPE,
     CORRELATION,
-    MAXIMUM_PACKET_SIZE,
     RECEIVE_MAXIMUM,
     SESSION_EXPIRY,
     write_binary,
@@ -47,10 +46,19 @@ class PacketWriter:
         user: str = "",
         password: str = "",
         receive_maximum: int = 65535,
-        maximum_packet_size: int = 0,
+        is_clean: bool = False,
     ) -> bytes:
-        """CONNECT to a session that outlives the connection; no will."""
-        flags = 0
+        """CONNECT, without a will.
+
+        Args:
+            client_id: of the session.
+            keep_alive_s: longest silence of ours, seconds; 0 for any.
+            user: empty for none.
+            password: empty for none.
+            receive_maximum: unacknowledged messages that we take (MQTT 5).
+            is_clean: begin with an empty session, not with the one that the broker keeps.
+        """
+        flags = 0x02 if is_clean else 0
         tail = write_binary(client_id.encode())
         if user:
             flags |= 0x80
@@ -62,8 +70,6 @@ class PacketWriter:
         if self._is_v5:
             properties = bytes((SESSION_EXPIRY,)) + NEVER_EXPIRES.to_bytes(4, "big")
             properties += bytes((RECEIVE_MAXIMUM,)) + receive_maximum.to_bytes(2, "big")
-            if maximum_packet_size:
-                properties += bytes((MAXIMUM_PACKET_SIZE,)) + maximum_packet_size.to_bytes(4, "big")
             properties = write_varint(len(properties)) + properties
         head = b"\x00\x04MQTT" + bytes((self.version, flags)) + keep_alive_s.to_bytes(2, "big")
         return _packet(0x10, head + properties + tail)

@@ -1,0 +1,26 @@
+"""What a source of messages asks of the slot that answers them. No code."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edge_agent.runtime.message import Incoming, Settled
+
+
+class MessageSlot(Protocol):
+    """What answers the messages. Its methods must not raise."""
+
+    def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
+        """Take messages; returns those that are done with at once."""
+        ...
+
+    def due(self, now: float) -> float | None:
+        """Seconds until a batch must run, `now` being seconds since 1970; None if none waits."""
+        ...
+
+    def run(self, now: float) -> list[Settled]:
+        """Run one batch of what waits, due or not; returns what is done with."""
+        ...
+
+    def withdraw(self) -> None:
+        """Forget the messages with a token: their connection is lost, and they come again."""
+        ...
