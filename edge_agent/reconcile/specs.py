@@ -1,12 +1,14 @@
 """What a worker is told: where its files are, which broker it uses, what its topics begin with."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, read_manifest
+from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from edge_agent.contract.routes import input_filter
 from edge_agent.contract.topics import data_prefix
 from edge_agent.errors import ShoalError
-from edge_agent.runtime.protocol import BrokerAddress, WorkerSpec, client_id
+from edge_agent.runtime.door_wire import door_file
+from edge_agent.runtime.protocol import BrokerAddress, RunsOn, WorkerSpec, client_id
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.files import make_folder
 from edge_agent.store.slots import Installed, SlotRecord
@@ -22,6 +24,8 @@ class WorkerSpecs:
         blobs: where the files are.
         run_folder: where workers find each other's sockets; nobody else may enter it.
         shadow_cpu_share: of one core that a shadow may use, 0 to 1.
+        has_doors: whether workers answer the local HTTP server.
+        hardware: what a module's model is to run on; may wait until that is known.
     """
 
     def __init__(
@@ -33,6 +37,8 @@ class WorkerSpecs:
         blobs: BlobStore,
         run_folder: Path,
         shadow_cpu_share: float = 0.2,
+        has_doors: bool = False,
+        hardware: Callable[[Manifest], RunsOn] = lambda _manifest: RunsOn(),
     ) -> None:
         self._device = device
         self._broker = broker
@@ -40,6 +46,8 @@ class WorkerSpecs:
         self._blobs = blobs
         self._run_folder = run_folder
         self._shadow_cpu_share = shadow_cpu_share
+        self._has_doors = has_doors
+        self._hardware = hardware
 
     def trial(self, record: SlotRecord, version: Installed) -> WorkerSpec:
         """For a process that only checks the golden cases."""
@@ -51,6 +59,7 @@ class WorkerSpecs:
             digest=version.digest,
             manifest_file=str(self._blobs.path(version.digest)),
             blob_files=self._files(record, version),
+            runs_on=self._runs_on(version),
             config=version.config,
             topic_prefix=self._prefix,
         )
@@ -75,6 +84,7 @@ class WorkerSpecs:
             digest=version.digest,
             manifest_file=str(self._blobs.path(version.digest)),
             blob_files=self._files(record, version),
+            runs_on=self._runs_on(version),
             mirror_path=self._mirror_path(record.slot),
             shadows=version.shadows,
             cpu_share=self._shadow_cpu_share,
@@ -94,11 +104,13 @@ class WorkerSpecs:
             digest=version.digest,
             manifest_file=str(self._blobs.path(version.digest)),
             blob_files=self._files(record, version),
+            runs_on=self._runs_on(version),
             config=version.config,
             broker=self._broker,
             client_id=self.client_id(record.slot),
             topic_prefix=self._prefix,
             stale_filters=self._stale_filters(record, version),
+            door_path=self._door_path(record.slot) if self._has_doors else "",
         )
 
     def client_id(self, slot: str) -> str:
@@ -113,13 +125,24 @@ class WorkerSpecs:
 
     def _filter(self, version: Installed) -> str:
         """A version's topic filter; empty if its manifest is not here (yet, or any more)."""
-        try:
-            data = self._blobs.read(version.digest, limit=MAX_MANIFEST_BYTES)
-        except ShoalError:
+        manifest = self._manifest(version)
+        if manifest is None:
             return ""
-        return input_filter(
-            read_manifest(data), version.config, device=self._device, prefix=self._prefix
-        )
+        return input_filter(manifest, version.config, device=self._device, prefix=self._prefix)
+
+    def _runs_on(self, version: Installed) -> RunsOn:
+        """What a version's model runs on. Whose manifest is not here fails in its worker."""
+        manifest = self._manifest(version)
+        return RunsOn() if manifest is None else self._hardware(manifest)
+
+    def _manifest(self, version: Installed) -> Manifest | None:
+        try:
+            return read_manifest(self._blobs.read(version.digest, limit=MAX_MANIFEST_BYTES))
+        except ShoalError:
+            return None
+
+    def _door_path(self, slot: str) -> str:
+        return str(make_folder(self._run_folder) / door_file(slot))
 
     def _mirror_path(self, slot: str) -> str:
         return str(make_folder(self._run_folder) / f"mirror-{slot}.sock")
