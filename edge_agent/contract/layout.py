@@ -11,7 +11,8 @@ from msgspec import Struct
 from edge_agent.contract.manifest import Image
 from edge_agent.contract.signature import DYNAMIC, shape_accepts
 
-_CHANNELS: Final = {"L": 1, "RGB": 3, "BGR": 3}
+CHANNELS: Final = {"L": 1, "RGB": 3, "BGR": 3}
+"""Order of the channels to how many these are."""
 
 
 class Layout(Struct, frozen=True):
@@ -74,6 +75,18 @@ def array_layout(shape: tuple[int, ...], window: int | None) -> Layout | None:
     return None
 
 
+def window_width(layout: Layout, window: int) -> int:
+    """Values in one row of a window of nested lists, or -1 if the model leaves it open.
+
+    Args:
+        layout: of the window, from `array_layout`.
+        window: rows in it.
+    """
+    if len(layout.row) == 2:
+        return layout.row[1]
+    return DYNAMIC if layout.row[0] == DYNAMIC else layout.row[0] // window
+
+
 def image_layout(shape: tuple[int, ...], image: Image) -> Layout | None:
     """How a picture lies in a tensor, with or without a first dimension of pictures.
 
@@ -86,7 +99,7 @@ def image_layout(shape: tuple[int, ...], image: Image) -> Layout | None:
 
 def image_shape(image: Image) -> tuple[int, ...]:
     """Shape of one picture, without a dimension of pictures."""
-    height, width, channels = image.height, image.width, _CHANNELS[image.channels]
+    height, width, channels = image.height, image.width, CHANNELS[image.channels]
     match image.layout:
         case "HWC":
             return (height, width, channels)
@@ -96,6 +109,11 @@ def image_shape(image: Image) -> tuple[int, ...]:
             return (height, width)
         case "flat":
             return (height * width * channels,)
+
+
+def per_channel(number: float | tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """A number for each channel; what is no list holds for all."""
+    return number if isinstance(number, tuple) else (number,) * channels
 
 
 def _first_fit(shape: tuple[int, ...], rows: tuple[tuple[int, ...], ...]) -> Layout | None:

@@ -44,6 +44,7 @@ class Model(Struct, frozen=True, kw_only=True):
         inputs: every input of the graph, in its order.
         outputs: only those that are computed, in the order in which they are published.
         registry: `name/version` of the registered model the file came from, or empty.
+        state_outputs: computed as well, to be fed back, and not published.
     """
 
     blob: Blob
@@ -52,6 +53,12 @@ class Model(Struct, frozen=True, kw_only=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     registry: str = ""
+    state_outputs: tuple[TensorSpec, ...] = ()
+
+    @property
+    def computed(self) -> tuple[TensorSpec, ...]:
+        """All outputs that a run computes, those that are published first."""
+        return (*self.outputs, *self.state_outputs)
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -114,8 +121,8 @@ class Image(Struct, frozen=True, kw_only=True):
         height: pixels after resizing.
         channels: "L" (one channel) or "RGB" or "BGR".
         layout: order of the dimensions behind the batch; "flat" is one dimension, row by row.
-        scale: pixel values (0-255) are multiplied by it ...
-        offset: ... and then this is added.
+        scale: pixel values (0-255) are multiplied by it, or by one number for each channel ...
+        offset: ... and then this is added, or one number for each channel.
         max_pixels: a larger picture is refused before it is unpacked.
     """
 
@@ -123,8 +130,8 @@ class Image(Struct, frozen=True, kw_only=True):
     height: Annotated[int, Meta(ge=1, le=8192)]
     channels: Literal["L", "RGB", "BGR"] = "RGB"
     layout: Literal["HWC", "CHW", "HW", "flat"] = "CHW"
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
     max_pixels: Positive = 16_000_000
 
 

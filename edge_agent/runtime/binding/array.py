@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edge_agent.contract.layout import Layout
+from edge_agent.contract.layout import Layout, window_width
 from edge_agent.contract.manifest import Tensor
 from edge_agent.contract.signature import DYNAMIC, TensorSpec
 from edge_agent.runtime.binding.fault import FieldFault
@@ -31,7 +31,7 @@ class ArraySource:
         self._reader = NestedReader(
             tensor.name, spec.dtype, allow_missing=tensor.missing_values == "allow"
         )
-        self._width = _window_width(layout, window) if window else DYNAMIC
+        self._width = window_width(layout, window) if window else DYNAMIC
 
     def stack(self, messages: list[object], *, is_list: bool) -> tuple[Array, bool]:
         """All rows, [n, *row]; a message gives one row or several."""
@@ -87,10 +87,3 @@ class ArraySource:
 def _shapes(arrays: list[Array]) -> str:
     shapes = sorted({array.shape[1:] for array in arrays})
     return " and ".join(str(list(shape)) for shape in shapes[:2])
-
-
-def _window_width(layout: Layout, window: int) -> int:
-    """Values in one row of a window, or -1 if the model leaves it open."""
-    if len(layout.row) == 2:
-        return layout.row[1]
-    return DYNAMIC if layout.row[0] == DYNAMIC else layout.row[0] // window

@@ -7,21 +7,34 @@ otherwise each row, or each message, is a run of its own.
 from collections.abc import Sequence
 
 import numpy as np
-from msgspec import UNSET, Raw, Struct, UnsetType, json
+from msgspec import Raw, Struct, UnsetType
 
-from edge_agent.contract.layout import array_layout, fields_layout, image_layout
-from edge_agent.contract.manifest import Manifest, Tensor
-from edge_agent.contract.signature import TensorSpec
-from edge_agent.errors import MessageError, Unsupported
-from edge_agent.runtime.binding.array import ArraySource
-from edge_agent.runtime.binding.constant import Constant
-from edge_agent.runtime.binding.named import NamedSource
-from edge_agent.runtime.binding.path import keys_of, look_up, walk
-from edge_agent.runtime.binding.picture import PictureSource
-from edge_agent.runtime.binding.raw import RawSource
+from edge_agent.contract.kept import kept
+from edge_agent.contract.manifest import Manifest
+from edge_agent.errors import MessageError
+from edge_agent.runtime.binding.compiled import compile_tensors
+from edge_agent.runtime.binding.identity import Identity
+from edge_agent.runtime.binding.memory import SourceMemory, States, fingerprint_of
 from edge_agent.runtime.binding.source import RowSource, Source
-from edge_agent.runtime.binding.window import WindowStore
+from edge_agent.runtime.binding.state import StateSource
+from edge_agent.runtime.binding.store import SourceStore
+from edge_agent.runtime.binding.tensors import TensorInputs, Tensors
+from edge_agent.runtime.binding.window import Rows
 from edge_agent.runtime.session import Array, Feed
+
+
+class Turn(Struct, frozen=True):
+    """The turn of a message in the order of its source topic.
+
+    Attributes:
+        source: whose state it reads and changes.
+        fingerprint: of its payload.
+        is_repeat: it had its turn before; this time it changes nothing.
+    """
+
+    source: SourceMemory
+    fingerprint: int
+    is_repeat: bool
 
 
 class Bound(Struct, frozen=True):
@@ -34,6 +47,7 @@ class Bound(Struct, frozen=True):
         adds_rows: whether the first dimension of the feeds was added by the binding, so that the
             answer should not have it either.
         may_join: whether a run may hold other messages' rows as well.
+        turn: for `Binding.keep`; None if the model has no state.
     """
 
     runs: tuple[Feed, ...]
@@ -41,6 +55,7 @@ class Bound(Struct, frozen=True):
     is_list: bool
     adds_rows: bool
     may_join: bool = False
+    turn: Turn | None = None
 
 
 class Binding:
@@ -51,50 +66,77 @@ class Binding:
 
     Raises:
         Unsupported: a tensor and its model input cannot be brought together.
-        MessageError: a constant is not of its tensor's type.
+        MessageError: a constant or an initial state is not of its tensor's type.
+
+    Attributes:
+        notes: what a person should know about windows and states, one sentence each.
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        specs = {spec.name: spec for spec in manifest.model.inputs}
         self._dtypes = {
-            name: np.dtype(object if spec.dtype == "string" else spec.dtype)
-            for name, spec in specs.items()
+            spec.name: np.dtype(object if spec.dtype == "string" else spec.dtype)
+            for spec in manifest.model.inputs
         }
-        window = manifest.input.window
         self._max_batch = manifest.runtime.max_batch
-        self._sources: list[Source] = []
-        self._row_sources: list[RowSource] = []
-        self._constants: list[Constant] = []
-        self._windows = WindowStore(window) if window is not None else None
-        size = window.size if window is not None else None
-        for tensor in manifest.tensors:
-            self._add(tensor, specs[tensor.name], size)
-        self._filled: list[Source | RowSource] = [*self._sources, *self._row_sources]
+        compiled = compile_tensors(manifest)
+        self._sources = compiled.sources
+        self._row_sources = compiled.row_sources
+        self._constants = compiled.constants
+        self._states = compiled.states
+        self._filled: list[Source | RowSource | StateSource] = [
+            *self._sources,
+            *self._row_sources,
+            *self._states,
+        ]
+        self.notes: tuple[str, ...] = ()
+        found = kept(manifest)
+        self._store = (
+            SourceStore(found, [state.initial for state in self._states]) if found else None
+        )
         self._is_stacked = all(source.layout.stackable for source in self._filled)
         # A list is many messages, unless the message itself is the nested list.
-        self._splits_lists = manifest.input.codec == "json" and any(
+        self._splits_lists = any(
             tensor.source == "fields" or (tensor.source == "array" and tensor.path)
             for tensor in manifest.tensors
         )
-        self._id_keys = keys_of(manifest.input.id)
-        self._time_keys = keys_of(manifest.input.time)
+        self._tensor_inputs = TensorInputs(manifest)
+        self._identity = Identity(manifest.input, splits_lists=self._splits_lists)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a message must not be bound before the one before it of its topic is done."""
+        return bool(self._states)
 
     @property
     def forgotten_windows(self) -> int:
-        """Source topics whose rows were dropped to stay within bounds."""
-        return self._windows.forgotten if self._windows is not None else 0
+        """Source topics whose rows or states were dropped to stay within bounds."""
+        return self._store.forgotten if self._store is not None else 0
 
     def forget(self) -> None:
-        """Drop all rows that wait for their window to fill."""
-        if self._windows is not None:
-            self._windows.clear()
+        """Drop all rows and states of a binding that nothing is attached to."""
+        if self._store is not None:
+            self._store.clear()
 
-    def bind(self, value: object, topic: str) -> Bound | None:
+    def attach(self, fd: int) -> None:
+        """Go on with the windows and states of a region, and keep them there from now on.
+
+        Args:
+            fd: of the region's memory file; stays the caller's.
+        """
+        if self._store is not None:
+            note = self._store.attach(fd)
+            self.notes = (note,) if note else ()
+
+    def bind(
+        self, value: object, topic: str, payload: bytes = b"", *, is_repeat: bool = False
+    ) -> Bound | None:
         """What the model is to be asked.
 
         Args:
             value: of the message, from the codec.
-            topic: of the message; windows are kept for each topic.
+            topic: of the message; windows and states are kept for each topic.
+            payload: of the message; by it a message is known that comes again.
+            is_repeat: whether the message may have come before.
 
         Returns:
             The runs, or None if the rows went into a window that is not full yet.
@@ -102,15 +144,44 @@ class Binding:
         Raises:
             MessageError: the message does not fit; nothing of it was kept.
         """
+        if isinstance(value, Tensors):
+            feed, rows = self._tensor_inputs.feed(value)
+            return Bound((feed,), rows, is_list=False, adds_rows=False)
         is_list = self._splits_lists and type(value) is list
         messages: list[object] = value if is_list else [value]  # type: ignore[assignment]
         if is_list:
             self._check_rows(len(messages))
-        if self._windows is not None:
-            return self._bind_windows(messages, topic, self._windows, is_list=is_list)
-        if self._is_stacked:
-            return self._bind_stacked(messages, is_list=is_list)
-        return self._bind_one_by_one(messages, is_list=is_list)
+        if self._store is not None:
+            known = fingerprint_of(payload) if payload else 0
+            if self._row_sources:
+                return self._bind_windows(
+                    messages, topic, self._store, known, is_list=is_list, is_repeat=is_repeat
+                )
+            bound = self._row_by_row(self._bind_plain(messages, is_list=is_list))
+            source = self._store.of(topic, [])
+            index = source.find(known) if is_repeat else None
+            return self._with_state(bound, source, known, index)
+        return self._bind_plain(messages, is_list=is_list)
+
+    def keep(self, bound: Bound, index: int, arrays: list[Array]) -> None:
+        """A run on a message was done: its state goes into the next run, or is remembered.
+
+        Args:
+            bound: of the message.
+            index: of the run among the message's own.
+            arrays: the message's part of all outputs that were computed, first dimension kept.
+
+        Raises:
+            ModelError: the state cannot be fed to the model again; nothing was remembered.
+        """
+        turn = bound.turn
+        if turn is None:
+            return
+        states = [state.next_state(arrays) for state in self._states]
+        if index + 1 < len(bound.runs):
+            self._feed_states(bound.runs[index + 1], states)
+        elif not turn.is_repeat:
+            turn.source.keep(turn.fingerprint, states)
 
     @property
     def can_join(self) -> bool:
@@ -158,15 +229,13 @@ class Binding:
         return tuple(feeds)
 
     def identify(self, value: object) -> tuple[Raw | UnsetType, Raw | UnsetType]:
-        """The message's id and time, as JSON; UNSET where it has none or it is no plain value.
+        """The message's id and time, as JSON; see `Identity`."""
+        return self._identity.of(value)
 
-        Of a list of messages, lists: one entry a message, null where there is none.
-        """
-        if type(value) is dict:
-            return _copied(walk(value, self._id_keys)), _copied(walk(value, self._time_keys))
-        if type(value) is list and self._splits_lists:
-            return _copied_all(value, self._id_keys), _copied_all(value, self._time_keys)
-        return UNSET, UNSET
+    def _bind_plain(self, messages: list[object], *, is_list: bool) -> Bound:
+        if self._is_stacked:
+            return self._bind_stacked(messages, is_list=is_list)
+        return self._bind_one_by_one(messages, is_list=is_list)
 
     def _bind_stacked(self, messages: list[object], *, is_list: bool) -> Bound:
         feed: Feed = {}
@@ -203,9 +272,16 @@ class Binding:
         return Bound(tuple(runs), len(runs), is_list, adds_rows)
 
     def _bind_windows(
-        self, messages: list[object], topic: str, windows: WindowStore, *, is_list: bool
+        self,
+        messages: list[object],
+        topic: str,
+        store: SourceStore,
+        known: int,
+        *,
+        is_list: bool,
+        is_repeat: bool,
     ) -> Bound | None:
-        rows: list[Array] = []
+        rows: Rows = []
         is_single = True
         for source in self._row_sources:
             array, is_alone = source.rows(messages, is_list=is_list)
@@ -218,10 +294,20 @@ class Binding:
                     code="wrong_shape",
                 )
         self._check_rows(len(rows[0]))
-        full = windows.push(topic, rows)
-        if not full:
-            return None
-        if self._is_stacked:
+        memory = store.of(topic, rows)
+        index = memory.find(known) if is_repeat else None
+        full = memory.push(rows) if index is None else memory.windows_again(index)
+        if full is None:
+            raise _not_again()
+        if not full or not self._states:
+            if index is None:
+                memory.keep(known)
+            return self._window_bound(full, is_single=is_single) if full else None
+        bound = self._window_bound(full, is_single=is_single)
+        return self._with_state(bound, memory, known, index)
+
+    def _window_bound(self, full: list[Rows], *, is_single: bool) -> Bound:
+        if self._is_stacked and (len(full) == 1 or not self._states):
             feed: Feed = {}
             for index, source in enumerate(self._row_sources):
                 stacked = [window[index].reshape(1, *source.layout.row) for window in full]
@@ -232,6 +318,51 @@ class Binding:
         runs = tuple(self._window_run(window) for window in full)
         adds_rows = any(source.layout.has_rows for source in self._row_sources)
         return Bound(runs, len(full), not is_single, adds_rows)
+
+    def _row_by_row(self, bound: Bound) -> Bound:
+        """A run for each row: each needs the state that the one before it left."""
+        runs: list[Feed] = []
+        for feed in bound.runs:
+            stacked = [s.name for s in self._sources if s.layout.stackable]
+            counts = {len(feed[name]) for name in stacked}
+            if len(counts) > 1:
+                raise MessageError(
+                    f"tensors expected the same number of rows, found {sorted(counts)}",
+                    code="wrong_shape",
+                )
+            count = counts.pop() if counts else 1
+            if count == 1:
+                runs.append(feed)
+                continue
+            self._check_rows(count)
+            ones = {constant.name: constant.fill(1) for constant in self._constants}
+            runs += [
+                {name: feed[name][row : row + 1] for name in stacked} | ones for row in range(count)
+            ]
+        if len(runs) == len(bound.runs):
+            return bound
+        return Bound(tuple(runs), len(runs), is_list=True, adds_rows=True)
+
+    def _with_state(
+        self, bound: Bound, source: SourceMemory, known: int, index: int | None
+    ) -> Bound:
+        """A message's runs, the first with the state that the message begins with."""
+        states = source.state() if index is None else source.state_before(index)
+        if states is None:
+            raise _not_again()
+        self._feed_states(bound.runs[0], states)
+        return Bound(
+            bound.runs,
+            bound.rows,
+            bound.is_list,
+            bound.adds_rows,
+            bound.may_join,
+            Turn(source, known, index is not None),
+        )
+
+    def _feed_states(self, feed: Feed, states: States) -> None:
+        for source, state in zip(self._states, states, strict=True):
+            feed[source.name] = state
 
     def _window_run(self, window: list[Array]) -> Feed:
         feed: Feed = {}
@@ -252,33 +383,13 @@ class Binding:
                 hint="runtime.max_batch of the module sets the limit",
             )
 
-    def _add(self, tensor: Tensor, spec: TensorSpec, window: int | None) -> None:
-        match tensor.source:
-            case "fields":
-                layout = fields_layout(spec.shape, len(tensor.fields), window)
-                if layout is None:
-                    raise _misfit(tensor, spec)
-                named = NamedSource(tensor, spec, layout)
-                (self._sources if window is None else self._row_sources).append(named)
-            case "array":
-                layout = array_layout(spec.shape, window)
-                if layout is None:
-                    raise _misfit(tensor, spec)
-                array = ArraySource(tensor, spec, layout, window)
-                (self._sources if window is None else self._row_sources).append(array)
-            case "bytes":
-                self._sources.append(RawSource(tensor, spec))
-            case "image":
-                layout = image_layout(spec.shape, tensor.image) if tensor.image else None
-                if layout is None:
-                    raise _misfit(tensor, spec)
-                self._sources.append(PictureSource(tensor, spec, layout))
-            case "constant":
-                self._constants.append(Constant(tensor, spec))
 
-
-def _misfit(tensor: Tensor, spec: TensorSpec) -> Unsupported:
-    return Unsupported(f"tensor {tensor.name!r} from {tensor.source!r} cannot fill {spec}")
+def _not_again() -> MessageError:
+    return MessageError(
+        "the message came again after it was answered or its answer was lost, and what it was "
+        "answered from is not there any more",
+        code="repeat_too_old",
+    )
 
 
 def _joined(arrays: list[Array]) -> Array:
@@ -286,18 +397,3 @@ def _joined(arrays: list[Array]) -> Array:
         return arrays[0]
     joined: Array = np.concatenate(arrays)
     return joined
-
-
-def _copied(value: object) -> Raw | UnsetType:
-    """A plain value as JSON; objects and lists are nobody's id."""
-    if value is None or type(value) in (dict, list):
-        return UNSET
-    return Raw(json.encode(value))
-
-
-def _copied_all(messages: list[object], keys: tuple[str, ...]) -> Raw | UnsetType:
-    found = [look_up(message, keys) for message in messages]
-    plain = [None if type(item) in (dict, list) else item for item in found]
-    if all(item is None for item in plain):
-        return UNSET
-    return Raw(json.encode(plain))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from edge_agent.contract.layout import Layout
+from edge_agent.contract.layout import CHANNELS, Layout, per_channel
 from edge_agent.contract.manifest import Tensor
 from edge_agent.contract.signature import FLOATS, TensorSpec, integer_range
 from edge_agent.errors import MessageError, Unsupported
@@ -36,7 +36,13 @@ class PictureSource:
         self.layout = layout
         self._image = tensor.image
         self._dtype = spec.dtype
-        self._is_scaled = (tensor.image.scale, tensor.image.offset) != (1.0, 0.0)
+        channels = CHANNELS[tensor.image.channels]
+        scale = per_channel(tensor.image.scale, channels)
+        offset = per_channel(tensor.image.offset, channels)
+        self._is_scaled = {*scale} != {1.0} or {*offset} != {0.0}
+        # Along the last dimension, as Pillow has the channels; one number where all are the same.
+        self._scale = np.array(scale if len({*scale}) > 1 else scale[0], np.float32)
+        self._offset = np.array(offset if len({*offset}) > 1 else offset[0], np.float32)
 
     def stack(self, messages: list[object], *, is_list: bool) -> tuple[Array, bool]:  # noqa: ARG002 -- part of Source
         """One picture, [1, *row]."""
@@ -62,11 +68,11 @@ class PictureSource:
         pixels: Array = np.asarray(picture)
         if image.channels == "BGR":
             pixels = pixels[:, :, ::-1]
-        if image.layout == "CHW":
-            pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         if self._is_scaled:
-            pixels = pixels * np.float32(image.scale) + np.float32(image.offset)
+            pixels = pixels * self._scale + self._offset
             if self._dtype not in FLOATS:
                 low, high = integer_range(self._dtype)
                 pixels = np.clip(np.rint(pixels), low, high)
+        if image.layout == "CHW":
+            pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         return np.ascontiguousarray(pixels, dtype=self._dtype).reshape(self.layout.row)

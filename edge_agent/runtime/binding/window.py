@@ -1,127 +1,140 @@
-"""Sliding windows over the rows of each source topic.
+"""Sliding windows over the rows of one source, in rings that may be in memory shared with no one.
 
-Bounded: only so many topics, and so many bytes, are kept; the topic that was silent for longest
-is forgotten first, and that is counted. A window lives in memory only: a restart or a new version
-begins anew. Rows are acknowledged when they come in, so those that waited then are lost, and are
-not counted.
+A row that is written stays invalid until its message is remembered (see `slab`): writing never
+touches the rows that the remembered ones still need.
 """
 
-from collections import OrderedDict
-from typing import Final
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from edge_agent.contract.manifest import Window
-from edge_agent.errors import MessageError
 from edge_agent.runtime.session import Array
 
-MAX_SOURCES: Final = 1024
-MAX_BYTES: Final = 256 * 2**20
-_SPARE_ROWS: Final = 64
+Rows = list[Array]
+"""For each tensor the same number of rows, [n, F]."""
 
 
-class WindowBuffer:
-    """The latest rows of one source topic, of all tensors in step.
+class WindowRing:
+    """The latest rows of one source, of all tensors in step.
 
     Args:
         window: size and step.
-        first: arrays [n, F] of the first rows; they give F and dtype of each tensor.
+        rings: one for each tensor, [capacity, F], capacity at least twice the size.
+        rows: that have come so far.
+        written: of these, that are or were in the rings.
+
+    Attributes:
+        rows: as above, counted up.
+        written: as above, counted up.
     """
 
-    def __init__(self, window: Window, first: list[Array]) -> None:
+    def __init__(self, window: Window, rings: Rows, rows: int, written: int) -> None:
         self._size = window.size
         self._step = window.step
-        # With room for as many rows again, moving the rest to the front costs one row each.
-        self._capacity = 2 * window.size + _SPARE_ROWS
-        self._buffers = [np.empty((self._capacity, a.shape[1]), a.dtype) for a in first]
-        self._start = 0
-        self._end = 0
-        self._to_skip = 0
+        self._rings = rings
+        self._capacity = len(rings[0])
+        self.rows = rows
+        self.written = written
 
-    @property
-    def size_bytes(self) -> int:
-        """Memory of the buffers, bytes."""
-        return sum(buffer.nbytes for buffer in self._buffers)
-
-    def fits(self, rows: list[Array]) -> bool:
+    def fits(self, rows: Rows) -> bool:
         """Whether rows are as long as the first ones were."""
-        return all(b.shape[1] == a.shape[1] for b, a in zip(self._buffers, rows, strict=True))
+        return all(r.shape[1] == a.shape[1] for r, a in zip(self._rings, rows, strict=True))
 
-    def push(self, rows: list[Array]) -> list[list[Array]]:
+    def push(self, rows: Rows) -> list[Rows]:
         """Add rows.
 
         Args:
-            rows: an array [n, F] for each tensor.
+            rows: one or more.
 
         Returns:
-            The windows that became full, oldest first; each an array [size, F] for each tensor.
+            The windows that became full, oldest first; each [size, F] for each tensor.
         """
-        windows: list[list[Array]] = []
-        for index in range(len(rows[0])):
-            if self._to_skip:
-                self._to_skip -= 1
-                continue
-            if self._end == self._capacity:
-                self._move_to_front()
-            for buffer, array in zip(self._buffers, rows, strict=True):
-                buffer[self._end] = array[index]
-            self._end += 1
-            if self._end - self._start == self._size:
-                # Copied, because the next row may move the buffer before the model has run.
-                windows.append([b[self._start : self._end].copy() for b in self._buffers])
-                self._start += min(self._step, self._size)
-                self._to_skip = max(0, self._step - self._size)
+        count = len(rows[0])
+        if count == 1:
+            at = self.written % self._capacity
+            for ring, array in zip(self._rings, rows, strict=True):
+                ring[at] = array[0]
+            self.written += 1
+            self.rows += 1
+            beyond = self.rows - self._size
+            return [] if beyond < 0 or beyond % self._step else [self._window(self.written)]
+        before = self.rows
+        if count > self._capacity - self._size:
+            windows = self._push_many(rows)
+        else:
+            offset = self.written - before
+            self._write(rows)
+            windows = [self._window(end + offset) for end in self._ends(before, before + count)]
+        self.rows = before + count
         return windows
 
-    def _move_to_front(self) -> None:
-        kept = self._end - self._start
-        for buffer in self._buffers:
-            buffer[:kept] = buffer[self._start : self._end].copy()
-        self._start, self._end = 0, kept
+    def windows_again(self, before: tuple[int, int], after: tuple[int, int]) -> list[Rows] | None:
+        """The windows that became full by an earlier message.
 
+        Args:
+            before: rows and written rows before it.
+            after: the same after it.
 
-class WindowStore:
-    """The buffers of all source topics.
-
-    Attributes:
-        forgotten: topics that were dropped to stay within the bounds.
-    """
-
-    def __init__(self, window: Window) -> None:
-        self._window = window
-        self._buffers: OrderedDict[str, WindowBuffer] = OrderedDict()
-        self._bytes = 0
-        self.forgotten = 0
-
-    def push(self, topic: str, rows: list[Array]) -> list[list[Array]]:
-        """Add rows of a source topic; see `WindowBuffer.push`.
-
-        Raises:
-            MessageError: `wrong_shape`, rows of another length than this topic's earlier ones.
+        Returns:
+            The windows as `push` gave them, or None if their rows are not there any more.
         """
-        buffer = self._buffers.get(topic)
-        if buffer is None:
-            buffer = self._buffers[topic] = WindowBuffer(self._window, rows)
-            self._bytes += buffer.size_bytes
-            self._forget_oldest()
-        else:
-            if not buffer.fits(rows):
-                raise MessageError(
-                    "rows expected the same length as earlier rows of this topic",
-                    code="wrong_shape",
-                )
-            self._buffers.move_to_end(topic)
-        return buffer.push(rows)
+        first, last = before[0], after[0]
+        ends = list(self._ends(first, last))
+        if not ends:
+            return []
+        is_whole = after[1] - before[1] == last - first
+        offset = before[1] - first
+        oldest = ends[0] - self._size + offset
+        if not is_whole or self.written - oldest > self._capacity:
+            return None
+        return [self._window(end + offset) for end in ends]
 
-    def clear(self) -> None:
-        """Forget all rows."""
-        self._buffers.clear()
-        self._bytes = 0
+    def _push_many(self, rows: Rows) -> list[Rows]:
+        """More rows than may be written at once: windows come from a copy, the rest is left out."""
+        tail = min(self.rows, self._size - 1)
+        joined = rows
+        if tail:
+            joined = [
+                np.concatenate([ring, array])
+                for ring, array in zip(self._part(self.written, tail), rows, strict=True)
+            ]
+        first = self.rows - tail
+        windows = [
+            [array[end - self._size - first : end - first] for array in joined]
+            for end in self._ends(self.rows, self.rows + len(rows[0]))
+        ]
+        most = self._capacity - self._size
+        self._write([array[-most:] for array in rows])
+        return windows
 
-    def _forget_oldest(self) -> None:
-        while len(self._buffers) > 1 and (
-            len(self._buffers) > MAX_SOURCES or self._bytes > MAX_BYTES
-        ):
-            _, dropped = self._buffers.popitem(last=False)
-            self._bytes -= dropped.size_bytes
-            self.forgotten += 1
+    def _ends(self, before: int, after: int) -> Iterator[int]:
+        """Counts of rows, above `before` up to `after`, at which a window is full."""
+        first = self._size
+        if before >= first:
+            first += ((before - first) // self._step + 1) * self._step
+        yield from range(first, after + 1, self._step)
+
+    def _write(self, rows: Rows) -> None:
+        start = self.written % self._capacity
+        count = len(rows[0])
+        head = min(count, self._capacity - start)
+        for ring, array in zip(self._rings, rows, strict=True):
+            ring[start : start + head] = array[:head]
+            ring[: count - head] = array[head:]
+        self.written += count
+
+    def _window(self, written: int) -> Rows:
+        """A copy: the next row may take the place of the first before the model has run."""
+        return self._part(written, self._size)
+
+    def _part(self, written: int, count: int) -> Rows:
+        start = (written - count) % self._capacity
+        end = start + count
+        if end <= self._capacity:
+            return [ring[start:end].copy() for ring in self._rings]
+        return [np.concatenate(_halves(ring, start, end)) for ring in self._rings]
+
+
+def _halves(ring: Array, start: int, end: int) -> Sequence[Array]:
+    return ring[start:], ring[: end - len(ring)]

@@ -55,7 +55,7 @@ def test_silent_sources_are_forgotten_and_counted() -> None:
     engine = windowed((-1, 2, 2), 2, 2)
     for number in range(1030):
         ask(engine, row(1), f"sensors/{number}/rows")
-    assert engine.forgotten_windows == 6
+    assert engine.losses == {"window_forgotten": 6}
     assert outputs(engine, row(2), "sensors/0/rows") is None
 
 
