@@ -57,6 +57,9 @@ broker = ""                    # empty: the cloud's, where topics live below dat
 
 [health]
 interval_s = 30
+
+[http]
+listen = ""                    # "127.0.0.1:8090" for requests over HTTP, and /metrics
 """
 
 
@@ -128,6 +131,9 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     typer.echo(f"revision  {found.revision_applied} applied, {found.revision_seen} wanted")
     typer.echo(f"outbox    {found.outbox_rows} rows wait, {found.outbox_dropped} were dropped")
     typer.echo(f"disk      {found.disk_free_mb:.0f} MB free")
+    if found.http is not None:
+        place = found.http.url or f"not listening: {found.http.error or 'starting'}"
+        typer.echo(f"http      {place}")
     typer.echo(f"clock     {'synchronized' if found.clock_synced else 'not synchronized'}")
     if not found.slots:
         typer.echo("slots     none")

@@ -3,7 +3,8 @@
 Threads, and who runs on them: the main thread starts and stops everything, feeds the watchdog and
 looks after presence; `cloud-link` moves MQTT packets and runs the inbox; `reconcile` plans, with a
 thread for each slot that has work; `uplink` writes and sends the outbox; `local` answers the
-status command; each worker process has a reader thread.
+status command; `http` keeps the local HTTP server's process running; each worker process has a
+reader thread.
 """
 
 import logging
@@ -22,8 +23,9 @@ from edge_agent.contract.messages import Event
 from edge_agent.contract.state import DesiredState
 from edge_agent.contract.topics import Channel, control, down_filters
 from edge_agent.daemon.commands import Commands
+from edge_agent.daemon.http.process import HttpProcess
 from edge_agent.daemon.inbox import Inbox
-from edge_agent.daemon.links import control_link, data_link
+from edge_agent.daemon.links import control_link, data_link, http_server
 from edge_agent.daemon.local import LocalServer
 from edge_agent.daemon.logs import log_thread_failure
 from edge_agent.daemon.machine import disk_free_mb, is_clock_synced
@@ -53,6 +55,9 @@ from edge_agent.store.outbox import Outbox
 from edge_agent.store.slots import SlotRecord
 
 log: Final = logging.getLogger("edge_agent.daemon")
+
+RUN_FOLDER: Final = "run"
+"""In the state folder: the sockets of workers."""
 
 TICK_S: Final = 1.0
 RETRY_EVERY_TICKS: Final = 5
@@ -124,7 +129,8 @@ class Agent:
                 ),
                 is_shared=settings.shares_cloud_broker,
                 blobs=blobs,
-                run_folder=self._state_dir / "run",
+                run_folder=self._state_dir / RUN_FOLDER,
+                has_doors=bool(settings.http.listen),
                 shadow_cpu_share=settings.shadow.cpu_share,
             ),
             on_change=self._slot_changed,
@@ -180,6 +186,8 @@ class Agent:
             on_event=self._event,
         )
         self._local = LocalServer(self._state_dir, self.status)
+        http = http_server(settings, RUN_FOLDER, self._reporter.agent_version)
+        self._http = HttpProcess(http) if http is not None else None
         self._watchdog = Watchdog(
             ServiceManager(environment),
             {
@@ -208,6 +216,7 @@ class Agent:
                 self._launcher.warm_up()
             self._reconciler.start()
             self._listen()
+            self._serve_http()
             self._uplink.start()
             self._session.start()
             # 3. The service manager waits for what was installed, whether a broker is there or not.
@@ -249,6 +258,7 @@ class Agent:
             outbox_dropped=size.dropped,
             disk_free_mb=disk_free_mb(self._state_dir),
             clock_synced=is_clock_synced(),
+            http=self._http.status() if self._http is not None else None,
         )
 
     def _note_boot(self) -> None:
@@ -265,6 +275,16 @@ class Agent:
             self._local.start()
         except StorageError as error:
             log.error("event=not_listening code=%s text=%r", error.code, error.text)
+
+    def _serve_http(self) -> None:
+        if self._http is None:
+            return
+        if self._settings.http.allow_remote:
+            log.warning(
+                "event=http_open_to_others listen=%s: whoever reaches it can use every model",
+                self._settings.http.listen,
+            )
+        self._http.start()
 
     def _await_workers(self, deadline: float) -> None:
         while self._reconciler.loading() and time.monotonic() < deadline:
@@ -294,6 +314,8 @@ class Agent:
     def _close(self) -> None:
         self._watchdog.stopping()
         log.info("event=agent_stopping reason=%r", self._stop_reason)
+        if self._http is not None:
+            self._http.stop()
         self._reconciler.stop()
         self._supervisor.close(DRAIN_S)
         self._launcher.close()

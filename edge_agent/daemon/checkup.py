@@ -12,6 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from edge_agent.config import Settings
+from edge_agent.contract.address import parse_address
 from edge_agent.daemon.links import control_link, data_link
 from edge_agent.daemon.local import ask_status
 from edge_agent.daemon.machine import is_clock_synced
@@ -50,6 +51,8 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     if not settings.shares_cloud_broker:
         data = data_link(settings)
         yield _attempt("data broker", "warn", lambda: _broker(data, settings.agent.device))
+    if settings.http.listen:
+        yield _http(settings)
     yield _agent(folder)
 
 
@@ -111,6 +114,18 @@ def _broker(link: BrokerLink, device: str) -> str:
     # An id of its own: with the device's, it would throw the running agent out.
     visit(link, f"{device}-check-{uuid.uuid4().hex[:8]}")
     return f"{link.shown} takes connections"
+
+
+def _http(settings: Settings) -> Finding:
+    is_open = not parse_address(settings.http.listen).is_loopback
+    return Finding(
+        name="local HTTP",
+        state="warn" if is_open else "ok",
+        text=f"{settings.http.listen}{', open to other machines' if is_open else ''}",
+        hint="whoever reaches it can use every model: let a firewall say who does"
+        if is_open
+        else "",
+    )
 
 
 def _agent(folder: Path) -> Finding:

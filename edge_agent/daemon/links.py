@@ -1,6 +1,11 @@
-"""The two brokers of a device, from its settings. Pure."""
+"""What a device connects to and listens on, from its settings. Pure."""
+
+from pathlib import PurePath
 
 from edge_agent.config import Settings
+from edge_agent.contract.address import parse_address
+from edge_agent.daemon.http.limits import Limits
+from edge_agent.daemon.http.protocol import ServerSpec
 from edge_agent.link.broker import BrokerLink
 
 
@@ -22,4 +27,33 @@ def data_link(settings: Settings) -> BrokerLink:
     data = settings.data
     return BrokerLink(
         url=data.broker, ca_file=data.ca_file, cert_file=data.cert_file, key_file=data.key_file
+    )
+
+
+def http_server(settings: Settings, run_folder: str, version: str) -> ServerSpec | None:
+    """The local HTTP server; None if the settings want none.
+
+    Args:
+        settings: of the device.
+        run_folder: the folder of the workers' sockets, in the state folder.
+        version: of the agent.
+    """
+    http = settings.http
+    if not http.listen:
+        return None
+    address = parse_address(http.listen)
+    state_dir = PurePath(settings.agent.state_dir)
+    body_bytes = http.max_body_mb * 2**20
+    return ServerSpec(
+        host=address.host,
+        port=address.port,
+        state_dir=str(state_dir),
+        run_folder=str(state_dir / run_folder),
+        version=version,
+        limits=Limits(
+            max_body_bytes=body_bytes,
+            max_held_bytes=4 * body_bytes,
+            max_connections=http.max_connections,
+            timeout_s=http.timeout_s,
+        ),
     )

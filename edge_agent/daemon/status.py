@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import Phase, ReportedSlot
+from edge_agent.daemon.http.protocol import HttpStatus
 
 
 class LinkStatus(Struct, frozen=True, kw_only=True):
@@ -35,7 +36,11 @@ class SlotStatus(Struct, frozen=True, kw_only=True):
 
 
 class AgentStatus(Struct, frozen=True, kw_only=True):
-    """Everything about a running agent. Times are seconds since 1970."""
+    """Everything about a running agent. Times are seconds since 1970.
+
+    Attributes:
+        http: the local HTTP server; None if the settings want none.
+    """
 
     device: str
     boot_id: str
@@ -51,6 +56,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     outbox_dropped: int
     disk_free_mb: float
     clock_synced: bool
+    http: HttpStatus | None = None
 
 
 class SlotExplanation(Struct, frozen=True, kw_only=True):

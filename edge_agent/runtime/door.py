@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edge_agent.errors import ContractError, StorageError
+from edge_agent.errors import ContractError
 from edge_agent.runtime.door_wire import (
     DoorAsk,
     DoorHello,
@@ -66,9 +66,14 @@ class Door:
     def open(self) -> None:
         """Listen. From now on, questions come here and not to a predecessor.
 
-        Raises:
-            StorageError: the socket cannot be made.
+        Where that cannot be, the worker goes on without: its broker's messages do not need it.
         """
+        try:
+            self._listen()
+        except OSError as error:
+            _log.error("door_failed path=%s reason=%s", self._path, error)
+
+    def _listen(self) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         made = Path(f"{self._path}.{os.getpid()}")
         try:
@@ -81,11 +86,9 @@ class Door:
             self._inode = made.stat().st_ino
             # In one step, so that there is never a moment without a door.
             made.replace(self._path)
-        except OSError as error:
+        except OSError:
             listener.close()
-            raise StorageError(
-                f"cannot listen on {self._path}: {error.strerror}", code="door_failed"
-            ) from error
+            raise
         self._listener = listener
         self._loop.add(listener.fileno(), READ, self._accept)
 

@@ -14,9 +14,8 @@ import time
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
-from edge_agent.daemon.http.protocol import ServerSaid, ServerSpec, said_decoder
+from edge_agent.daemon.http.protocol import HttpStatus, ServerSaid, ServerSpec, said_decoder
 
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 60.0
@@ -25,22 +24,6 @@ STOP_S: Final = 4.0
 _MAX_LINE_BYTES: Final = 2**16
 
 log: Final = logging.getLogger("edge_agent.daemon")
-
-
-class HttpStatus(Struct, frozen=True, kw_only=True):
-    """The local HTTP server.
-
-    Attributes:
-        url: where it listens; empty if it does not.
-        error: why it does not; empty if it does, or is about to.
-        pid: of its process; 0 if there is none.
-        restarts: of its process, after the first start.
-    """
-
-    url: str = ""
-    error: str = ""
-    pid: int = 0
-    restarts: int = 0
 
 
 def restart_delay_s(ends: int, chance: float) -> float:

@@ -43,5 +43,21 @@ class ServerSaid(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class HttpStatus(Struct, frozen=True, kw_only=True):
+    """The local HTTP server, as the agent sees it.
+
+    Attributes:
+        url: where it listens; empty if it does not.
+        error: why it does not; empty if it does, or is about to.
+        pid: of its process; 0 if there is none.
+        restarts: of its process, after the first start.
+    """
+
+    url: str = ""
+    error: str = ""
+    pid: int = 0
+    restarts: int = 0
+
+
 spec_decoder: Final = msgspec.json.Decoder(ServerSpec)
 said_decoder: Final = msgspec.json.Decoder(ServerSaid)

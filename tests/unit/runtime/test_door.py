@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.errors import StorageError
-from edge_agent.runtime.door import MAX_PEERS, Answer, Door
+from edge_agent.runtime.door import MAX_PEERS, Answer
 from edge_agent.runtime.door_wire import (
     DoorAsk,
     DoorHello,
@@ -20,9 +19,8 @@ from edge_agent.runtime.door_wire import (
     hello_decoder,
     reply_decoder,
 )
-from edge_agent.runtime.loop import Loop
 from edge_agent.runtime.socket_path import short_address
-from tests.support.http_front import ScriptedWorker, echo
+from tests.support.http_front import ScriptedWorker
 
 Start = Callable[..., ScriptedWorker]
 Connect = Callable[..., "Peer"]
@@ -191,10 +189,9 @@ def test_a_path_longer_than_the_kernel_takes_is_no_hindrance(
     worker.leave()
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    hello = DoorHello(module="m", version=1, digest="", max_bytes=1, inputs=(), outputs=())
-    loop = Loop()
-    door = Door(str(tmp_path / "none" / "s.door"), hello, echo, loop)
-    with pytest.raises(StorageError, match=r"cannot listen on .*s\.door"):
-        door.open()
-    loop.close()
+def test_without_a_folder_the_worker_goes_on_and_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = ScriptedWorker(tmp_path / "none", "s").start()
+    assert "door_failed" in caplog.text
+    worker.leave()

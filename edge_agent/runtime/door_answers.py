@@ -1,0 +1,97 @@
+"""Questions of the local HTTP server, answered: tensors in, the model's outputs back.
+
+They go past the module's fields, windows and states, straight to the model, one at a time. A bad
+question never makes it raise.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.signature import TensorSpec
+from edge_agent.errors import MessageError, ModelError, ShoalError
+from edge_agent.runtime.binding.tensors import TensorInputs
+from edge_agent.runtime.codecs.oip import OipCodec
+from edge_agent.runtime.codecs.oip_response import OipBody, write_response
+from edge_agent.runtime.codecs.oip_types import DATATYPES
+from edge_agent.runtime.door_wire import DoorAsk, DoorHello, DoorReply, DoorTensor, Outcome
+from edge_agent.runtime.session import ModelSession
+
+_log: Final = logging.getLogger("shoal.worker.door")
+
+
+class DoorAnswers:
+    """Answers from one loaded model.
+
+    Args:
+        manifest: of the module; must have passed `check_fit`.
+        session: with its model.
+        version: of the module.
+        digest: of the manifest.
+        on_run: told of each run: rows, microseconds.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        session: ModelSession,
+        *,
+        version: int,
+        digest: str,
+        on_run: Callable[[int, float], None],
+    ) -> None:
+        self.hello = DoorHello(
+            module=manifest.name,
+            version=version,
+            digest=digest,
+            max_bytes=manifest.input.max_bytes,
+            inputs=tuple(_tensor(spec) for spec in manifest.model.inputs),
+            outputs=tuple(_tensor(spec) for spec in manifest.model.outputs),
+        )
+        self._version = str(version)
+        self._session = session
+        self._codec = OipCodec(manifest)
+        self._inputs = TensorInputs(manifest)
+        self._outputs = [spec.name for spec in manifest.model.outputs]
+        self._on_run = on_run
+
+    def answer(self, ask: DoorAsk, body: bytes) -> tuple[DoorReply, bytes]:
+        """Answer one question; never raises."""
+        if time.monotonic() > ask.expires_s:
+            reply = DoorReply(outcome="late", code="deadline", text="it waited for too long")
+            return reply, b""
+        try:
+            answer = self._run(ask, body)
+        except MessageError as error:
+            return _refusal("invalid", error)
+        except ModelError as error:
+            return _refusal("model", error)
+        except MemoryError:
+            short = ModelError("not enough memory for this request", code="out_of_memory")
+            return _refusal("model", short)
+        except Exception:  # noqa: BLE001 -- a fault of ours in one request must not end the slot
+            _log.exception("door_request_failed bytes=%d", len(body))
+            return _refusal("model", ModelError("internal error", code="internal"))
+        return DoorReply(outcome="ok", json_bytes=answer.json_bytes), answer.body
+
+    def _run(self, ask: DoorAsk, body: bytes) -> OipBody:
+        request = self._codec.read(body, ask.json_bytes)
+        feed, rows = self._inputs.feed(request)
+        # Only what is asked for is computed.
+        names = [name for name, _ in request.outputs] or self._outputs
+        began = time.perf_counter()
+        values = self._session.run(names, feed)
+        self._on_run(rows, (time.perf_counter() - began) * 1e6)
+        outputs = dict(zip(names, values, strict=True))
+        return write_response(ask.name, self._version, request, outputs)
+
+
+def _tensor(spec: TensorSpec) -> DoorTensor:
+    return DoorTensor(spec.name, DATATYPES[spec.dtype], spec.shape)
+
+
+def _refusal(outcome: Outcome, error: ShoalError) -> tuple[DoorReply, bytes]:
+    text = f"{error.text} ({error.hint})" if error.hint else error.text
+    return DoorReply(outcome=outcome, code=error.code, text=text[:2000]), b""
