@@ -1,19 +1,22 @@
 """The live worker's side of a shadow: what was asked and answered goes into a datagram socket.
 
 Called between two batches, when the answers are out. It never waits, never raises and keeps
-nothing: what the shadow's socket has no room for is left out and counted, and a shadow that is
-gone is looked for again now and then.
+little: what neither the shadow's socket nor a small backlog has room for is left out and counted,
+and a shadow that is gone is looked for again now and then.
 """
 
 import errno
+import itertools
 import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
+from enum import Enum
 from typing import Final
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from edge_agent.runtime.mirrored import MirrorPacket, Run, encode_message, encode_packet
 from edge_agent.runtime.socket_path import short_address
@@ -21,13 +24,32 @@ from edge_agent.runtime.socket_path import short_address
 PACKET_BYTES: Final = 16 * 1024
 """Messages are put together up to this size: the kernel holds few datagrams, however small."""
 
+BACKLOG_BYTES: Final = 256 * 1024
+"""What may wait here for room in the socket."""
+
 SEND_BUFFER_BYTES: Final = 4 * 2**20
 HOLD_OFF_S: Final = 0.002
-"""While the shadow's socket is full, messages are only counted for this long."""
+"""A socket that was full is not tried again for this long."""
 
 LOOK_AGAIN_S: Final = 0.5
 _TOO_LARGE: Final = frozenset({errno.EMSGSIZE})
-_NO_ROOM: Final = frozenset({errno.ENOBUFS, errno.ENOMEM})
+_NO_ROOM: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
+
+
+class _Sent(Enum):
+    """What became of a datagram."""
+
+    YES = 1
+    FULL = 2
+    TOO_LARGE = 3
+
+
+class _Encoded(Struct, frozen=True, gc=False):
+    """A message as it stands in a packet, its number, and whether it got an answer."""
+
+    number: int
+    data: bytes
+    is_answered: bool
 
 
 class _Pending:
@@ -74,11 +96,14 @@ class Mirror:
         self.names: tuple[str, ...] = ()
         self._path = ""
         self._pending: list[_Pending] = []
+        self._backlog: deque[_Encoded] = deque()
+        self._backlog_bytes = 0
         self._socket: socket.socket | None = None
         self._connected_to = ""
         self._connections = 0
         self._shed: dict[str, int] = {}
-        self._gaps = 0
+        self._noted = 0
+        self._largest = 0
         self._has_news = False
         self._full_until = 0.0
         self._look_at = 0.0
@@ -120,21 +145,25 @@ class Mirror:
         """Send what was noted. Never waits."""
         if not self._pending:
             return
-        now = time.monotonic()
         pending, self._pending = self._pending, []
+        now = time.monotonic()
         with self._lock:
             if not self._has_connection(now):
                 return
-            if now < self._full_until:
-                self._leave_out(pending, "full")
-                return
-            self._send_all(pending, now)
+            for message in pending:
+                self._queue(message)
+            if now >= self._full_until:
+                self._flush(now)
 
-    def tell_counts(self) -> None:
-        """Tell what was left out, if no message did that since. Any thread."""
+    def catch_up(self) -> None:
+        """Send what waits for room, and tell what was left out. Any thread, now and then."""
+        now = time.monotonic()
         with self._lock:
-            if self._has_news and self._socket is not None:
-                self._transmit([], 0.0)
+            if self._socket is None:
+                return
+            self._flush(now)
+            if self._has_news and not self._backlog:
+                self._transmit([], now)
 
     def close(self) -> None:
         """Tell nobody any more."""
@@ -162,79 +191,89 @@ class Mirror:
             return False
         self._socket = client
         self._connections += 1
-        self._shed, self._gaps, self._has_news = {}, 0, False
+        self._shed, self._has_news = {}, False
+        self._largest = client.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
         self._full_until = 0.0
         return True
 
     def _end(self) -> None:
+        self._backlog.clear()
+        self._backlog_bytes = 0
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _send_all(self, pending: Sequence[_Pending], now: float) -> None:
-        group: list[_Pending] = []
-        encoded: list[Raw] = []
-        size = 0
-        for message in pending:
-            raw = encode_message(
-                message.topic,
-                message.payload,
-                message.content_type,
-                message.received_s,
-                message.code,
-                message.runs,
-            )
-            length = len(memoryview(raw))
-            if group and size + length > PACKET_BYTES:
-                self._send_group(group, encoded, now)
-                group, encoded, size = [], [], 0
-            group.append(message)
-            encoded.append(raw)
-            size += length
-        self._send_group(group, encoded, now)
-
-    def _send_group(self, group: Sequence[_Pending], encoded: list[Raw], now: float) -> None:
-        if self._socket is None:
-            return  # the shadow went while the groups before were sent
-        if now < self._full_until:
-            self._leave_out(group, "full")
+    def _queue(self, message: _Pending) -> None:
+        """Put a message behind those that wait; without room it is not even encoded."""
+        number = self._noted
+        self._noted += 1
+        if self._backlog_bytes >= BACKLOG_BYTES:
+            self._leave_out(message.is_answered, "full")
             return
-        reason = self._transmit(encoded, now)
-        if reason:
-            self._leave_out(group, reason)
+        if len(message.payload) > self._largest:
+            self._leave_out(message.is_answered, "too_large")
+            return
+        encoded = encode_message(
+            message.topic,
+            message.payload,
+            message.content_type,
+            message.received_s,
+            message.code,
+            message.runs,
+        )
+        if len(encoded) > self._largest:
+            self._leave_out(message.is_answered, "too_large")
+            return
+        self._backlog.append(_Encoded(number, encoded, message.is_answered))
+        self._backlog_bytes += len(encoded)
 
-    def _transmit(self, encoded: list[Raw], now: float) -> str:
-        """Send one datagram; returns why it was left out, or nothing."""
+    def _flush(self, now: float) -> None:
+        """Send datagrams until nothing waits or the socket is full."""
+        while self._backlog and self._socket is not None:
+            group = [self._backlog[0]]
+            size = len(group[0].data)
+            for message in itertools.islice(self._backlog, 1, None):
+                is_next = message.number == group[-1].number + 1
+                if not is_next or size + len(message.data) > PACKET_BYTES:
+                    break
+                group.append(message)
+                size += len(message.data)
+            sent = self._transmit(group, now)
+            if sent is _Sent.FULL or self._socket is None:
+                return
+            for message in group:
+                self._backlog.popleft()
+                if sent is _Sent.TOO_LARGE:
+                    self._leave_out(message.is_answered, "too_large")
+            self._backlog_bytes -= size
+
+    def _transmit(self, group: Sequence[_Encoded], now: float) -> _Sent:
+        """Send one datagram. A shadow that is gone ends the connection, and nothing is counted."""
         if self._socket is None:
-            return ""
+            return _Sent.YES
         packet = MirrorPacket(
             f"{os.getpid()}-{id(self)}-{self._connections}",
             self._version,
             self._digest,
             self.names,
             self._shed,
-            self._gaps,
-            encoded,
+            group[0].number if group else self._noted,
+            [Raw(message.data) for message in group],
         )
         try:
             self._socket.send(encode_packet(packet))
-        except BlockingIOError:
-            self._full_until = now + HOLD_OFF_S
-            return "full"
         except OSError as error:
             if error.errno in _TOO_LARGE:
-                return "too_large"
+                return _Sent.TOO_LARGE
             if error.errno in _NO_ROOM:
                 self._full_until = now + HOLD_OFF_S
-                return "full"
-            self._end()  # the shadow is gone; what it did not see it does not count
-            return ""
+                return _Sent.FULL
+            self._end()
+            return _Sent.YES
         self._has_news = False
-        return ""
+        return _Sent.YES
 
-    def _leave_out(self, messages: Sequence[_Pending], reason: str) -> None:
-        self._gaps += 1
-        answered = sum(message.is_answered for message in messages)
-        if answered:
-            self._shed[reason] = self._shed.get(reason, 0) + answered
-        self._has_news = True
+    def _leave_out(self, is_answered: bool, reason: str) -> None:
+        if is_answered:
+            self._has_news = True
+            self._shed[reason] = self._shed.get(reason, 0) + 1

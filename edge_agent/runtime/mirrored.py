@@ -61,7 +61,8 @@ class MirrorPacket(Struct, frozen=True, array_like=True, gc=False):
         digest: of its manifest.
         names: of its outputs, in order.
         shed: reason to count: answered messages that were not sent on this connection.
-        gaps: how often anything was left out on this connection, unanswered messages included.
+        first: number of the first message in it; on a connection they are counted from 0, with
+            those that were left out, so that a gap shows.
         messages: encoded `Mirrored`, in order of the answers.
     """
 
@@ -70,7 +71,7 @@ class MirrorPacket(Struct, frozen=True, array_like=True, gc=False):
     digest: str
     names: tuple[str, ...]
     shed: dict[str, int]
-    gaps: int
+    first: int
     messages: list[Raw]
 
 
@@ -86,10 +87,10 @@ def encode_message(
     received_s: float,
     code: str,
     runs: Sequence[Run] | None,
-) -> Raw:
+) -> bytes:
     """A message as it stands in a packet."""
     arrays = None if runs is None else [[_mirrored(array) for array in run] for run in runs]
-    return Raw(_encoder.encode(Mirrored(topic, payload, content_type, received_s, code, arrays)))
+    return _encoder.encode(Mirrored(topic, payload, content_type, received_s, code, arrays))
 
 
 def encode_packet(packet: MirrorPacket) -> bytes:

@@ -96,6 +96,7 @@ def observe(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> ExitStatus:
     # Loading was as urgent as any; from here on everybody else goes first.
     step_back()
     slot.run(ear)
+    slot.close()
     pipe.send_stats()
     pipe.close()
     return ExitStatus.OK

@@ -17,6 +17,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from edge_agent.contract.messages import ShadowHealth, SlotHealth
+from edge_agent.contract.routes import request_of
 from edge_agent.contract.state import SlotConfig
 from edge_agent.errors import ContractError, StorageError
 from edge_agent.runtime.alignment import Alignment
@@ -26,10 +27,18 @@ from edge_agent.runtime.cpu_budget import CpuBudget
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.mirrored import Mirrored, MirrorPacket, arrays_of, decode_packet
 from edge_agent.runtime.protocol import WorkerSpec
+from edge_agent.runtime.queue import Reason
 from edge_agent.runtime.socket_path import short_address
 
-SHADOW_CONFIG: Final = SlotConfig(input_topic="#", output_topic="shadow", uplink="none")
-"""A shadow takes whatever topic its slot took, and publishes on none."""
+HEARD: Final = "heard"
+SHADOW_CONFIG: Final = SlotConfig(
+    input_topic=f"{HEARD}/#", output_topic="never/published", uplink="none"
+)
+"""A shadow takes whatever topic its slot took, with `HEARD` before it, and publishes on none."""
+
+UNREAD: Final = frozenset({"reply_refused", Reason.REFUSED.value})
+"""Errors that say nothing about the model: a message was refused for where its answer was wanted,
+or because too many waited."""
 
 MOST_PACKET_BYTES: Final = 4 * 2**20
 LONGEST_REST_S: Final = 1.0
@@ -50,6 +59,8 @@ class ShadowSlot:
 
     def __init__(self, engine: Engine, counters: Counters, spec: WorkerSpec) -> None:
         self._engine = engine
+        # Where an answer is wanted does not matter: there is none.
+        engine.takes_addresses = False
         self._counters = counters
         self._spec = spec
         self._tolerance = engine.manifest.health.tolerance
@@ -62,7 +73,7 @@ class ShadowSlot:
         self._comparison = self._compare_with(0, ())
         self._compared_digest = ""
         self._speaker = ""
-        self._gaps = 0
+        self._next = -1
         self._shed: dict[str, int] = {}
         self._shed_before: dict[str, int] = {}
         self._cpu_share = 0.0
@@ -75,6 +86,11 @@ class ShadowSlot:
         self._is_stopping = True
         with contextlib.suppress(OSError):  # full: it is awake
             self._wake_write.send(b"\0")
+
+    def close(self) -> None:
+        """Give back what `stop` wakes it with; after `run`."""
+        self._wake_read.close()
+        self._wake_write.close()
 
     def listen(self) -> socket.socket:
         """Make the socket; a dead one in its place is taken away.
@@ -173,25 +189,33 @@ class ShadowSlot:
             else:
                 for reason, count in self._shed.items():
                     self._shed_before[reason] = self._shed_before.get(reason, 0) + count
-            self._speaker, self._gaps = packet.speaker, -1
+            self._speaker, self._next = packet.speaker, -1
         self._shed = packet.shed
-        if packet.gaps != self._gaps:
-            self._gaps = packet.gaps
+        if packet.messages and packet.first != self._next:
             if self._keeps_rows:
                 self._engine.forget()
             if self._alignment is not None:
                 self._alignment.forget()
+        if packet.messages:
+            self._next = packet.first + len(packet.messages)
 
     def _compare(self, message: Mirrored) -> None:
         counters = self._counters
         counters.messages_in += 1
         live = Outcome(arrays_of(message), message.code)
+        if message.code in UNREAD:
+            self._comparison.leave_out(message.code)
+            return
         if self._alignment is not None and not self._alignment.takes(
             message.topic, is_window_full=live.runs is not None
         ):
             self._comparison.add(live, Outcome())
             return
-        answer = self._engine.answer(message.topic, message.payload, message.received_s)
+        request = request_of(message.topic)
+        topic = f"{HEARD}/{request[0] if request is not None else message.topic}"
+        answer = self._engine.answer(
+            topic, message.payload, message.received_s, content_type=message.content_type
+        )
         if answer is None:
             self._comparison.add(live, Outcome())
             return
