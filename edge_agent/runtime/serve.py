@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 from edge_agent.errors import InvalidInput, ShoalError
 from edge_agent.runtime.counters import Counters
+from edge_agent.runtime.door import Door
+from edge_agent.runtime.door_answers import DoorAnswers
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
@@ -63,7 +65,8 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
         module["name"] = engine.manifest.name
         mirror.names = tuple(output.name for output in engine.manifest.model.outputs)
         slot = LiveSlot(engine, counters, pipe.offer, mirror)
-        transport = _transport(spec, engine, slot, pipe, loop, mirror)
+        door = _door(spec, engine, counters, loop) if spec.door_path else None
+        transport = _transport(spec, engine, slot, pipe, loop, mirror, door)
     except ShoalError as error:
         pipe.send(failed(error))
         pipe.close()
@@ -73,6 +76,8 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
         match order.order:
             case "connect":
                 loop.call_soon(transport.start)
+                if door is not None:
+                    loop.call_soon(door.open)
             case "stats":
                 pipe.send_stats()
             case "mirror":
@@ -106,9 +111,16 @@ def _transport(
     pipe: EventPipe,
     loop: Loop,
     mirror: Mirror,
+    door: Door | None,
 ) -> Transport:
     if spec.broker is None or not spec.client_id:
         raise InvalidInput("a live worker needs a broker and a client id", code="spec_invalid")
+
+    def on_left() -> None:
+        if door is not None:
+            door.close()
+        loop.stop()
+
     return Transport(
         loop,
         spec.broker,
@@ -118,6 +130,21 @@ def _transport(
         slot=InlineSlot(slot.handle),
         on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
-        on_left=loop.stop,
+        on_left=on_left,
         on_answered=mirror.send,
     )
+
+
+def _door(spec: WorkerSpec, engine: Engine, counters: Counters, loop: Loop) -> Door:
+    def on_run(rows: int, run_us: float) -> None:
+        counters.run.record(run_us)
+        counters.batches.record(rows)
+
+    answers = DoorAnswers(
+        engine.manifest,
+        engine.opened.session,
+        version=spec.version,
+        digest=spec.digest,
+        on_run=on_run,
+    )
+    return Door(spec.door_path, answers.hello, answers.answer, loop)
