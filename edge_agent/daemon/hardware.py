@@ -15,12 +15,21 @@ from msgspec import Struct
 
 from edge_agent.config import HardwareSection
 from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.messages import Event
 from edge_agent.contract.providers import CPU, choose, full_name, parse_options, short_name
 from edge_agent.daemon.accelerators import cpu_model, digest, fingerprint
 from edge_agent.daemon.measurements import Measurements
 from edge_agent.errors import ShoalError, StorageError
 from edge_agent.runtime.cpus import allowed_cpus
-from edge_agent.runtime.protocol import Measured, RunsOn
+from edge_agent.runtime.protocol import (
+    Measured,
+    RunsOn,
+    WorkerEvent,
+    WorkerFellBack,
+    WorkerReady,
+    WorkerSpec,
+    WorkerTrialPassed,
+)
 from edge_agent.runtime.provider_probe import FoundProviders, probe_providers
 from edge_agent.store.files import write_atomic
 
@@ -71,6 +80,8 @@ class DeviceHardware:
         self._is_known = threading.Event()
         self._found = FoundProviders(onnxruntime=onnxruntime, providers={})
         self._problem = ""
+        self._lock = threading.Lock()
+        self._told: dict[str, tuple[str, frozenset[str]]] = {}
 
     def start(self) -> None:
         """Read what is known; find it out if something changed."""
@@ -125,10 +136,48 @@ class DeviceHardware:
             key=key,
         )
 
+    def heard(self, spec: WorkerSpec, event: WorkerEvent) -> Event | None:
+        """Learn from what a worker says.
+
+        Args:
+            spec: what the worker was told.
+            event: what it said.
+
+        Returns:
+            What the cloud should know: that a model does not run on what was wanted for it, once
+            for each version and reason.
+        """
+        match event:
+            case WorkerReady(measured=Measured() as measured):
+                self.learn(spec.runs_on, measured)
+            case WorkerTrialPassed(measured=Measured() as measured):
+                self.learn(spec.runs_on, measured)
+            case WorkerFellBack() if self._is_news(spec, event.text):
+                return Event(
+                    name="provider_fallback",
+                    level="warning",
+                    text=event.text,
+                    detail={
+                        "version": str(spec.version),
+                        "runs_on": ",".join(map(short_name, event.providers)),
+                    },
+                )
+            case _:
+                pass
+        return None
+
     def learn(self, runs_on: RunsOn, measured: Measured) -> None:
         """Keep what a worker measured, for those that come after it."""
         if runs_on.key:
             self._measurements.put(runs_on.key, measured)
+
+    def _is_news(self, spec: WorkerSpec, text: str) -> bool:
+        """Whether this was not told before. A worker that starts again says it again."""
+        with self._lock:
+            digest, texts = self._told.get(spec.slot, ("", frozenset()))
+            known = texts if digest == spec.digest else frozenset()
+            self._told[spec.slot] = (spec.digest, known | {text})
+            return text not in known
 
     def _key(
         self, manifest: Manifest, providers: tuple[str, ...], options: dict[str, dict[str, str]]

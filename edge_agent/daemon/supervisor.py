@@ -41,6 +41,7 @@ class Supervisor:
         launcher: starts the processes.
         on_change: told slot and new state whenever a worker's state changes; must not block.
         on_uplink: told of results that the cloud wants; must not block.
+        on_heard: told of everything else that a process says; must not block.
         prove_s: longest time that the golden cases may take, seconds.
     """
 
@@ -50,11 +51,13 @@ class Supervisor:
         launcher: Launcher,
         on_change: Callable[[str, SlotWorker, str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
+        on_heard: Callable[[WorkerSpec, WorkerEvent], None] = lambda _spec, _event: None,
         prove_s: float = PROVE_S,
     ) -> None:
         self._launcher = launcher
         self._on_change = on_change
         self._on_uplink = on_uplink
+        self._on_heard = on_heard
         self._prove_s = prove_s
         self._lock = threading.Lock()
         self._live: dict[str, SlotWorker] = {}
@@ -124,6 +127,7 @@ class Supervisor:
             with self._lock:
                 self._proving.discard(process)
         for event in said:
+            self._on_heard(spec, event)
             if isinstance(event, WorkerTrialPassed):
                 return event
             if isinstance(event, WorkerFailed):
@@ -255,6 +259,7 @@ class Supervisor:
             launcher=self._launcher,
             on_change=lambda worker, state: self._on_change(slot, worker, state),
             on_uplink=self._on_uplink,
+            on_heard=self._on_heard,
         )
 
 

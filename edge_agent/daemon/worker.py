@@ -66,6 +66,7 @@ class SlotWorker:
         launcher: starts its processes.
         on_change: told after each change of state; called on any thread, must not block.
         on_uplink: told of results that the cloud wants; called on the process's reader thread.
+        on_heard: told of everything else that its process says, on the same thread.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class SlotWorker:
         launcher: Launcher,
         on_change: Callable[["SlotWorker", str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
+        on_heard: Callable[[WorkerSpec, WorkerEvent], None] = lambda _spec, _event: None,
     ) -> None:
         self.version = version
         self.spec = spec
         self._launcher = launcher
         self._on_change = on_change
         self._on_uplink = on_uplink
+        self._on_heard = on_heard
         self._changed = threading.Condition()
         self._process: WorkerProcess | None = None
         self._wants_connection = False
@@ -277,6 +280,7 @@ class SlotWorker:
         if isinstance(event, WorkerUplink):
             self._on_uplink(self.spec.slot, event)
             return
+        self._on_heard(self.spec, event)
         with self._changed:
             before = self.state
             match event:

@@ -12,7 +12,14 @@ from edge_agent.contract.providers import CPU, SHORT_NAMES
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.daemon.hardware import FILE, DeviceHardware
 from edge_agent.errors import Unsupported
-from edge_agent.runtime.protocol import Measured
+from edge_agent.runtime.protocol import (
+    Measured,
+    RunsOn,
+    WorkerFellBack,
+    WorkerReady,
+    WorkerSpec,
+    WorkerTrialPassed,
+)
 from edge_agent.runtime.provider_probe import FoundProviders
 from tests.support.models import linear_model, manifest_of
 
@@ -149,3 +156,43 @@ def test_a_measurement_without_a_key_is_nobodys(tmp_path: Path) -> None:
     hardware = Device(tmp_path).know()
     hardware.learn(msgspec.structs.replace(hardware.runs_on(module()), key=""), Measured())
     assert hardware.runs_on(module()).measured is None
+
+
+def worker(digest: str, runs_on: RunsOn | None = None) -> WorkerSpec:
+    return WorkerSpec(
+        mode="live",
+        device="d",
+        slot="s",
+        version=3,
+        digest=digest,
+        manifest_file="",
+        blob_files={},
+        runs_on=runs_on or RunsOn(),
+    )
+
+
+def test_trials_and_first_loads_are_learned_from(tmp_path: Path) -> None:
+    hardware = Device(tmp_path).know()
+    spec = worker("a", hardware.runs_on(module()))
+    passed = WorkerTrialPassed(cases=1, p99_ms=1.0, max_difference=0.0, peak_rss_mb=50.0)
+    assert hardware.heard(spec, passed) is None
+    assert hardware.runs_on(module()).measured is None
+    measured = msgspec.structs.replace(passed, measured=Measured(threads=1))
+    assert hardware.heard(spec, measured) is None
+    assert hardware.runs_on(module()).measured == Measured(threads=1)
+    loaded = WorkerReady(load_ms=1, rss_mb=50, providers=(CPU,), measured=Measured(threads=2))
+    assert hardware.heard(spec, loaded) is None
+    assert hardware.runs_on(module()).measured == Measured(threads=2)
+
+
+def test_a_fall_back_is_told_once_for_each_version_and_reason(tmp_path: Path) -> None:
+    hardware = Device(tmp_path).know()
+    event = WorkerFellBack(text="cuda is not used: no; it runs on cpu", providers=(CPU,))
+    told = hardware.heard(worker("a"), event)
+    assert told is not None
+    assert (told.name, told.level, told.text) == ("provider_fallback", "warning", event.text)
+    assert told.detail == {"version": "3", "runs_on": "cpu"}
+    assert hardware.heard(worker("a"), event) is None
+    assert hardware.heard(worker("a"), WorkerFellBack(text="other", providers=(CPU,))) is not None
+    assert hardware.heard(worker("a"), event) is None
+    assert hardware.heard(worker("b"), event) is not None
