@@ -182,6 +182,20 @@ class WorkerUplink(Struct, frozen=True, kw_only=True, tag="uplink"):
     result: Raw
 
 
+class WorkerPoison(Struct, frozen=True, kw_only=True, tag="poison"):
+    """A message that ended one process after the other is not run any more, but refused.
+
+    Attributes:
+        topic: that it came on.
+        bytes: of its payload.
+        deaths: processes that ended while they ran it.
+    """
+
+    topic: str
+    bytes: int
+    deaths: int
+
+
 class WorkerTrialPassed(Struct, frozen=True, kw_only=True, tag="trial_passed"):
     """The golden cases gave what they should.
 
@@ -220,6 +234,7 @@ WorkerEvent = (
     | WorkerDisconnected
     | WorkerStats
     | WorkerUplink
+    | WorkerPoison
     | WorkerTrialPassed
     | WorkerFailed
 )

@@ -1,0 +1,112 @@
+"""What is left behind by a process that ends during a run, and what the next one makes of it."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from edge_agent.runtime.message import Incoming
+from edge_agent.runtime.protocol import WorkerPoison
+from edge_agent.runtime.run_guard import MOST_DEATHS, WARY_S, RunGuard, fingerprint
+from edge_agent.runtime.run_mark import MOST_RUNNING, MOST_SUSPECTS, RunMark, make_run_mark
+
+
+@pytest.fixture
+def page() -> Iterator[int]:
+    handle = make_run_mark()
+    yield handle
+    os.close(handle)
+
+
+def message(number: int) -> Incoming:
+    return Incoming(topic="t", payload=b"%06d" % number, received_s=0.0)
+
+
+class Process:
+    """As much of a worker as there is to its page."""
+
+    def __init__(self, page: int) -> None:
+        self.poison: list[WorkerPoison] = []
+        self.guard = RunGuard(RunMark(page), 5.0, self.poison.append, now=0.0)
+
+    def answers(self, messages: list[Incoming]) -> None:
+        self.guard.begin(messages)
+        self.guard.end()
+
+    def dies_of(self, messages: list[Incoming]) -> None:
+        self.guard.begin(messages)
+
+
+def test_the_agent_sees_what_a_worker_is_at(page: int) -> None:
+    agent = RunMark(page)
+    worker = Process(page)
+    assert agent.running().since is None
+    assert agent.running().limit_s == 5.0
+    before = time.monotonic()
+    worker.guard.begin([message(1)])
+    since = agent.running().since
+    assert since is not None
+    assert before <= since <= time.monotonic()
+    worker.guard.end()
+    assert (agent.running().since, agent.running().ended) == (None, 1)
+    Process(page)
+    assert agent.running().ended == 0
+
+
+def test_a_message_that_ends_every_process_is_refused_after_three(page: int) -> None:
+    culprit, others = message(0), [message(n) for n in range(1, 5)]
+    Process(page).dies_of([*others, culprit])
+    for _ in range(MOST_DEATHS - 1):
+        process = Process(page)
+        assert process.guard.most(64, now=1.0) == 1, "one by one, to see which it is"
+        assert not process.guard.has_poison
+        for other in others:
+            process.answers([other])
+        process.dies_of([culprit])
+    last = Process(page)
+    assert last.guard.has_poison
+    assert last.guard.is_poison(culprit)
+    assert last.guard.is_poison(culprit)
+    assert [p.topic for p in last.poison] == ["t"], "said once"
+    assert not any(last.guard.is_poison(other) for other in others)
+    assert last.guard.most(64, now=1.0) == 64
+
+
+def test_it_stays_refused_however_the_process_ends_later(page: int) -> None:
+    for _ in range(MOST_DEATHS):
+        Process(page).dies_of([message(0)])
+    for number in range(1, 4):
+        process = Process(page)
+        assert process.guard.is_poison(message(0))
+        process.dies_of([message(number)])
+
+
+def test_a_process_that_is_killed_from_outside_makes_no_message_poison(page: int) -> None:
+    for _ in range(50):
+        process = Process(page)
+        assert not process.guard.has_poison
+        process.answers([message(0)])
+        process.dies_of([message(0)])
+
+
+def test_suspicion_ends_when_nobody_comes(page: int) -> None:
+    Process(page).dies_of([message(0)])
+    guard = Process(page).guard
+    assert guard.most(64, now=1.0) == 1
+    assert guard.most(64, now=WARY_S + 1) == 64
+
+
+def test_more_messages_than_there_is_room_for_do_no_harm(page: int) -> None:
+    for start in range(0, 4 * MOST_RUNNING, MOST_RUNNING):
+        Process(page).dies_of([message(start + n) for n in range(2 * MOST_RUNNING)])
+    assert len(RunMark(page).take_over()) == MOST_SUSPECTS
+
+
+def test_fingerprints_tell_topics_and_payloads_apart() -> None:
+    messages = [
+        Incoming(topic=topic, payload=payload, received_s=0.0)
+        for topic in ("a", "b")
+        for payload in (b"", b"1", b"2")
+    ]
+    assert len({fingerprint(m) for m in messages}) == len(messages)
