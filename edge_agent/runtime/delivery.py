@@ -97,6 +97,7 @@ class Delivery:
             reply_to=message.response_topic,
             correlation=message.correlation,
             expires_s=0.0 if message.expiry_s is None else now + message.expiry_s,
+            is_repeat=message.is_dup,
         )
 
     def unreadable(self, message: Unreadable) -> None:

@@ -16,6 +16,7 @@ class Incoming(Struct, frozen=True, gc=False, kw_only=True):
             module's output topic.
         correlation: copied to the answer (MQTT 5 correlation data).
         expires_s: not worth answering after this, seconds since 1970; 0 never expires.
+        is_repeat: whether the broker says that it may have sent it before (DUP).
     """
 
     topic: str
@@ -26,6 +27,7 @@ class Incoming(Struct, frozen=True, gc=False, kw_only=True):
     reply_to: str = ""
     correlation: bytes = b""
     expires_s: float = 0.0
+    is_repeat: bool = False
 
 
 class Outgoing(Struct, frozen=True, gc=False):

@@ -43,14 +43,15 @@ class Runs:
 
     def __init__(self, manifest: Manifest, session: ModelSession, binding: Binding) -> None:
         outputs = manifest.model.outputs
+        computed = manifest.model.computed
         self._session = session
         self._binding = binding
         self._inputs = manifest.model.inputs
-        self._names = [spec.name for spec in outputs]
-        self._all_names = tuple(self._names)
+        self._names = [spec.name for spec in computed]
+        self._published = tuple(spec.name for spec in outputs)
         self._keeps = (False,) * len(outputs)
         self._drops = tuple(spec.shape[:1] in ((DYNAMIC,), (1,)) for spec in outputs)
-        self._can_join = binding.can_join and all(s.shape[:1] == (DYNAMIC,) for s in outputs)
+        self._can_join = binding.can_join and all(s.shape[:1] == (DYNAMIC,) for s in computed)
         self._max_batch = manifest.runtime.max_batch
         self.most_rows = 1
         self.on_run: RunCounter | None = None
@@ -61,9 +62,14 @@ class Runs:
         Raises:
             ModelError: the model failed on it.
         """
-        runs = tuple(RunOutputs(self._run(feed, bound.rows)) for feed in bound.runs)
+        runs: list[RunOutputs] = []
+        for index, feed in enumerate(bound.runs):
+            arrays = self._run(feed, bound.rows)
+            if bound.turn is not None:
+                self._binding.keep(bound, index, arrays)
+            runs.append(self._outputs(arrays))
         drops = self._drops if bound.adds_rows else self._keeps
-        return Outputs(self._all_names, runs, 0, 0, drops, bound.is_list)
+        return Outputs(self._published, tuple(runs), 0, 0, drops, bound.is_list)
 
     def together(self, bounds: Sequence[Bound]) -> list[Outputs] | None:
         """The outputs of several messages from one run; None if it has to be done one by one."""
@@ -79,12 +85,14 @@ class Runs:
         if any(array.shape[:1] != (rows,) for array in arrays):
             self.most_rows = 1
             return None
-        run = (RunOutputs(arrays),)
+        run = (self._outputs(arrays),)
         shares: list[Outputs] = []
         start = 0
         for bound in bounds:
+            if bound.turn is not None and not self._keeps_state(bound, arrays, start):
+                return None
             drops = self._drops if bound.adds_rows else self._keeps
-            shares.append(Outputs(self._all_names, run, start, bound.rows, drops, False))
+            shares.append(Outputs(self._published, run, start, bound.rows, drops, False))
             start += bound.rows
         return shares
 
@@ -118,6 +126,23 @@ class Runs:
             for joined, single in zip(together, alone, strict=True):
                 if single.shape[:1] != (1,) or not _is_same(joined[row, ...], single[0, ...]):
                     return False
+        return True
+
+    def _outputs(self, arrays: list[Array]) -> RunOutputs:
+        """What is published of a run; states that are only fed back are not."""
+        return RunOutputs(arrays[: len(self._published)])
+
+    def _keeps_state(self, bound: Bound, arrays: list[Array], start: int) -> bool:
+        """Hand a message the state that a shared run left it; False if it is none.
+
+        All states of a run have the same shape, so either every message can be handed its own,
+        or already the first cannot.
+        """
+        try:
+            self._binding.keep(bound, 0, [array[start : start + bound.rows] for array in arrays])
+        except ModelError:
+            self.most_rows = 1
+            return False
         return True
 
     def _run(self, feed: Feed, rows: int) -> list[Array]:

@@ -33,7 +33,7 @@ def check_signature(manifest: Manifest, session: ModelSession) -> None:
         ContractError: inputs or outputs differ.
         Unsupported: an output is no tensor.
     """
-    for wanted in manifest.model.outputs:
+    for wanted in manifest.model.computed:
         if wanted.name in session.unsupported_outputs:
             raise Unsupported(
                 f"output {wanted.name!r}: {session.unsupported_outputs[wanted.name]}",
@@ -41,7 +41,7 @@ def check_signature(manifest: Manifest, session: ModelSession) -> None:
             )
     problems = [
         *_differences("input", manifest.model.inputs, session.inputs, is_complete=True),
-        *_differences("output", manifest.model.outputs, session.outputs, is_complete=False),
+        *_differences("output", manifest.model.computed, session.outputs, is_complete=False),
     ]
     if problems:
         raise ContractError(
