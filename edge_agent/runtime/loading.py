@@ -93,10 +93,23 @@ def tell_ready(engine: Engine, load_ms: float, send: Callable[[Struct], None]) -
     session.on_fall_back = fell_back
 
 
+def stuck(limit_s: float) -> ModelError:
+    """The error of a run that did not end although it was asked to.
+
+    Args:
+        limit_s: how long a run may take.
+    """
+    return ModelError(
+        f"a run expected to end within {limit_s:g} s, did not, and could not be ended",
+        code="worker_hung",
+        hint="raise runtime.run_timeout_ms, or use a smaller model on this machine",
+    )
+
+
 def failed(error: ShoalError) -> WorkerFailed:
     """The event for an error that ends a worker."""
     kind: Kind = "model"
-    can_retry = isinstance(error, ModelError) and error.code == "out_of_memory"
+    can_retry = isinstance(error, ModelError) and error.code in ("out_of_memory", "worker_hung")
     for group, name, is_retryable in _KINDS:
         if isinstance(error, group):
             kind, can_retry = name, is_retryable
