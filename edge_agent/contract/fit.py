@@ -30,11 +30,12 @@ class Problem(Struct, frozen=True):
     text: str
 
 
-_CODEC_OF_SOURCE: Final[dict[str, Codec]] = {
-    "fields": "json",
-    "array": "json",
-    "bytes": "octet-stream",
-    "image": "image",
+_NAMED: Final[tuple[Codec, ...]] = ("json", "cbor", "oip")
+_CODECS_OF_SOURCE: Final[dict[str, tuple[Codec, ...]]] = {
+    "fields": _NAMED,
+    "array": _NAMED,
+    "bytes": ("octet-stream",),
+    "image": ("image",),
 }
 
 
@@ -117,19 +118,22 @@ def _pairing_problems(
 def _codec_problems(source: Input, tensors: tuple[Tensor, ...]) -> Iterator[Problem]:
     for index, tensor in enumerate(tensors):
         place: Place = ("tensors", index, "from")
-        codec = _CODEC_OF_SOURCE.get(tensor.source)
-        if codec is not None and codec != source.codec:
-            fitting = [name for name, value in _CODEC_OF_SOURCE.items() if value == source.codec]
+        codecs = _CODECS_OF_SOURCE.get(tensor.source, (source.codec,))
+        if source.codec not in codecs:
+            fitting = [name for name, known in _CODECS_OF_SOURCE.items() if source.codec in known]
             yield Problem(
                 place,
-                f"tensor {tensor.name!r}: from = {tensor.source!r} needs codec = {codec!r}, found "
-                f"{source.codec!r} (which goes with {' or '.join(map(repr, fitting))})",
+                f"tensor {tensor.name!r}: from = {tensor.source!r} needs codec = "
+                f"{_either(codecs)}, found {source.codec!r} (which goes with {_either(fitting)})",
             )
         if source.window is not None and tensor.source in ("bytes", "image"):
             yield Problem(
                 place,
                 f"tensor {tensor.name!r}: a window collects rows, not from = {tensor.source!r}",
             )
+    if source.window is not None and source.codec == "oip":
+        text = "a window collects rows, and codec 'oip' gives whole tensors"
+        yield Problem(("input", "window"), text)
     raw = [tensor.name for tensor in tensors if tensor.source == "bytes"]
     if len(raw) > 1:
         yield Problem(
@@ -137,6 +141,11 @@ def _codec_problems(source: Input, tensors: tuple[Tensor, ...]) -> Iterator[Prob
             "a payload of codec 'octet-stream' fills one tensor of from = 'bytes', found "
             f"{', '.join(map(repr, raw))}",
         )
+
+
+def _either(words: Iterable[str]) -> str:
+    *first, last = map(repr, words)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _tensor_problems(

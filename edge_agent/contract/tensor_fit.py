@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from edge_agent.contract.layout import (
+    CHANNELS,
     array_layout,
     fields_layout,
     image_layout,
     image_shape,
+    per_channel,
 )
 from edge_agent.contract.manifest import Field, Image, Tensor
 from edge_agent.contract.signature import DYNAMIC, FLOATS, INTEGERS, TensorSpec, integer_range
@@ -141,11 +143,18 @@ def _image_problems(image: Image | None, spec: TensorSpec) -> Iterator[str]:
             f"a picture of {image.width}x{image.height} {image.channels} in layout "
             f"{image.layout!r} is [N, {found}]; the model has {spec}"
         )
-    if not (math.isfinite(image.scale) and math.isfinite(image.offset)):
+    channels = CHANNELS[image.channels]
+    scales, offsets = per_channel(image.scale, channels), per_channel(image.offset, channels)
+    if len(scales) != channels or len(offsets) != channels:
+        yield (
+            f"image scale and offset expected one number, or {channels} for the channels of "
+            f"{image.channels!r}"
+        )
+    elif not all(math.isfinite(number) for number in (*scales, *offsets)):
         yield "image scale and offset expected finite numbers"
     elif spec.dtype in INTEGERS:
         low, high = integer_range(spec.dtype)
-        ends = (image.offset, 255 * image.scale + image.offset)
+        ends = [*offsets, *(255 * s + o for s, o in zip(scales, offsets, strict=True))]
         if min(ends) < low or max(ends) > high:
             yield (
                 f"pixels after scale and offset run from {min(ends):g} to {max(ends):g}, the "

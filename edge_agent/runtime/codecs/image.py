@@ -1,7 +1,9 @@
 """JPEG and PNG payloads to pictures. The only file that imports Pillow.
 
 A few hundred bytes can announce a picture of many gigabytes, so the size in the header is checked
-before one pixel is unpacked.
+before one pixel is unpacked. Pixels are taken as they are stored: a note about the camera's
+orientation (EXIF) is not followed, as in the libraries that models are trained with. What cannot
+become 8 bits a channel without a guess is refused: 16 bits, and transparency.
 """
 
 import io
@@ -14,6 +16,9 @@ from edge_agent.errors import MessageError
 from edge_agent.runtime.codecs.codec import JSON_TYPE, AnswerFormat, check_size
 
 _FORMATS: Final = ("JPEG", "PNG")
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH_AT: Final = 24
+_WITH_ALPHA: Final = ("LA", "PA", "La", "RGBA", "RGBa")
 
 
 class ImageCodec:
@@ -32,12 +37,19 @@ class ImageCodec:
         self._max_pixels = max_pixels
 
     def decode(self, payload: bytes) -> Image.Image:
-        """The unpacked picture, in whatever mode its file has.
+        """The unpacked picture, in whatever mode its file has; 8 bits a channel, opaque.
 
         Raises:
-            MessageError: `too_large`, `image_too_large` or `not_an_image`.
+            MessageError: `too_large`, `image_too_large`, `image_unsupported` or `not_an_image`.
         """
         check_size(payload, self._max_bytes)
+        # Pillow halves 16 bits to 8 for colours, cuts them off at 255 for greys, and says nothing.
+        if payload[:8] == _PNG and payload[_PNG_DEPTH_AT : _PNG_DEPTH_AT + 1] == b"\x10":
+            raise MessageError(
+                "picture expected 8 bits a channel, found 16",
+                code="image_unsupported",
+                hint="send 8 bits, or raw values with codec 'octet-stream'",
+            )
         try:
             with warnings.catch_warnings():
                 # Pillow warns about bombs and odd metadata; our own bound is stricter.
@@ -52,6 +64,7 @@ class ImageCodec:
                         hint="image.max_pixels of the module sets the limit",
                     )
                 picture.load()
+                return _opaque(picture)
         except MessageError:
             raise
         except Image.DecompressionBombError as error:
@@ -68,4 +81,22 @@ class ImageCodec:
             raise MessageError(
                 f"picture is damaged: {str(error) or type(error).__name__}", code="not_an_image"
             ) from error
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """A picture without its alpha channel, if that says nothing.
+
+    Raises:
+        MessageError: `image_unsupported`, a pixel is transparent: what is behind it, nobody knows.
+    """
+    if picture.mode not in _WITH_ALPHA and "transparency" not in picture.info:
         return picture
+    whole = picture.convert("RGBA")
+    lowest, _ = whole.getchannel("A").getextrema()
+    if lowest != 255:
+        raise MessageError(
+            f"picture expected opaque pixels, found transparent ones (mode {picture.mode})",
+            code="image_unsupported",
+            hint="put the picture on a background before sending it",
+        )
+    return whole.convert("RGB")

@@ -155,6 +155,13 @@ def test_a_source_needs_its_codec(source, codec, needed):
     assert f"needs codec = '{needed}" in problems(source=source, codec=codec)
 
 
+@pytest.mark.parametrize("codec", ["json", "cbor", "oip"])
+@pytest.mark.parametrize("source", ["fields", "array"])
+def test_named_values_come_in_three_formats(source, codec):
+    fields = (Field(name="a"), Field(name="b")) if source == "fields" else ()
+    assert problems((-1, 2), source=source, codec=codec, fields=fields) == ""
+
+
 def test_raw_bytes_leave_at_most_one_dimension_free():
     assert problems((-1, 4), source="bytes", codec="octet-stream") == ""
     text = problems((-1, -1), source="bytes", codec="octet-stream")
@@ -191,6 +198,20 @@ def test_pixels_must_stay_inside_the_integer_type():
     image = Image(width=2, height=2, layout="flat", channels="L", offset=1.0)
     text = problems((-1, 4), "uint8", source="image", codec="image", image=image)
     assert "pixels after scale and offset run from 1 to 256" in text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ({"scale": (1.0, 2.0)}, "expected one number, or 3 for the channels of 'RGB'"),
+        ({"offset": (1.0,)}, "expected one number, or 3 for the channels of 'RGB'"),
+        ({"scale": (1.0, 2.0, float("inf"))}, "expected finite numbers"),
+        ({"scale": (1.0, 2.0, 3.0), "offset": -1.0}, ""),
+    ],
+)
+def test_scale_and_offset_are_one_number_or_one_a_channel(numbers, text):
+    image = Image(width=6, height=4, **numbers)
+    assert text in problems((-1, 3, 4, 6), source="image", codec="image", image=image)
 
 
 @pytest.mark.parametrize(

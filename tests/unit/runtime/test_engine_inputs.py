@@ -152,6 +152,16 @@ def test_constants_are_fed_beside_the_rows_and_repeated() -> None:
         ),
         ((-1, 6), Image(width=2, height=1, layout="flat"), [255, 128, 0, 0, 0, 0]),
         ((1, 2), Image(width=2, height=1, layout="HW", channels="L"), [[151, 0]]),
+        (
+            (-1, 3, 1, 2),
+            Image(width=2, height=1, scale=(1, 2, 3), offset=(0.5, 0, -1)),
+            [[[255.5, 0.5]], [[256, 0]], [[-1, -1]]],
+        ),
+        (
+            (-1, 3, 1, 2),
+            Image(width=2, height=1, channels="BGR", offset=(1, 2, 3)),
+            [[[1, 1]], [[130, 2]], [[258, 3]]],
+        ),
     ],
 )
 def test_pictures_are_laid_out_as_the_model_wants_them(
@@ -163,5 +173,5 @@ def test_pictures_are_laid_out_as_the_model_wants_them(
         source=Input(topic="sensors/+/rows", codec="image"),
     )
     assert outputs(engine, picture()) == expected
-    assert ask(engine, picture("RGBA", (9, 5)))["rows"] == 1
+    assert ask(engine, picture("P", (9, 5)))["rows"] == 1
     assert code(engine, b"no picture") == "not_an_image"
