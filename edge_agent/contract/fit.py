@@ -9,12 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from edge_agent.contract.kept import MAX_STATE_BYTES, kept
 from edge_agent.contract.limits import MAX_TENSORS, limit_problems
 from edge_agent.contract.manifest import Codec, Input, Manifest, Tensor
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.routes import filter_problems, template_problems
 from edge_agent.contract.signature import TensorSpec
-from edge_agent.contract.tensor_fit import Place, doubles, tensor_problems
+from edge_agent.contract.tensor_fit import doubles, tensor_problems
+from edge_agent.contract.value_fit import Place
 from edge_agent.errors import ContractError
 
 
@@ -68,11 +70,22 @@ def fit_problems(manifest: Manifest) -> Iterator[Problem]:
         yield from _at(("output", "reply"), filter_problems(reply, "reply filter"))
     yield from _pairing_problems(manifest.model.inputs, manifest.tensors)
     yield from _codec_problems(manifest.input, manifest.tensors)
+    yield from _state_output_problems(manifest)
     specs = {spec.name: spec for spec in manifest.model.inputs}
+    outputs = {spec.name: spec for spec in manifest.model.computed}
+    window = source.window.size if source.window else None
+    is_sound = True
     for index, tensor in enumerate(manifest.tensors):
         spec = specs.get(tensor.name)
-        if spec is not None:
-            yield from _tensor_problems(("tensors", index), tensor, spec, manifest.input)
+        if spec is None:
+            is_sound = False
+            continue
+        for key, text in tensor_problems(tensor, spec, window, outputs):
+            is_sound = False
+            place: Place = ("tensors", index, *key)
+            yield Problem(place, f"tensor {tensor.name!r}: {text}")
+    if is_sound:
+        yield from _state_size_problems(manifest)
 
 
 def _at(place: Place, texts: Iterable[str]) -> Iterator[Problem]:
@@ -110,7 +123,7 @@ def _pairing_problems(
         yield Problem(whole, f"tensor {name!r} is given more than once")
     for name in doubles(names):
         yield Problem(("model", "inputs"), f"the model has two inputs of the name {name!r}")
-    if all(tensor.source == "constant" for tensor in tensors):
+    if all(tensor.source in ("constant", "state") for tensor in tensors):
         text = "no tensor takes anything from the message, so every result would be the same"
         yield Problem(whole, text)
 
@@ -148,9 +161,23 @@ def _either(words: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _tensor_problems(
-    place: Place, tensor: Tensor, spec: TensorSpec, source: Input
-) -> Iterator[Problem]:
-    window = source.window.size if source.window else None
-    for key, text in tensor_problems(tensor, spec, window):
-        yield Problem((*place, *key), f"tensor {tensor.name!r}: {text}")
+def _state_output_problems(manifest: Manifest) -> Iterator[Problem]:
+    """Outputs that are computed for nothing, or twice."""
+    fed_back = {tensor.output for tensor in manifest.tensors if tensor.source == "state"}
+    published = {spec.name for spec in manifest.model.outputs}
+    place: Place = ("model", "state_outputs")
+    for spec in manifest.model.state_outputs:
+        if spec.name in published:
+            yield Problem(place, f"output {spec.name!r} is published already")
+        elif spec.name not in fed_back:
+            yield Problem(place, f"output {spec.name!r} is fed back to no tensor")
+
+
+def _state_size_problems(manifest: Manifest) -> Iterator[Problem]:
+    found = kept(manifest)
+    if found is not None and found.state_bytes > MAX_STATE_BYTES:
+        text = (
+            f"the states of one source topic expected at most {MAX_STATE_BYTES} bytes together, "
+            f"found {found.state_bytes}"
+        )
+        yield Problem(("tensors",), text)

@@ -94,9 +94,10 @@ def kept(manifest: Manifest) -> Kept | None:
 
 
 def keeps_anything(manifest: Manifest) -> bool:
-    """Whether a worker of this module has a use for memory that outlives it."""
-    found = kept(manifest)
-    return found is not None and found.is_fixed
+    """Whether a worker of this module has a use for memory that outlives it. Any manifest."""
+    return manifest.input.window is not None or any(
+        tensor.source == "state" for tensor in manifest.tensors
+    )
 
 
 def state_shape(value: object, spec: TensorSpec) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ The rules for types, shapes and values, source by source. Pure; `fit` asks for a
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from edge_agent.contract.layout import (
     CHANNELS,
@@ -17,13 +17,12 @@ from edge_agent.contract.layout import (
 )
 from edge_agent.contract.manifest import Field, Image, Tensor
 from edge_agent.contract.signature import DYNAMIC, FLOATS, INTEGERS, TensorSpec, integer_range
-
-Place = tuple[str | int, ...]
-"""Keys and indices below something of a manifest."""
+from edge_agent.contract.state_fit import state_problems
+from edge_agent.contract.value_fit import Place, value_misfit, value_problems
 
 
 def tensor_problems(
-    tensor: Tensor, spec: TensorSpec, window: int | None
+    tensor: Tensor, spec: TensorSpec, window: int | None, outputs: Mapping[str, TensorSpec]
 ) -> Iterator[tuple[Place, str]]:
     """What does not fit, each with the key of the tensor where it can be put right.
 
@@ -31,6 +30,7 @@ def tensor_problems(
         tensor: how the input is filled.
         spec: the input.
         window: rows in a window, or None.
+        outputs: of the model that are computed, by name.
     """
     yield from _section_problems(tensor)
     match tensor.source:
@@ -46,6 +46,8 @@ def tensor_problems(
             yield from ((("image",), text) for text in _image_problems(tensor.image, spec))
         case "constant":
             yield from ((("value",), text) for text in _constant_problems(tensor.value, spec))
+        case "state":
+            yield from state_problems(tensor, spec, outputs)
 
 
 def _section_problems(tensor: Tensor) -> Iterator[tuple[Place, str]]:
@@ -55,6 +57,7 @@ def _section_problems(tensor: Tensor) -> Iterator[tuple[Place, str]]:
         "path": bool(tensor.path),
         "value": tensor.value is not None,
         "image": tensor.image is not None,
+        "output": bool(tensor.output),
         "missing_values": tensor.missing_values != "reject",
     }
     wanted = {
@@ -63,6 +66,7 @@ def _section_problems(tensor: Tensor) -> Iterator[tuple[Place, str]]:
         "bytes": {"missing_values"},
         "image": {"image"},
         "constant": {"value"},
+        "state": {"value", "output"},
     }[tensor.source]
     for key, is_given in given.items():
         if is_given and key not in wanted:
@@ -114,7 +118,7 @@ def _field_problems(item: Field, dtype: str) -> Iterator[str]:
         known = "'reject', 'nan'" if dtype in FLOATS else "'reject'"
         yield f"missing expected {known} or a value of {dtype}, found {item.missing!r}"
     else:
-        misfit = _value_misfit(item.missing, dtype)
+        misfit = value_misfit(item.missing, dtype)
         if misfit:
             yield f"missing expected {misfit}, found {item.missing!r}"
 
@@ -168,56 +172,8 @@ def _constant_problems(value: object, spec: TensorSpec) -> Iterator[str]:
     if value is None:
         yield "from = 'constant' needs a value"
         return
-    shape = _nested_shape(value)
-    if shape is None:
-        yield "the nested lists of value expected the same length at each level"
-        return
     # Without the free first dimension it is one row, which is repeated for each row of a message.
-    wanted = [spec.shape, spec.shape[1:]] if spec.is_batched else [spec.shape]
-    if not any(
-        len(dims) == len(shape)
-        and all(want in (DYNAMIC, have) for want, have in zip(dims, shape, strict=True))
-        for dims in wanted
-    ):
-        yield f"value has the shape {list(shape)}, the model has {spec}"
-    for leaf in _leaves(value):
-        misfit = _value_misfit(leaf, spec.dtype)
-        if misfit:
-            yield f"value expected {misfit}, found {leaf!r}"
-            return
-
-
-def _value_misfit(value: object, dtype: str) -> str:
-    """What was expected instead of `value` in a tensor of `dtype`; empty if it fits."""
-    if dtype == "string":
-        return "" if isinstance(value, str) else "a string"
-    if dtype == "bool":
-        return "" if isinstance(value, bool) else "true or false"
-    if dtype in INTEGERS:
-        low, high = integer_range(dtype)
-        is_fit = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return "" if is_fit else f"a whole number from {low} to {high}"
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return ""
-    return "a finite number"
-
-
-def _nested_shape(value: object) -> tuple[int, ...] | None:
-    if not isinstance(value, list | tuple):
-        return ()
-    shapes = {_nested_shape(item) for item in value}
-    if len(shapes) > 1 or None in shapes:
-        return None
-    inner = shapes.pop() if shapes else ()
-    return None if inner is None else (len(value), *inner)
-
-
-def _leaves(value: object) -> Iterator[object]:
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
+    yield from value_problems(value, spec, may_be_row=True)
 
 
 def doubles(names: Iterable[str]) -> list[str]:

@@ -25,6 +25,7 @@ from edge_agent.runtime.protocol import (
     WorkerTrialPassed,
     WorkerUplink,
 )
+from edge_agent.runtime.region_files import RegionFiles
 from edge_agent.store.slots import Installed
 
 log: Final = logging.getLogger("edge_agent.daemon")
@@ -59,6 +60,7 @@ class Supervisor:
         self._on_uplink = on_uplink
         self._on_heard = on_heard
         self._prove_s = prove_s
+        self._regions = RegionFiles()
         self._lock = threading.Lock()
         self._live: dict[str, SlotWorker] = {}
         self._prepared: dict[str, SlotWorker] = {}
@@ -80,7 +82,9 @@ class Supervisor:
 
     def run(self, slot: str, version: Installed, spec: WorkerSpec) -> None:
         """Start a worker and keep one running; whatever ran in the slot is stopped first."""
-        self.stop(slot)
+        self._stop(slot)
+        if not spec.has_state:
+            self._regions.drop(slot)
         worker = self._make(slot, version, spec)
         with self._lock:
             if self._is_closed:
@@ -184,7 +188,9 @@ class Supervisor:
                 code="worker_crashed",
                 is_retryable=True,
             )
-        self.stop(slot)
+        self._stop(slot)
+        if not successor.spec.has_state:
+            self._regions.drop(slot)
         with self._lock:
             self._live[slot] = successor
         self._aim_mirrors()
@@ -194,7 +200,11 @@ class Supervisor:
             log.warning("event=not_connected_yet slot=%s", slot)
 
     def stop(self, slot: str) -> None:
-        """Let the slot's worker finish, and end it."""
+        """Let the slot's worker finish, end it, and forget the slot's windows and states."""
+        self._stop(slot)
+        self._regions.drop(slot)
+
+    def _stop(self, slot: str) -> None:
         with self._lock:
             worker = self._live.pop(slot, None)
         if worker is not None:
@@ -215,8 +225,10 @@ class Supervisor:
 
     def tick(self, now: float) -> float | None:
         """Do what is due. Returns when something is due next, seconds, monotonic, or None."""
-        dues = [due for w in self._workers().values() if (due := w.tick(now)) is not None]
-        return min(dues) if dues else None
+        workers = self._workers().values()
+        is_broker_there = any(w.is_connected and w.spec.mode == "live" for w in workers)
+        dues = [w.tick(now, is_broker_there=is_broker_there) for w in workers]
+        return min((due for due in dues if due is not None), default=None)
 
     def close(self, timeout_s: float) -> None:
         """End everything, all at once, the live ones politely. Nothing can be started any more.
@@ -233,6 +245,7 @@ class Supervisor:
         for process in proving:
             process.kill_soon()
         _end(workers, timeout_s)
+        self._regions.close()
 
     def stop_all(self) -> None:
         """End every worker, all at once and politely; they may be started again."""
@@ -257,6 +270,7 @@ class Supervisor:
             version,
             spec,
             launcher=self._launcher,
+            take_state=lambda: self._regions.take(slot),
             on_change=lambda worker, state: self._on_change(slot, worker, state),
             on_uplink=self._on_uplink,
             on_heard=self._on_heard,

@@ -16,6 +16,9 @@ from msgspec.structs import replace
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import SlotError
+from edge_agent.daemon.vitals import Vitals
+from edge_agent.reconcile.fitness import CURES, LOAD_S, complaint
+from edge_agent.reconcile.restart import Life, restart
 from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerSeen
 from edge_agent.runtime.launcher import Launcher
@@ -38,23 +41,10 @@ log: Final = logging.getLogger("edge_agent.daemon")
 
 State = Literal["starting", "ready", "running", "stopped", "crashed"]
 
-READY_S: Final = 120.0
-FIRST_DELAY_S: Final = 0.5
-LONGEST_DELAY_S: Final = 60.0
-HEALTHY_S: Final = 600.0
-MODEL_ERRORS: Final = frozenset({"model_failed", "out_of_memory", "internal"})
+MODEL_ERRORS: Final = frozenset(
+    {"model_failed", "out_of_memory", "internal", "run_timeout", "poison"}
+)
 """Codes of messages that failed in the model itself; every other code is about the input."""
-
-
-def restart_delay_s(crashes: int, chance: float) -> float:
-    """How long a worker that crashed stays down: 0.5 s, 1 s ... 60 s, up to half of it left off.
-
-    Args:
-        crashes: in a row, from 1.
-        chance: a random number from 0 to 1.
-    """
-    bound = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(max(crashes, 1) - 1, 16))
-    return bound * (1.0 - chance / 2)
 
 
 class SlotWorker:
@@ -64,6 +54,8 @@ class SlotWorker:
         version: what it runs.
         spec: what its process is told.
         launcher: starts its processes.
+        take_state: gives the descriptor of the slot's windows and states, which outlive the
+            process; None if there is none to give.
         on_change: told after each change of state; called on any thread, must not block.
         on_uplink: told of results that the cloud wants; called on the process's reader thread.
         on_heard: told of everything else that its process says, on the same thread.
@@ -75,6 +67,7 @@ class SlotWorker:
         spec: WorkerSpec,
         *,
         launcher: Launcher,
+        take_state: Callable[[], int | None] = lambda: None,
         on_change: Callable[["SlotWorker", str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
         on_heard: Callable[[WorkerSpec, WorkerEvent], None] = lambda _spec, _event: None,
@@ -82,6 +75,7 @@ class SlotWorker:
         self.version = version
         self.spec = spec
         self._launcher = launcher
+        self._take_state = take_state
         self._on_change = on_change
         self._on_uplink = on_uplink
         self._on_heard = on_heard
@@ -97,7 +91,9 @@ class SlotWorker:
         self._running_since: float | None = None
         self._connected_since: float | None = None
         self._restart_due: float | None = None
-        self._crashes_in_row = 0
+        self._failures = 0
+        self._vitals = Vitals()
+        self._complaint: SlotError | None = None
         self._stats: SlotHealth | None = None
         self.state: State = "starting"
         self.is_connected = False
@@ -127,10 +123,17 @@ class SlotWorker:
             self._restart_due = None
             self._stats = None
             self._said = None
+            self._complaint = None
+            self._vitals.begin(self._spawned)
             self._broker_error = ""
             self._is_damaged = False
+            state = self._take_state() if self.spec.has_state else None
             self._process = WorkerProcess(
-                self.spec, launcher=self._launcher, on_event=self._on_event, on_exit=self._on_exit
+                replace(self.spec, has_state=state is not None),
+                launcher=self._launcher,
+                on_event=self._on_event,
+                on_exit=self._on_exit,
+                state=state,
             )
             self._process.start()
         self._on_change(self, self.state)
@@ -153,7 +156,7 @@ class SlotWorker:
 
     def await_ready(self, is_superseded: Callable[[], bool]) -> bool:
         """Wait until the model is loaded. Returns False if the process ended or was too slow."""
-        return self._await(lambda: self.state in ("ready", "running"), READY_S, or_if=is_superseded)
+        return self._await(lambda: self.state in ("ready", "running"), LOAD_S, or_if=is_superseded)
 
     def await_connected(self, timeout_s: float) -> bool:
         """Wait until messages are answered."""
@@ -167,7 +170,7 @@ class SlotWorker:
             if self._process is not None and self.state in ("ready", "running", "starting"):
                 self._process.send(WorkerOrder(order="stop"))
             else:
-                self.state = "stopped"
+                self._stopped()
 
     def await_stopped(self, timeout_s: float) -> None:
         """Wait until it has left, and end it if it does not."""
@@ -177,29 +180,49 @@ class SlotWorker:
                 self._process.kill_soon()
             self._await(lambda: self.state == "stopped", 2.0, is_ending=True)
 
-    def tick(self, now: float) -> float | None:
-        """Start it again when that is due; end it if it does not get ready.
+    def tick(self, now: float, *, is_broker_there: bool = False) -> float | None:
+        """Start it again when that is due; end its process if that is not well.
 
         Args:
             now: seconds, monotonic.
+            is_broker_there: whether any worker of this device is connected.
 
         Returns:
             When there is something to do next, seconds, monotonic, or None.
         """
         with self._changed:
             is_due = self._restart_due is not None and now >= self._restart_due
-            is_late = self.state == "starting" and now - self._spawned > READY_S
-            process = self._process
-            if self.state == "running" and now - self._spawned > HEALTHY_S:
-                self._crashes_in_row = 0
             due = self._restart_due
-        if is_late and process is not None:
-            process.kill_soon()
+            self._check(now, is_broker_there)
         if is_due:
             self.restarts += 1
             self.spawn()
             return None
         return due
+
+    def _check(self, now: float, is_broker_there: bool) -> None:
+        """End the process if there is something wrong with it. The lock is held."""
+        process = self._process
+        if process is None or self.state not in ("starting", "ready", "running"):
+            return
+        found = complaint(
+            self._vitals.look(
+                now,
+                is_loading=self.state == "starting",
+                # One that waits for its turn has not been told to connect.
+                is_connected=self.is_connected or self.state == "ready",
+                is_broker_there=is_broker_there,
+            )
+        )
+        if found is not None and self._complaint is None:
+            self._complaint = found
+            if found.code in CURES:
+                self._vitals.restarted_as_a_cure()
+            log.error(
+                "event=worker_unfit slot=%s pid=%d code=%s text=%r",
+                *(self.spec.slot, process.pid, found.code, found.text),
+            )
+            process.kill_soon()
 
     def restart(self) -> None:
         """End the process and start another at once. Never waits; not counted as a crash."""
@@ -277,6 +300,7 @@ class SlotWorker:
             self._process.send(WorkerOrder(order="connect"))
 
     def _on_event(self, event: WorkerEvent) -> None:
+        self._vitals.heard()
         if isinstance(event, WorkerUplink):
             self._on_uplink(self.spec.slot, event)
             return
@@ -299,6 +323,7 @@ class SlotWorker:
                     log.warning("event=worker_offline slot=%s text=%r", self.spec.slot, text)
                 case WorkerStats(health=health):
                     self._stats = health
+                    self._vitals.count(health, model_errors(health))
                 case WorkerFailed():
                     self._said = SlotError(code=event.code, text=event.text, step="run")
                     self.failure_is_final = not event.retryable
@@ -313,29 +338,38 @@ class SlotWorker:
 
     def _on_exit(self, code: int) -> None:
         with self._changed:
+            now = time.monotonic()
+            life = Life(
+                lived_s=now - self._spawned,
+                connected_s=_since(self._connected_since, now),
+                runs=self._vitals.runs,
+            )
             self.is_connected = False
             self._running_since = self._connected_since = None
             if self._is_stopping:
-                self.state = "stopped"
+                self._stopped()
             elif self._is_restarting:
                 self._is_restarting = False
                 self.state = "crashed"
-                self._restart_due = time.monotonic()
+                self._restart_due = now
             else:
-                self.failure = self._said or _ended(code)
-                self._crashed()
+                self.failure = self._said or self._complaint or _ended(code)
+                self._crashed(life, now)
             self._changed.notify_all()
             after = self.state
         self._on_change(self, after)
 
-    def _crashed(self) -> None:
+    def _crashed(self, life: Life, now: float) -> None:
         self.state = "crashed"
-        self.is_connected = False
         self.crashes += 1
-        self._crashes_in_row += 1
         chance = random.random()  # noqa: S311  # jitter, no secret
-        self._restart_due = time.monotonic() + restart_delay_s(self._crashes_in_row, chance)
-        self._changed.notify_all()
+        decided = restart(life, self._failures, chance)
+        self._failures = decided.failures
+        self._restart_due = now + decided.delay_s
+
+    def _stopped(self) -> None:
+        self.state = "stopped"
+        self._vitals.close()
 
 
 def model_errors(health: SlotHealth) -> int:

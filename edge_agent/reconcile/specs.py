@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_agent.contract.kept import keeps_anything
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from edge_agent.contract.routes import input_filter
 from edge_agent.contract.topics import data_prefix
@@ -96,6 +97,7 @@ class WorkerSpecs:
         Its MQTT session belongs to the slot and not to the version, so that a successor gets what
         its predecessor did not answer.
         """
+        manifest = self._manifest(version)
         return WorkerSpec(
             mode="live",
             device=self._device,
@@ -111,6 +113,7 @@ class WorkerSpecs:
             topic_prefix=self._prefix,
             stale_filters=self._stale_filters(record, version),
             door_path=self._door_path(record.slot) if self._has_doors else "",
+            has_state=manifest is not None and keeps_anything(manifest),
         )
 
     def client_id(self, slot: str) -> str:

@@ -40,9 +40,8 @@ class StateSource:
             value = reader.read(tensor.value)
             self.initial = np.full(shape, value) if value.ndim == 0 else value.reshape(shape)
         # States of several sources lie in one run only where rows do, too, one behind the other.
-        is_stackable = (
-            spec.is_batched and spec.shape.count(DYNAMIC) == 1 and output.shape[:1] == (DYNAMIC,)
-        )
+        is_stackable = spec.is_batched and spec.shape.count(DYNAMIC) == 1
+        is_stackable = is_stackable and output.shape[:1] == (DYNAMIC,) and shape[0] == 1
         self.layout = Layout(shape[1:] if is_stackable else shape, is_stackable, is_stackable)
 
     def next_state(self, arrays: list[Array]) -> Array:
