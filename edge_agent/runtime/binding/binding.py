@@ -19,6 +19,7 @@ from edge_agent.runtime.binding.source import RowSource, Source
 from edge_agent.runtime.binding.state import StateSource
 from edge_agent.runtime.binding.store import SourceStore
 from edge_agent.runtime.binding.tensors import TensorInputs, Tensors
+from edge_agent.runtime.binding.typed_rows import typed_message
 from edge_agent.runtime.binding.window import Rows
 from edge_agent.runtime.session import Array, Feed
 
@@ -145,8 +146,11 @@ class Binding:
             MessageError: the message does not fit; nothing of it was kept.
         """
         if isinstance(value, Tensors):
-            feed, rows = self._tensor_inputs.feed(value)
-            return Bound((feed,), rows, is_list=False, adds_rows=False)
+            return self._bind_tensors(value)
+        if isinstance(value, np.ndarray) and self._splits_lists:
+            sources = len(self._sources) + len(self._row_sources)
+            one_by_one = not self._is_stacked and not self._row_sources
+            value = typed_message(value, sources, one_by_one=one_by_one)
         is_list = self._splits_lists and type(value) is list
         messages: list[object] = value if is_list else [value]  # type: ignore[assignment]
         if is_list:
@@ -162,6 +166,13 @@ class Binding:
             index = source.find(known) if is_repeat else None
             return self._with_state(bound, source, known, index)
         return self._bind_plain(messages, is_list=is_list)
+
+    def _bind_tensors(self, tensors: Tensors) -> Bound:
+        feed, rows = self._tensor_inputs.feed(tensors)
+        # Joined messages share the module's constants; this one may have brought its own.
+        is_plain = len(tensors.arrays) + len(self._constants) == len(feed) and not self._store
+        may_join = self.can_join and is_plain
+        return Bound((feed,), rows, is_list=False, adds_rows=False, may_join=may_join)
 
     def keep(self, bound: Bound, index: int, arrays: list[Array]) -> None:
         """A run on a message was done: its state goes into the next run, or is remembered.

@@ -44,9 +44,10 @@ class NestedReader:
             FieldFault: `missing`, `wrong_type`, `wrong_shape`, `too_deep`, `out_of_range` or
                 `not_finite`.
         """
-        if isinstance(value, np.ndarray):
-            return cast(self._name, value, self._dtype, allow_missing=self._allow_missing)
         depth = self._depth(value)
+        if isinstance(_first_leaf(value), np.ndarray):
+            array = self._stacked(value)
+            return cast(self._name, array, self._dtype, allow_missing=self._allow_missing)
         if self._dtype == "string":
             return self._strings(value, depth)
         converted = self._convert(value, depth)
@@ -78,6 +79,22 @@ class NestedReader:
                 f"expected the shape [{', '.join(shown)}], found {list(array.shape)}",
                 code="wrong_shape",
             )
+
+    def _stacked(self, value: object) -> Array:
+        """Typed arrays, alone or in lists, as one array."""
+        if isinstance(value, np.ndarray):
+            return value
+        if not isinstance(value, list):
+            raise FieldFault(
+                self._name,
+                f"expected arrays only, or numbers only, found {describe(value)}",
+                code="wrong_type",
+            )
+        parts = [self._stacked(inner) for inner in value]
+        if len({part.shape for part in parts}) != 1:
+            raise self._ragged()
+        stacked: Array = np.stack(parts)
+        return stacked
 
     def _depth(self, value: object) -> int:
         depth = 0
@@ -216,6 +233,12 @@ def _wanted(kind: str) -> str:
         case "array":
             return "a list"
     return kind
+
+
+def _first_leaf(value: object) -> object:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return value
 
 
 def _leaves(value: object) -> Iterator[int]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from edge_agent.contract.manifest import Field
 from edge_agent.contract.signature import FLOATS, DType
+from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.fault import FieldFault
 from edge_agent.runtime.binding.fields import field_rules
 from edge_agent.runtime.binding.typed import cast, shown
@@ -83,3 +84,26 @@ class TypedRows:
             f"row {row}: expected {rule.low:g} to {rule.high:g}{unit}, found {rows[row, column]}",
             code="out_of_range",
         )
+
+
+def typed_message(rows: Array, sources: int, *, one_by_one: bool) -> object:
+    """The value of a message that is one array of rows, as the sources of a binding take it.
+
+    Args:
+        rows: [F] or [n, F].
+        sources: that fill tensors from messages.
+        one_by_one: whether each row is a run of its own.
+
+    Returns:
+        The array, or the list of its rows.
+
+    Raises:
+        MessageError: `wrong_shape`, it is not to be told which tensor the columns belong to.
+    """
+    if sources > 1:
+        raise MessageError(
+            f"an array of rows fills the one tensor of a module; this one has {sources}",
+            code="wrong_shape",
+            hint="send objects with named fields",
+        )
+    return list(rows) if one_by_one and rows.ndim == 2 else rows
