@@ -2,7 +2,8 @@
 
 A worker that hangs or dies cannot say so any more; the page still does. It outlives the process:
 the agent makes one for a slot's version and hands it to each process in turn, so that a successor
-knows what its predecessors died of. Written by the worker alone, read by both; never any larger.
+knows what its predecessors died of. Written by the worker while there is one, read by both; it
+never grows.
 
 Layout, in the machine's byte order:
     0  float64  a run is going on since this instant, seconds, monotonic; 0 for none
@@ -124,6 +125,10 @@ class RunMark:
         """A message that was suspected was run, and the process lives."""
         if self._deaths.pop(fingerprint, None) is not None:
             self._store()
+
+    def forget_runs(self) -> None:
+        """Count runs from nothing: for the agent, before it starts another process."""
+        self._words[_ENDED] = 0
 
     def running(self) -> Running:
         """What is going on."""

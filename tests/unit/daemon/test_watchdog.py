@@ -8,7 +8,6 @@ import pytest
 
 from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.watchdog import LONGEST_ROUND_S, Watchdog, hanging
-from edge_agent.daemon.worker import restart_delay_s
 from edge_agent.errors import Unavailable
 
 
@@ -58,8 +57,3 @@ def test_it_is_fed_only_while_every_loop_goes_round(manager):
 
 def test_loops_that_hang_are_named():
     assert hanging(100.0, {"a": 100.0, "b": 99.0 - LONGEST_ROUND_S}) == ("b",)
-
-
-def test_a_worker_is_restarted_sooner_first_and_never_given_up():
-    assert [restart_delay_s(n, 0.0) for n in (1, 2, 3, 8, 10**6)] == [0.5, 1, 2, 60, 60]
-    assert restart_delay_s(1, 1.0) == 0.25
