@@ -14,7 +14,7 @@ install = $(BIN)/python constraints/install.py $(BIN)/python constraints/$(1).tx
   && $(BIN)/python -m pip --disable-pip-version-check install -q --no-deps --no-build-isolation -e .
 endif
 
-.PHONY: help demo test lint check bench constraints cli-reference clean
+.PHONY: help demo test lint check bench peers constraints cli-reference clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ lint: $(VENV)/.installed-dev ## style, strict types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+peers: $(VENV)/.installed-dev ## other inference servers, each in an environment of its own (for one test, and benchmarks.http --peers)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
 bench: $(VENV)/.installed-dev ## every benchmark; results in benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -42,6 +45,8 @@ constraints: ## resolve the pinned dependencies anew (needs uv)
 	  -o constraints/demo.txt
 	$(UV) pip compile -q pyproject.toml constraints/build.in --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o constraints/dev.txt
+	for peer in kserve mlserver; do $(UV) pip compile -q constraints/$$peer.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o constraints/$$peer.txt || exit; done
 
 clean: ## remove the virtual environment, caches and the demo's data
 	rm -rf $(VENV) demo-data .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.peers import python_of
 from cloud_sync.broker.embedded import EmbeddedBroker
 from edge_agent.runtime.launcher import Launcher
 from tests.support.brokers import Broker, MosquittoBroker
@@ -29,6 +30,8 @@ _missing: dict[str, int] = {}
 def has_program(name: str) -> bool:
     if name == "mount":
         return can_mount()
+    if name == "kserve":
+        return python_of(name) is not None
     command, path = PROGRAMS[name]
     return shutil.which(command) is not None or any(Path("/").glob(path[1:]))
 

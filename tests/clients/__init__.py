@@ -1,0 +1,1 @@
+"""Programs around other people's clients; each runs in the Python that has the client."""
