@@ -116,6 +116,7 @@ class ReportedSlot(Struct, frozen=True, kw_only=True):
     Attributes:
         running: digest of what answers messages now; empty if nothing does.
         running_version: its version, 0 if nothing runs.
+        shadows: the slot that what runs shadows; empty if it answers messages.
         wanted: digest of what should.
         attempts: how often the wanted version was tried and failed.
         next_retry: seconds since 1970, or None if no retry is due.
@@ -126,6 +127,7 @@ class ReportedSlot(Struct, frozen=True, kw_only=True):
     phase: Phase
     running: str = ""
     running_version: int = 0
+    shadows: str = ""
     wanted: str = ""
     wanted_version: int = 0
     error: SlotError | None = None
@@ -135,13 +137,22 @@ class ReportedSlot(Struct, frozen=True, kw_only=True):
 
 
 class Hardware(Struct, frozen=True, kw_only=True):
-    """What a device is."""
+    """What a device is.
+
+    Attributes:
+        cpu: the processor's name, or its numbers.
+        cpus: that the agent may use.
+        providers: execution providers of onnxruntime that were tried and work.
+        unusable: those that onnxruntime lists and that do not, to the reason.
+    """
 
     machine: str = ""
     system: str = ""
+    cpu: str = ""
     cpus: int = 0
     memory_mb: int = 0
     providers: tuple[str, ...] = ()
+    unusable: dict[str, str] = {}
 
 
 class AgentInfo(Struct, frozen=True, kw_only=True):

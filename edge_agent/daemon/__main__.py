@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from edge_agent.config import find_config, load
-from edge_agent.daemon.agent import run_agent
+from edge_agent.daemon.agent import Agent
 from edge_agent.daemon.logs import start_logging
 from edge_agent.errors import ShoalError
+from edge_agent.store.files import make_folder
+from edge_agent.store.lock import StateLock
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +25,9 @@ def main(arguments: list[str]) -> int:
         path = Path(arguments[0]) if arguments else find_config(os.environ)
         settings = load(path, os.environ)
         start_logging(settings.agent.log_level)
-        return run_agent(settings, os.environ)
+        # Two agents on one state directory would undo each other's work.
+        with StateLock(make_folder(Path(settings.agent.state_dir))):
+            return Agent(settings, os.environ).run()
     except ShoalError as error:
         sys.stderr.write(f"error: {error.text}\n")
         if error.hint:

@@ -23,34 +23,38 @@ from edge_agent.contract.messages import Event
 from edge_agent.contract.state import DesiredState
 from edge_agent.contract.topics import Channel, control, down_filters
 from edge_agent.daemon.commands import Commands
+from edge_agent.daemon.hardware import DeviceHardware
 from edge_agent.daemon.http.process import HttpProcess
 from edge_agent.daemon.inbox import Inbox
-from edge_agent.daemon.links import control_link, data_link, http_server
+from edge_agent.daemon.links import (
+    control_link,
+    data_address,
+    data_link,
+    downloader,
+    http_server,
+)
 from edge_agent.daemon.local import LocalServer
 from edge_agent.daemon.logs import log_thread_failure
-from edge_agent.daemon.machine import disk_free_mb, is_clock_synced
+from edge_agent.daemon.machine import agent_info, disk_free_mb, is_clock_synced
 from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
 from edge_agent.daemon.reconciler import Reconciler
 from edge_agent.daemon.report import Reporter
-from edge_agent.daemon.slot_events import slot_event
-from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
+from edge_agent.daemon.slot_events import crash_event, poison_event, slot_event
+from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus, one_line
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.daemon.uplink import Uplink
 from edge_agent.daemon.watchdog import Watchdog
 from edge_agent.daemon.worker import SlotWorker
 from edge_agent.errors import ConfigError, StorageError, Unavailable
-from edge_agent.link.download import Downloader
 from edge_agent.link.probe import visit
 from edge_agent.link.session import CloudSession, SessionEvents
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.runtime.launcher import Launcher
-from edge_agent.runtime.protocol import BrokerAddress, WorkerUplink
+from edge_agent.runtime.protocol import WorkerEvent, WorkerPoison, WorkerSpec, WorkerUplink
 from edge_agent.store.blobs import BlobStore
-from edge_agent.store.files import make_folder
 from edge_agent.store.journal import Journal
-from edge_agent.store.lock import StateLock
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.slots import SlotRecord
 
@@ -86,7 +90,6 @@ class Agent:
         self._stop_reason = "stopped"
         self._exit_code = 0
 
-        cloud = settings.cloud
         self._cloud_link = control_link(settings)
         self._data_link = data_link(settings)
         self._journal = Journal(self._state_dir)
@@ -96,8 +99,17 @@ class Agent:
         self._outbox = Outbox(self._state_dir, self._boot_id)
         blobs = BlobStore(self._state_dir)
         self._launcher = Launcher()
+        self._hardware = DeviceHardware(
+            settings.hardware,
+            self._state_dir,
+            onnxruntime=agent_info(self._started).onnxruntime,
+            on_known=lambda: self._uplink.report_soon(),
+        )
         self._supervisor = Supervisor(
-            launcher=self._launcher, on_change=self._worker_changed, on_uplink=self._result
+            launcher=self._launcher,
+            on_change=self._worker_changed,
+            on_uplink=self._result,
+            on_heard=self._heard,
         )
         self._reporter = Reporter(
             self._device,
@@ -107,31 +119,22 @@ class Agent:
             pid=os.getpid(),
             journal=self._journal,
             supervisor=self._supervisor,
+            hardware=self._hardware.reported,
         )
         self._applier = Applier(
             journal=self._journal,
             blobs=blobs,
-            downloader=Downloader(
-                cloud.url,
-                ca_file=cloud.ca_file,
-                cert_file=cloud.cert_file,
-                key_file=cloud.key_file,
-            ),
+            downloader=downloader(settings),
             workers=self._supervisor,
             specs=WorkerSpecs(
                 self._device,
-                BrokerAddress(
-                    url=self._data_link.url,
-                    ca_file=self._data_link.ca_file,
-                    cert_file=self._data_link.cert_file,
-                    key_file=self._data_link.key_file,
-                    protocol=settings.data.protocol,
-                ),
+                data_address(settings),
                 is_shared=settings.shares_cloud_broker,
                 blobs=blobs,
                 run_folder=self._state_dir / RUN_FOLDER,
                 has_doors=bool(settings.http.listen),
                 shadow_cpu_share=settings.shadow.cpu_share,
+                hardware=self._hardware.runs_on,
             ),
             on_change=self._slot_changed,
             forget_session=self._forget_session,
@@ -212,6 +215,7 @@ class Agent:
         )
         try:
             # 1. What is installed runs first, and needs nobody. 2. Then people and cloud are told.
+            self._hardware.start()
             if self._journal.slots():
                 self._launcher.warm_up()
             self._reconciler.start()
@@ -259,6 +263,7 @@ class Agent:
             disk_free_mb=disk_free_mb(self._state_dir),
             clock_synced=is_clock_synced(),
             http=self._http.status() if self._http is not None else None,
+            hardware=self._hardware.reported(),
         )
 
     def _note_boot(self) -> None:
@@ -304,12 +309,9 @@ class Agent:
             self._watchdog.round(now, self._one_line())
 
     def _one_line(self) -> str:
-        if self._presence.conflict:
-            return self._presence.conflict
-        slots = self._supervisor.health()
-        running = sum(health.state == "running" and health.connected for health in slots.values())
-        link = "connected" if self._session.is_connected else "offline"
-        return f"{running} of {len(slots)} slots answer, cloud {link}"
+        return self._presence.conflict or one_line(
+            self._supervisor.health(), is_connected=self._session.is_connected
+        )
 
     def _close(self) -> None:
         self._watchdog.stopping()
@@ -366,23 +368,15 @@ class Agent:
     def _result(self, slot: str, uplink: WorkerUplink) -> None:
         self._uplink.result(slot, uplink.time, bytes(uplink.result))
 
+    def _heard(self, spec: WorkerSpec, event: WorkerEvent) -> None:
+        is_poison = isinstance(event, WorkerPoison)
+        news = poison_event(spec, event) if is_poison else self._hardware.heard(spec, event)
+        if news is not None:
+            self._uplink.event(news, slot=spec.slot)
+
     def _worker_changed(self, slot: str, worker: SlotWorker, state: str) -> None:
         if state == "crashed" and worker.failure is not None:
-            self._uplink.event(
-                Event(
-                    name="worker_crashed",
-                    level="error",
-                    text=(
-                        f"{worker.version.module}/{worker.version.version}: "
-                        f"{worker.failure.code}: {worker.failure.text}"
-                    ),
-                    detail={
-                        "module": worker.version.module,
-                        "version": str(worker.version.version),
-                    },
-                ),
-                slot=slot,
-            )
+            self._uplink.event(crash_event(worker.version, worker.failure), slot=slot)
         self._uplink.report_soon()
         self._reconciler.wake()
 
@@ -398,14 +392,3 @@ class Agent:
             visit(self._data_link, client_id, timeout_s=FORGET_S)
         except (Unavailable, ConfigError) as error:
             log.warning("event=session_kept client_id=%s text=%r", client_id, error.text)
-
-
-def run_agent(settings: Settings, environment: Mapping[str, str]) -> int:
-    """Run an agent on its state directory, alone. Returns the exit status.
-
-    Raises:
-        Conflict: another agent uses the state directory.
-        StorageError, Unsupported: the state directory cannot be used.
-    """
-    with StateLock(make_folder(Path(settings.agent.state_dir))):
-        return Agent(settings, environment).run()

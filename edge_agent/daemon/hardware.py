@@ -12,12 +12,15 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edge_agent.config import HardwareSection
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.messages import Event
 from edge_agent.contract.providers import CPU, choose, full_name, parse_options, short_name
+from edge_agent.contract.state import Hardware
 from edge_agent.daemon.accelerators import cpu_model, digest, fingerprint
+from edge_agent.daemon.machine import hardware
 from edge_agent.daemon.measurements import Measurements
 from edge_agent.errors import ShoalError, StorageError
 from edge_agent.runtime.cpus import allowed_cpus
@@ -106,6 +109,12 @@ class DeviceHardware:
     def unusable(self) -> dict[str, str]:
         """Those that onnxruntime lists and that do not work, to the reason."""
         return {name: reason for name, reason in self._found.providers.items() if reason}
+
+    def reported(self) -> Hardware:
+        """What the device is, as it is reported."""
+        return replace(
+            hardware(), cpu=cpu_model(), providers=self.providers, unusable=self.unusable
+        )
 
     def runs_on(self, manifest: Manifest, *, wait_s: float = WAIT_S) -> RunsOn:
         """What a module's model is to run on. Waits for the providers if it wants others.

@@ -7,6 +7,8 @@ from edge_agent.contract.address import parse_address
 from edge_agent.daemon.http.limits import Limits
 from edge_agent.daemon.http.protocol import ServerSpec
 from edge_agent.link.broker import BrokerLink
+from edge_agent.link.download import Downloader
+from edge_agent.runtime.protocol import BrokerAddress
 
 
 def control_link(settings: Settings) -> BrokerLink:
@@ -27,6 +29,26 @@ def data_link(settings: Settings) -> BrokerLink:
     data = settings.data
     return BrokerLink(
         url=data.broker, ca_file=data.ca_file, cert_file=data.cert_file, key_file=data.key_file
+    )
+
+
+def data_address(settings: Settings) -> BrokerAddress:
+    """The same broker, as workers are told it."""
+    link = data_link(settings)
+    return BrokerAddress(
+        url=link.url,
+        ca_file=link.ca_file,
+        cert_file=link.cert_file,
+        key_file=link.key_file,
+        protocol=settings.data.protocol,
+    )
+
+
+def downloader(settings: Settings) -> Downloader:
+    """What fetches files from the cloud."""
+    cloud = settings.cloud
+    return Downloader(
+        cloud.url, ca_file=cloud.ca_file, cert_file=cloud.cert_file, key_file=cloud.key_file
     )
 
 

@@ -2,16 +2,22 @@
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from edge_agent.contract.messages import Health, SlotHealth
-from edge_agent.contract.state import DesiredState, ReportedSlot, ReportedState, WantedSlot
+from edge_agent.contract.state import (
+    DesiredState,
+    Hardware,
+    ReportedSlot,
+    ReportedState,
+    WantedSlot,
+)
 from edge_agent.daemon.machine import (
     agent_info,
     cpu_seconds,
     disk_free_mb,
-    hardware,
     is_clock_synced,
     rss_mb,
 )
@@ -36,6 +42,7 @@ class Reporter:
         started: when it began, seconds since 1970.
         state_dir: whose disk is looked at.
         pid: of the agent.
+        hardware: what the device is, now.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class Reporter:
         pid: int,
         journal: Journal,
         supervisor: Supervisor,
+        hardware: Callable[[], Hardware],
     ) -> None:
         self.device = device
         self.boot_id = boot_id
@@ -58,7 +66,7 @@ class Reporter:
         self._journal = journal
         self._supervisor = supervisor
         self._agent = agent_info(started)
-        self._hardware = hardware()
+        self._hardware = hardware
         self._applied = journal.counter(REVISION_APPLIED)
         self._cpu: dict[int, float] = {}
         self._cpu_at = self._began
@@ -107,7 +115,7 @@ class Reporter:
             revision_applied=applied,
             slots=self.slots(desired),
             agent=self._agent,
-            hardware=self._hardware,
+            hardware=self._hardware(),
             clock_synced=is_clock_synced(),
         )
 
@@ -158,6 +166,7 @@ def reported_slot(
         phase=record.phase,
         running=health.digest if health is not None and is_up else "",
         running_version=health.version if health is not None and is_up else 0,
+        shadows=record.serving.shadows if record.serving is not None and is_up else "",
         wanted=wanted.digest if wanted else "",
         wanted_version=wanted.version if wanted else 0,
         error=record.error,

@@ -3,7 +3,8 @@
 from typing import Final
 
 from edge_agent.contract.messages import Event
-from edge_agent.contract.state import Phase
+from edge_agent.contract.state import Phase, SlotError
+from edge_agent.runtime.protocol import WorkerPoison, WorkerSpec
 from edge_agent.store.slots import Installed, SlotRecord
 
 _FAILURES: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
@@ -36,6 +37,29 @@ def slot_event(before: SlotRecord, after: SlotRecord) -> Event | None:
             "running": _named(other) if other and is_failure else "",
             "step": error.step if error else "",
         },
+    )
+
+
+def crash_event(version: Installed, failure: SlotError) -> Event:
+    """The event of a worker's process that ended by itself."""
+    return Event(
+        name="worker_crashed",
+        level="error",
+        text=f"{_named(version)}: {failure.code}: {failure.text}",
+        detail={"module": version.module, "version": str(version.version)},
+    )
+
+
+def poison_event(spec: WorkerSpec, found: WorkerPoison) -> Event:
+    """The event of a message that ended one process after the other."""
+    return Event(
+        name="message_poisonous",
+        level="error",
+        text=(
+            f"{spec.slot}, version {spec.version}: a message of {found.bytes} bytes on "
+            f"{found.topic!r} ended {found.deaths} processes; it is refused from now on"
+        ),
+        detail={"version": str(spec.version), "topic": found.topic},
     )
 
 

@@ -3,12 +3,13 @@
 Pure: everything is handed in. The words come from the same phases and codes as the reports.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from edge_agent.contract.messages import SlotHealth
-from edge_agent.contract.state import Phase, ReportedSlot
+from edge_agent.contract.state import Hardware, Phase, ReportedSlot
 from edge_agent.daemon.http.protocol import HttpStatus
 
 
@@ -40,6 +41,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
 
     Attributes:
         http: the local HTTP server; None if the settings want none.
+        hardware: what models can run on.
     """
 
     device: str
@@ -57,6 +59,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     disk_free_mb: float
     clock_synced: bool
     http: HttpStatus | None = None
+    hardware: Hardware = Hardware()
 
 
 class SlotExplanation(Struct, frozen=True, kw_only=True):
@@ -79,6 +82,13 @@ class SlotExplanation(Struct, frozen=True, kw_only=True):
     next_retry_s: float | None
     cloud: str
     advice: str
+
+
+def one_line(slots: Mapping[str, SlotHealth], *, is_connected: bool) -> str:
+    """How the agent does, for the service manager."""
+    running = sum(health.state == "running" and health.connected for health in slots.values())
+    cloud = "connected" if is_connected else "offline"
+    return f"{running} of {len(slots)} slots answer, cloud {cloud}"
 
 
 _BY_CODE: Final = {

@@ -88,7 +88,7 @@ def tell_ready(engine: Engine, load_ms: float, send: Callable[[Struct], None]) -
     def fell_back(text: str) -> None:
         send(WorkerFellBack(text=text, providers=session.providers))
 
-    for note in (*opened.notes, *session.notes):
+    for note in (*opened.fall_backs, *session.notes):
         fell_back(note)
     session.on_fall_back = fell_back
 

@@ -42,12 +42,14 @@ class Opened(Struct, frozen=True):
         measured: what is known about it on this machine; None if nothing is.
         is_new: whether that was measured just now.
         notes: what is not as it was asked for and why, one sentence each; `session.notes` has more.
+        fall_backs: those of them that are about providers.
     """
 
     session: ModelSession
     measured: Measured | None
     is_new: bool
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    fall_backs: tuple[str, ...] = ()
 
 
 def open_session(
@@ -87,7 +89,7 @@ def open_session(
     else:
         session = load(min(asked or (known.threads if known else 1), limit))
         is_new = False
-    return Opened(session, known, is_new, notes)
+    return Opened(session, known, is_new, notes, runs_on.notes)
 
 
 def _measure(

@@ -87,9 +87,11 @@ SAMPLES: dict[str, msgspec.Struct] = {
         hardware=s.Hardware(
             machine="aarch64",
             system="Linux",
+            cpu="0x41 0xd08 3 Raspberry Pi 4 Model B Rev 1.4",
             cpus=4,
             memory_mb=4096,
             providers=("CPUExecutionProvider",),
+            unusable={"AzureExecutionProvider": "it takes no part of a model"},
         ),
         clock_synced=True,
     ),

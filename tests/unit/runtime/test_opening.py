@@ -70,7 +70,7 @@ def test_with_the_modules_own_number_only_batches_are_measured() -> None:
 
 def test_notes_about_providers_are_passed_on() -> None:
     opened = open_session(MODEL, module(), RunsOn(notes=("cuda is not used: no",)), cpus=1)
-    assert opened.notes == ("cuda is not used: no",)
+    assert opened.notes == opened.fall_backs == ("cuda is not used: no",)
 
 
 def test_a_model_that_refuses_zeros_is_loaded_all_the_same() -> None:
