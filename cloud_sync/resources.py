@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw, Struct
 
 from edge_agent.contract.manifest import Blob, Digest, Name
-from edge_agent.contract.messages import Health
+from edge_agent.contract.messages import Health, ShadowHealth
 from edge_agent.contract.state import DesiredState, ReportedState, SlotConfig
 
 Tags = dict[str, str]
@@ -128,8 +128,14 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
     Attributes:
         messages_in: since the worker started, from the last health report.
         messages_per_s: over the last two health reports, or None if there are not two.
-        p50_ms: receipt to answer; None if unknown.
+        p50_ms: receipt to answer; None if unknown. Of a shadow: its own time, without waiting.
+        dropped: messages left out on purpose.
         error: `code: text` of the last failure, or empty.
+        restarts: how often its process was started again.
+        rss_mb: memory of its process, or None if unknown.
+        shadows: the slot that it shadows; empty if it answers messages.
+        shadow: of a shadow, how it compares; None if it has not said yet.
+        notes: what is not as it was asked for.
     """
 
     module: str
@@ -142,6 +148,12 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
     p99_ms: float | None
     failed: int
     error: str
+    dropped: int = 0
+    restarts: int = 0
+    rss_mb: float | None = None
+    shadows: str = ""
+    shadow: ShadowHealth | None = None
+    notes: tuple[str, ...] = ()
 
 
 class DeviceDetail(Struct, frozen=True, kw_only=True):
@@ -204,7 +216,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
         module: its name.
         version: None for the newest that is not retired.
         to: a device's name, `tag=VALUE`, or `all`.
-        slot: None for the module's own name.
+        slot: None for the module's own name, or for the shadowed slot's with `-shadow` behind it.
+        shadows: a slot of these devices: the module gets what that slot gets, and its answers are
+            only compared. Empty: it answers messages.
         reason: for the audit log.
     """
 
@@ -212,6 +226,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     to: Annotated[str, Meta(min_length=1, max_length=300)]
     version: int | None = None
     slot: Name | None = None
+    shadows: Annotated[str, Meta(max_length=63)] = ""
     config: SlotConfig = SlotConfig()
     reason: str = ""
 

@@ -39,6 +39,14 @@ def deploy(
         str,
         typer.Option("--uplink", metavar="RULE", help="all, changes, sample:FRACTION or none."),
     ] = "",
+    shadow: Annotated[
+        bool,
+        typer.Option("--shadow", help="Only compare its answers with those of a slot there."),
+    ] = False,
+    of: Annotated[
+        str,
+        typer.Option("--of", metavar="SLOT", help="That slot; else the one of the module's name."),
+    ] = "",
     reason: Reason = "",
     wait: Annotated[
         float,
@@ -54,19 +62,37 @@ def deploy(
     they are back. With --wait it exits with 1 unless every device runs exactly this module
     after its trial, and says which do not and why.
 
+    With --shadow it gets the messages of a slot that runs there, after they were answered, and
+    publishes nothing: `shoal device shadows` shows how the two compare. Take it away with
+    `shoal remove`, or deploy it without --shadow when it is to answer.
+
     \b
     Example:
       shoal deploy shuttle-anomaly/2 --to site=hall-2 --wait 60 --reason "better recall"
+      shoal deploy shuttle-anomaly/3 --to line-1 --shadow
     """
     from cloud_sync.cli.output import print_json, print_line
     from cloud_sync.client.versions import parse_ref
     from edge_agent.contract.state import SlotConfig
 
     name, version = parse_ref("module", module)
+    if of and not shadow:
+        raise typer.BadParameter("--of says which slot is shadowed: it needs --shadow")
+    if shadow and (input_topic or output_topic or uplink):
+        raise typer.BadParameter(
+            "a shadow gets what its slot gets and publishes nothing: "
+            "leave --input-topic, --output-topic and --uplink out"
+        )
     config = SlotConfig(input_topic=input_topic, output_topic=output_topic, uplink=uplink)
     with open_client(context) as client:
         result = client.deployments.deploy(
-            name, to, version=version, slot=slot or None, config=config, reason=reason
+            name,
+            to,
+            version=version,
+            slot=slot or None,
+            shadows=(of or name) if shadow else "",
+            config=config,
+            reason=reason,
         )
         if not as_json:
             print_line(_summary(f"{result.module}/{result.version} wanted", result))

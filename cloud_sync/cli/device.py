@@ -73,6 +73,7 @@ def show(context: typer.Context, device: Device, as_json: JsonFlag = False) -> N
     Example:
       shoal device show line-1
     """
+    from cloud_sync.cli.numbers import print_numbers
     from cloud_sync.cli.output import print_facts, print_json, print_line
     from cloud_sync.cli.status import print_status
 
@@ -85,6 +86,30 @@ def show(context: typer.Context, device: Device, as_json: JsonFlag = False) -> N
     if detail.summary.slots:
         print_line("")
         print_status([detail.summary])
+        print_line("")
+        print_numbers(detail)
+
+
+@app.command()
+def shadows(context: typer.Context, device: Device, as_json: JsonFlag = False) -> None:
+    """Show how the shadows of a device compare with the slots that they shadow.
+
+    Agreement and differences are of the messages that both answered; PSI says how far apart the
+    distributions of their scores are: alike below 0.1, different above 0.25.
+
+    \b
+    Example:
+      shoal device shadows line-1
+    """
+    from cloud_sync.cli.output import print_json
+    from cloud_sync.cli.shadows import print_shadows
+
+    with open_client(context) as client:
+        detail = client.devices.show(device)
+    if as_json:
+        print_json({name: s for name, s in detail.summary.slots.items() if s.shadows})
+        return
+    print_shadows(detail.summary)
 
 
 @app.command()

@@ -67,9 +67,10 @@ def presence_cell(presence: str, age: str = "") -> Cell:
     return Cell(f"{presence}, {age}" if age else presence, _PRESENCE.get(presence, ""))
 
 
-def phase_cell(phase: str) -> Cell:
-    """A slot's phase in its colour; what is on its way is yellow."""
-    return Cell(phase.replace("_", " ") or words.NOTHING, _PHASE.get(phase, "yellow"))
+def phase_cell(phase: str, shadows: str = "") -> Cell:
+    """A slot's phase in its colour; what is on its way is yellow, and a shadow says so."""
+    text = phase.replace("_", " ") or words.NOTHING
+    return Cell(f"{text}, shadow" if shadows else text, _PHASE.get(phase, "yellow"))
 
 
 def status_view(devices: Sequence[DeviceSummary]) -> Group:
@@ -148,7 +149,7 @@ def _slot(name: str, slot: SlotSummary, presence: str) -> Row:
     return (
         name,
         Cell(versions(name, slot), "" if is_settled else "yellow"),
-        phase_cell(slot.phase),
+        phase_cell(slot.phase, slot.shadows),
         Cell(words.count(slot.messages_in), figures),
         Cell(words.rate(slot.messages_per_s), figures),
         Cell(f"{words.milliseconds(slot.p50_ms)}/{words.milliseconds(slot.p99_ms)}", figures),

@@ -50,7 +50,8 @@ def judge(detail: DeviceDetail, result: DeploymentResult) -> Arrival:
         return arrival("waiting", _silence(detail))
     if reported is None:
         return arrival("waiting", f"has not begun yet{_presence(detail)}")
-    if reported.phase is Phase.ACTIVE and reported.running == result.digest:
+    runs_it = reported.running == result.digest and reported.shadows == wanted.shadows
+    if reported.phase is Phase.ACTIVE and runs_it:
         return arrival("running")
     if reported.wanted == result.digest and reported.phase in (Phase.REJECTED, Phase.ROLLED_BACK):
         return arrival("failed", f"{_phase(reported)}{_error(reported)}")

@@ -28,6 +28,7 @@ class Deployments:
         *,
         version: int | None = None,
         slot: str | None = None,
+        shadows: str = "",
         config: SlotConfig | None = None,
         reason: str = "",
     ) -> DeploymentResult:
@@ -37,18 +38,23 @@ class Deployments:
             module: its name.
             to: a device's name, `KEY=VALUE` for all devices with that tag, or `all`.
             version: None for the newest that is not retired.
-            slot: None for the module's own name.
+            slot: None for the module's own name; of a shadow, for the shadowed slot's with
+                `-shadow` behind it.
+            shadows: a slot of these devices, to be its shadow: the module gets the same messages,
+                and its answers are only compared.
             config: what is changed about the module without a new version.
             reason: for the audit log.
 
         Raises:
             NotFound: no such module, version or device.
+            Conflict: on a device there is no slot that it could shadow, among others.
         """
         wish = Deployment(
             module=module,
             to=to,
             version=version,
             slot=slot,
+            shadows=shadows,
             config=config or SlotConfig(),
             reason=reason,
         )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from cloud_sync.db.audit import Change, record
 from cloud_sync.db.engine import Database
-from cloud_sync.errors import Conflict, InvalidInput
+from cloud_sync.errors import Conflict, ContractError, InvalidInput
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.devices import tags_of_all
 from cloud_sync.fleet.publisher import DesiredPublisher
@@ -19,6 +19,7 @@ from cloud_sync.registry.modules import choose, manifest_of, manifests_of
 from cloud_sync.resources import Deployment, DeploymentResult, ModuleVersion, Removal
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.routes import config_problems
+from edge_agent.contract.shadows import check_shadow, shadow_slot
 from edge_agent.contract.state import SlotConfig, WantedSlot
 
 
@@ -40,17 +41,19 @@ class Deployments:
         Raises:
             NotFound: no such module, version or device.
             Conflict: the version is retired, or on a device the results would go round through
-                its slots for ever.
+                its slots for ever, or a shadow would have nothing to shadow.
             InvalidInput: the configuration does not fit the module.
         """
         with self._database.write() as connection:
             module = choose(connection, wish.module, wish.version)
             _check_config(manifest_of(connection, module), wish.config)
-            slot = wish.slot or module.name
+            slot = wish.slot or (shadow_slot(wish.shadows) if wish.shadows else module.name)
             wanted = WantedSlot(
                 module=module.name,
                 version=module.version,
                 digest=module.digest,
+                mode="shadow" if wish.shadows else "run",
+                shadows=wish.shadows,
                 config=wish.config,
             )
             result = _change_slot(connection, wish.to, slot, wanted, module, change)
@@ -60,7 +63,12 @@ class Deployments:
                 "deployment.create",
                 f"{module.name}/{module.version}",
                 reason=wish.reason,
-                detail={"to": wish.to, "slot": slot, "devices": ", ".join(result.revisions)},
+                detail={
+                    "to": wish.to,
+                    "slot": slot,
+                    "devices": ", ".join(result.revisions),
+                    **({"shadows": wish.shadows} if wish.shadows else {}),
+                },
             )
         self._publisher.publish(*result.revisions)
         return result
@@ -70,6 +78,7 @@ class Deployments:
 
         Raises:
             NotFound: no such device.
+            Conflict: another slot shadows it.
         """
         with self._database.write() as connection:
             result = _change_slot(connection, wish.to, wish.slot, None, None, change)
@@ -104,6 +113,8 @@ def _change_slot(
         slots = {name: value for name, value in before.slots.items() if name != slot}
         if wanted is not None:
             slots[slot] = wanted
+        _refuse_misfits(device, slots)
+        if wanted is not None and wanted.mode == "run":
             _refuse_cycle(device, slot, slots, manifests)
         revisions[device] = write_desired(connection, before, slots, change.time).revision
     return DeploymentResult(
@@ -124,6 +135,15 @@ def _check_config(manifest: Manifest, config: SlotConfig) -> None:
             f"this configuration does not fit {manifest.name}: {'; '.join(problems)}",
             code="config_misfit",
         )
+
+
+def _refuse_misfits(device: str, slots: dict[str, WantedSlot]) -> None:
+    """Refuse shadows of what will not be there to be shadowed."""
+    for name in slots:
+        try:
+            check_shadow(name, slots)
+        except ContractError as error:
+            raise Conflict(f"{device}: {error.text}", hint=error.hint, code=error.code) from error
 
 
 class _Manifests:
@@ -147,7 +167,7 @@ def _refuse_cycle(
     links = {
         name: link_of(known[wanted.digest], slot=name, config=wanted.config, device=device)
         for name, wanted in slots.items()
-        if wanted.digest in known
+        if wanted.digest in known and wanted.mode == "run"
     }
     cycle = find_cycle(links[slot], links.values())
     if cycle:

@@ -81,6 +81,8 @@ def _advice(
     seen = facts.reported.revision_seen
     if is_slot_settled(wanted, reported):
         advice = "Nothing needs doing: it runs what it should."
+        if wanted is not None and wanted.mode == "shadow":
+            advice = _shadow_advice(facts, wanted)
     elif seen < facts.desired.revision:
         advice = (
             f"The device has seen revision {seen} of {facts.desired.revision}: it has not got the "
@@ -96,4 +98,15 @@ def _advice(
         advice += " It is offline: all of this is as it was when it left."
     elif there == "unknown":
         advice += " It is silent: all of this may be out of date; is it powered and connected?"
+    return advice
+
+
+def _shadow_advice(facts: DeviceFacts, wanted: WantedSlot) -> str:
+    advice = f"Nothing needs doing: it shadows {wanted.shadows}, and its answers are only compared."
+    shadowed = facts.desired.slots.get(wanted.shadows)
+    if shadowed is not None and shadowed.digest == wanted.digest:
+        advice += (
+            f" {wanted.shadows} should run this same version by now: remove the shadow, or deploy "
+            "the next version into it."
+        )
     return advice

@@ -56,7 +56,10 @@ def is_slot_settled(wanted: WantedSlot | None, running: ReportedSlot | None) -> 
     if wanted is None:
         return running is None or not running.running
     return (
-        running is not None and running.running == wanted.digest and running.phase is Phase.ACTIVE
+        running is not None
+        and running.running == wanted.digest
+        and running.shadows == wanted.shadows
+        and running.phase is Phase.ACTIVE
     )
 
 
@@ -81,6 +84,12 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         p99_ms=health.total.p99_ms if health and is_measured else None,
         failed=sum(health.failed.values()) if health else 0,
         error=_trouble(reported, health),
+        dropped=sum(health.dropped.values()) if health else 0,
+        restarts=health.restarts if health else 0,
+        rss_mb=health.rss_mb if health else None,
+        shadows=wanted.shadows if wanted else "",
+        shadow=health.shadow if health else None,
+        notes=health.notes if health else (),
     )
 
 

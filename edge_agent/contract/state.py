@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from edge_agent.contract.manifest import Digest, Name
 from edge_agent.errors import ContractError
@@ -175,6 +175,7 @@ class ReportedState(Struct, frozen=True, kw_only=True):
     revision_applied: Revision
     slots: dict[Name, ReportedSlot] = {}
     agent: AgentInfo
-    hardware: Hardware = Hardware()
+    # Made anew: a description of the API cannot hash one that holds a mapping.
+    hardware: Hardware = field(default_factory=Hardware)
     clock_synced: bool = False
     v: Literal[1] = 1
