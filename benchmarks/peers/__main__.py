@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks.peers import NAMES, make
+from benchmarks.peers.environment import NAMES, make
 from benchmarks.report import say
 
 if __name__ == "__main__":

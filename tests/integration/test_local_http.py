@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.peers import python_of
+from benchmarks.peers.environment import python_of
 from cloud_sync.broker.embedded import EmbeddedBroker
 from tests.support.agents import AgentProcess
 from tests.support.fake_cloud import FakeCloud, wanted
