@@ -35,6 +35,8 @@ def has_program(name: str) -> bool:
         return python_of(name) is not None
     if name == "atheris":  # a package, but one without wheels for every machine
         return importlib.util.find_spec(name) is not None
+    if name == "atheris":  # a package, but one without wheels for every machine
+        return importlib.util.find_spec(name) is not None
     command, path = PROGRAMS[name]
     return shutil.which(command) is not None or any(Path("/").glob(path[1:]))
 
