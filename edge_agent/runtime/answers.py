@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
+from edge_agent.contract.results import InferenceResult
 from edge_agent.runtime.outputs import Outputs
 from edge_agent.runtime.session import Array
 
 JSON: Final = "application/json"
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Answer(Struct, frozen=True, gc=False):
@@ -29,6 +34,7 @@ class Answer(Struct, frozen=True, gc=False):
         decode_us: microseconds for codec and binding; of a batch, a message's share.
         run_us: microseconds of the run, which messages of a batch have in common.
         encode_us: microseconds for the outputs; of a batch, a message's share.
+        result: all of it but the outputs, where the payload is not the JSON of it.
     """
 
     topic: str
@@ -44,6 +50,7 @@ class Answer(Struct, frozen=True, gc=False):
     decode_us: float = 0.0
     run_us: float = 0.0
     encode_us: float = 0.0
+    result: InferenceResult | None = None
 
     @property
     def total_us(self) -> float:
@@ -54,6 +61,12 @@ class Answer(Struct, frozen=True, gc=False):
     def outputs(self) -> bytes:
         """The outputs as JSON, whatever the payload's format; empty if not `ok`."""
         return self.shares.json() if self.shares is not None else b""
+
+    def json_result(self) -> bytes:
+        """The `InferenceResult` as JSON, whatever the payload's format; only if `ok`."""
+        if self.result is None:
+            return self.payload
+        return _encode(replace(self.result, outputs=Raw(self.outputs)))
 
     @property
     def first(self) -> Array | None:

@@ -1,8 +1,35 @@
 """What a worker counts. Written by the thread that answers, read by the one that reports."""
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.runtime.histogram import BatchHistogram, Histogram
 from edge_agent.runtime.memory import rss_mb
+
+
+class Subject(Protocol):
+    """What is counted about: it knows some things itself."""
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Execution providers in use."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Of one run."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not as it was asked for, one sentence each."""
+        ...
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """Reason to count: what was forgotten to stay within bounds."""
+        ...
 
 
 class Counters:
@@ -21,9 +48,6 @@ class Counters:
         age: at the answer, by the message's own time.
         batches: rows of one run.
         waiting: messages in the queue.
-        runs_on: execution providers in use.
-        threads: of one run.
-        notes: what is not as it was asked for, one sentence each.
     """
 
     def __init__(self) -> None:
@@ -39,9 +63,11 @@ class Counters:
         self.age = Histogram()
         self.batches = BatchHistogram()
         self.waiting = 0
-        self.runs_on: tuple[str, ...] = ()
-        self.threads = 0
-        self.notes: tuple[str, ...] = ()
+        self._subject: Subject | None = None
+
+    def watch(self, subject: Subject) -> None:
+        """Report what this one knows, too."""
+        self._subject = subject
 
     def fail(self, code: str) -> None:
         """Count a message that could not be answered."""
@@ -53,6 +79,7 @@ class Counters:
 
     def health(self, *, module: str, version: int, digest: str, pid: int) -> SlotHealth:
         """All of it, as a message."""
+        subject = self._subject
         return SlotHealth(
             module=module,
             version=version,
@@ -62,7 +89,7 @@ class Counters:
             messages_in=self.messages_in,
             messages_out=self.messages_out,
             failed=dict(self.failed),
-            dropped=dict(self.dropped),
+            dropped={**self.dropped, **(subject.losses if subject else {})},
             total=self.total.timing(),
             queue=self.queue.timing(),
             decode=self.decode.timing(),
@@ -71,8 +98,8 @@ class Counters:
             age=self.age.timing(),
             batches=self.batches.sizes(),
             waiting=self.waiting,
-            runs_on=self.runs_on,
-            threads=self.threads,
-            notes=self.notes,
+            runs_on=subject.providers if subject else (),
+            threads=subject.threads if subject else 0,
+            notes=subject.notes if subject else (),
             rss_mb=rss_mb(),
         )

@@ -5,6 +5,7 @@ one class, so that what was proved is what runs. It never touches network, disk 
 a bad message never makes it raise.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -14,9 +15,10 @@ from msgspec import UNSET
 
 from edge_agent.contract.fit import check_fit
 from edge_agent.contract.manifest import Manifest, read_manifest
+from edge_agent.contract.results import InferenceResult
 from edge_agent.contract.routes import input_filters, reply_filters
 from edge_agent.contract.state import SlotConfig
-from edge_agent.errors import ContractError, MessageError, ModelError, ShoalError, Unsupported
+from edge_agent.errors import ContractError, MessageError, ModelError, ShoalError
 from edge_agent.runtime.answer_writer import AnswerWriter
 from edge_agent.runtime.answers import Answer
 from edge_agent.runtime.binding.binding import Binding
@@ -38,6 +40,7 @@ from edge_agent.runtime.routing import Router
 from edge_agent.runtime.runs import RunCounter, Runs
 from edge_agent.runtime.verify import check_config, check_digest_of
 
+_log = logging.getLogger("shoal.worker")
 _now: Final = time.perf_counter
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -154,9 +157,24 @@ class Engine:
         return self.opened.session.providers
 
     @property
+    def threads(self) -> int:
+        """Of one run."""
+        return self.opened.session.threads
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is not as it was asked for and why, one sentence each."""
-        return (*self.opened.notes, *self.opened.session.notes)
+        return (*self.opened.notes, *self.opened.session.notes, *self._binding.notes)
+
+    def attach(self, state_fd: int) -> None:
+        """Go on with windows and states where another worker of the slot ended.
+
+        Args:
+            state_fd: memory of the slot's windows and states; stays the caller's.
+        """
+        self._binding.attach(state_fd)
+        for note in self._binding.notes:
+            _log.warning("state_began_empty reason=%s", note)
 
     def forget(self) -> None:
         """Drop all rows that wait for their window to fill."""
@@ -168,9 +186,10 @@ class Engine:
         return "/".join("sample" if level in ("+", "#") else level for level in levels)
 
     @property
-    def forgotten_windows(self) -> int:
-        """Source topics whose windows were dropped to stay within bounds."""
-        return self._binding.forgotten_windows
+    def losses(self) -> dict[str, int]:
+        """Reason to count: what was forgotten to stay within bounds."""
+        forgotten = self._binding.forgotten_windows
+        return {"window_forgotten": forgotten} if forgotten else {}
 
     @property
     def most_rows(self) -> int:
@@ -219,6 +238,7 @@ class Engine:
         answers: list[Answer | None] = [None] * len(messages)
         jobs: list[tuple[int, Job]] = []
         group: list[Job] = []
+        sources: set[str] = set()
         rows = 0
         most_rows = self.most_rows
         for index, message in enumerate(messages):
@@ -229,6 +249,13 @@ class Engine:
                 continue
             job = Job(message, route, self._codecs.own)
             jobs.append((index, job))
+            if self._binding.has_state:
+                if route.source in sources:
+                    # It begins with the state that the one before it leaves.
+                    self._settle(group)
+                    group, rows = [], 0
+                    sources.clear()
+                sources.add(route.source)
             self._read(job)
             bound = job.bound
             if bound is None:
@@ -277,11 +304,11 @@ class Engine:
                     job.correlation = correlation_of(value)
                 if REPLY_TO in value and not job.reply_to:
                     job.reply_to = self._router.checked_reply(reply_of(value))
-            job.bound = self._binding.bind(value, job.route.source)
-        except (MessageError, ModelError, Unsupported) as error:
-            job.answer = self._failure(job, error)
-        except MemoryError:
-            job.answer = self._failure(job, _no_memory())
+            job.bound = self._binding.bind(
+                value, job.route.source, message.payload, is_repeat=message.is_repeat
+            )
+        except Exception as error:  # noqa: BLE001 -- a fault of ours is one message's, too
+            job.answer = self._failure(job, _told(error))
         job.decode_us = (_now() - began) * 1e6
 
     def _read_properties(self, job: Job) -> None:
@@ -323,10 +350,8 @@ class Engine:
             return
         try:
             job.shares = self._runs.alone(job.bound)
-        except ModelError as error:
-            job.answer = self._failure(job, error)
-        except MemoryError:
-            job.answer = self._failure(job, _no_memory())
+        except Exception as error:  # noqa: BLE001 -- see above
+            job.answer = self._failure(job, _told(error))
 
     def _outputs(self, job: Job) -> bytes:
         """A message's outputs as JSON; empty if it has none, or is answered in another format."""
@@ -334,10 +359,8 @@ class Engine:
             return b""
         try:
             return job.shares.json()
-        except ModelError as error:
-            job.answer = self._failure(job, error)
-        except MemoryError:
-            job.answer = self._failure(job, _no_memory())
+        except Exception as error:  # noqa: BLE001 -- see above
+            job.answer = self._failure(job, _told(error))
         return b""
 
     def _result(
@@ -346,16 +369,15 @@ class Engine:
         job.id, job.input_time = self._binding.identify(job.value)
         rows = job.bound.rows if job.bound is not None else 0
         codec = job.codec
+        result: InferenceResult | None = None
         if codec.answers is None or job.shares is None:
             payload = self._writer.json_result(job, times, outputs, rows)
         else:
             result = self._writer.result(job, times_us, rows)
             try:
                 payload = codec.answers.encode_result(result, job.shares.mapping(), job.value)
-            except (MessageError, ModelError) as error:
-                return self._failure(job, error)
-            except MemoryError:
-                return self._failure(job, _no_memory())
+            except Exception as error:  # noqa: BLE001 -- see above
+                return self._failure(job, _told(error))
         return Answer(
             job.reply_to or job.route.result,
             payload,
@@ -368,6 +390,7 @@ class Engine:
             rows,
             0.0 if job.input_time is UNSET else seconds_of(job.input_time),
             *times_us,
+            result,
         )
 
     def _failure(self, job: Job, error: ShoalError) -> Answer:
@@ -390,5 +413,15 @@ def _unroutable(error: ContractError) -> Answer:
     return Answer("", b"", False, error.code, error.text)
 
 
-def _no_memory() -> ModelError:
-    return ModelError("not enough memory for this message", code="out_of_memory")
+def _told(error: Exception) -> ShoalError:
+    """What an error is called in an answer."""
+    if isinstance(error, ShoalError):
+        return error
+    if isinstance(error, MemoryError):
+        return ModelError("not enough memory for this message", code="out_of_memory")
+    _log.error("message_failed", exc_info=error)
+    return MessageError(
+        f"this message met a fault of the worker: {type(error).__name__}",
+        code="internal",
+        hint="its log has the details; please report it",
+    )

@@ -108,3 +108,10 @@ class MessageQueue:
             else:
                 taken.append(message)
         return taken, late
+
+    def withdraw(self) -> int:
+        """Remove the messages that have a token, and will come again; returns how many."""
+        coming = [key for key, message in self._waiting.items() if message.token]
+        for key in coming:
+            del self._waiting[key]
+        return len(coming)

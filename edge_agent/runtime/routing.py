@@ -108,6 +108,7 @@ class Router:
                 f"topic {topic!r} does not match the input {self._filter!r}",
                 code="topic_mismatch",
             )
+        check_data_topic(topic)  # or there would be no JSON that names it
         result = response or expand_output(self._template, caught, self._device)
         error = response or result + ERROR_SUFFIX
         check_data_topic(error)

@@ -17,7 +17,6 @@ from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.handles import Handles
-from edge_agent.runtime.inline import InlineSlot
 from edge_agent.runtime.live import LiveSlot
 from edge_agent.runtime.loading import failed, load
 from edge_agent.runtime.loop import Loop
@@ -125,9 +124,9 @@ def _transport(
         loop,
         spec.broker,
         spec.client_id,
-        [engine.input_filter],
+        engine.input_filters,
         stale_filters=spec.stale_filters,
-        slot=InlineSlot(slot.handle),
+        slot=slot,
         on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
         on_left=on_left,

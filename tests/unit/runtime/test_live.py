@@ -1,8 +1,11 @@
-"""A slot at work: what is counted, dropped and sent home."""
+"""A slot at work: what waits, shares a run, is counted, dropped, sent home and answered."""
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from edge_agent.contract.manifest import (
     Input,
@@ -14,16 +17,28 @@ from edge_agent.contract.manifest import (
     canonical,
     manifest_digest,
 )
+from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.contract.wire import MAX_ROW_BYTES
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
-from edge_agent.runtime.live import LiveSlot
+from edge_agent.runtime.live import AT_ONCE, LiveSlot
+from edge_agent.runtime.message import Incoming, Outgoing, Settled
 from edge_agent.runtime.protocol import WorkerUplink
 from tests.support.models import fields, identity_model, linear_model, manifest_of
 
 TOPIC = "sensors/x/rows"
 ROW = b'{"a": 1, "b": 1, "c": 1}'
+
+
+class Clock:
+    """A clock that stands still unless it is set."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def engine(**options: Any) -> Engine:
@@ -35,7 +50,15 @@ def engine(**options: Any) -> Engine:
         [Tensor(name="X", source="fields", fields=fields("a", "b", "c"))],
         **options,
     )
-    return Engine.load(canonical(manifest), manifest_digest(manifest), model, device="d", slot="s")
+    return load(manifest, model)
+
+
+def load(manifest: Manifest, model: bytes) -> Engine:
+    engine = Engine.load(
+        canonical(manifest), manifest_digest(manifest), model, device="d", slot="s"
+    )
+    engine.warm_up()
+    return engine
 
 
 def windowed_engine() -> Engine:
@@ -49,71 +72,273 @@ def windowed_engine() -> Engine:
         [Tensor(name="X", source="fields", fields=fields("a", "b", "c"))],
         source=Input(topic="sensors/+/rows", window=Window(size=2, step=2)),
     )
-    return Engine.load(canonical(manifest), manifest_digest(manifest), model, device="d", slot="s")
+    return load(manifest, model)
+
+
+class Slot:
+    """A live slot with its counters, and a clock that is set by hand."""
+
+    def __init__(
+        self,
+        engine: Engine | None = None,
+        offer_uplink: Callable[[WorkerUplink], bool] = lambda _: True,
+        **runtime: Any,
+    ) -> None:
+        self.clock = Clock()
+        self.counters = Counters()
+        self.live = LiveSlot(
+            engine or globals()["engine"](runtime=Runtime(**runtime)),
+            self.counters,
+            offer_uplink,
+            clock=self.clock,
+        )
+        self._token = 0
+
+    def message(self, payload: bytes = ROW, topic: str = TOPIC, **options: Any) -> Incoming:
+        self._token += 1
+        received_s = options.pop("received_s", self.clock.now)
+        return Incoming(
+            topic=topic, payload=payload, received_s=received_s, token=self._token, **options
+        )
+
+    def offer(self, *messages: Incoming) -> list[Settled]:
+        return self.live.offer(messages)
+
+    def run(self) -> list[Settled]:
+        return self.live.run(self.clock.now)
+
+    def ask(self, payload: bytes = ROW, topic: str = TOPIC, **options: Any) -> Outgoing | None:
+        """Offer one message and run it."""
+        message = self.message(payload, topic, **options)
+        settled = self.offer(message) or self.run()
+        assert [item.token for item in settled] == [message.token]
+        return settled[0].answer
+
+    def health(self) -> SlotHealth:
+        return self.counters.health(module="m", version=1, digest="", pid=7)
+
+
+def scores(settled: list[Settled]) -> list[object]:
+    found: list[object] = []
+    for item in settled:
+        body = json.loads(item.answer.payload) if item.answer else {}
+        found.append(body["outputs"]["score"][0] if "outputs" in body else body.get("error"))
+    return found
+
+
+def row(a: float) -> bytes:
+    return json.dumps({"a": a, "b": 0, "c": 0}).encode()
 
 
 def test_answers_and_failures_are_counted() -> None:
-    counters = Counters()
-    slot = LiveSlot(engine(), counters, lambda _: True)
-    good = slot.handle(TOPIC, ROW, time.time())
-    bad = slot.handle(TOPIC, b"nonsense", time.time())
+    slot = Slot()
+    good, bad = slot.ask(), slot.ask(b"nonsense")
     assert good is not None
     assert bad is not None
     assert (good.topic, bad.topic) == ("results/x/rows", "results/x/rows/error")
-    health = counters.health(module="m", version=1, digest="", pid=7)
+    health = slot.health()
     assert (health.messages_in, health.messages_out) == (2, 1)
     assert health.failed == {"not_json": 1}
-    assert health.total.p50_ms > 0
     assert health.rss_mb > 10
+    assert health.runs_on == ("CPUExecutionProvider",)
+    assert health.threads >= 1
 
 
-def test_a_message_that_waited_too_long_is_dropped_before_the_run() -> None:
-    counters = Counters()
-    slot = LiveSlot(engine(runtime=Runtime(deadline_ms=100)), counters, lambda _: True)
-    assert slot.handle(TOPIC, ROW, time.time() - 1) is None
-    assert counters.dropped == {"deadline": 1}
-    assert slot.handle(TOPIC, ROW, time.time()) is not None
+def test_messages_that_wait_together_share_a_run_and_keep_their_answers() -> None:
+    slot = Slot()
+    messages = [slot.message(row(n)) for n in range(40)]
+    assert slot.offer(*messages) == []
+    assert slot.health().waiting == 40
+    settled = slot.run()
+    assert [item.token for item in settled] == [message.token for message in messages]
+    assert scores(settled) == [n + 0.5 for n in range(40)]
+    batches = slot.health().batches
+    assert (batches.runs, batches.rows, batches.largest) == (1, 40, 40)
+    assert slot.health().waiting == 0
+    assert slot.run() == []
+
+
+def test_a_turn_is_bounded_and_the_rest_waits_for_the_next() -> None:
+    slot = Slot()
+    slot.offer(*(slot.message(row(n)) for n in range(AT_ONCE + 5)))
+    assert len(slot.run()) == AT_ONCE
+    assert slot.health().waiting == 5
+    assert scores(slot.run()) == [n + 0.5 for n in range(AT_ONCE, AT_ONCE + 5)]
+
+
+def test_no_run_has_more_rows_than_the_module_allows() -> None:
+    slot = Slot(max_batch=4)
+    slot.offer(*(slot.message(row(n)) for n in range(10)))
+    assert len(slot.run() + slot.run() + slot.run()) == 10
+    assert slot.health().batches.largest == 4
+
+
+def test_a_bad_message_costs_its_batch_nothing() -> None:
+    slot = Slot()
+    slot.offer(slot.message(row(1)), slot.message(b"nonsense"), slot.message(row(2)))
+    first, bad, second = scores(slot.run())
+    assert (first, second) == (1.5, 2.5)
+    assert isinstance(bad, dict)
+    assert bad["code"] == "not_json"
+    assert slot.health().batches.runs == 1
+
+
+@pytest.mark.parametrize(("ago_s", "is_late"), [(0.05, False), (1.0, True)])
+def test_a_message_that_waited_too_long_is_dropped_before_the_run(
+    ago_s: float, is_late: bool
+) -> None:
+    slot = Slot(deadline_ms=100)
+    answer = slot.ask(received_s=slot.clock.now - ago_s)
+    assert (answer is None) == is_late
+    assert slot.health().dropped == ({"deadline": 1} if is_late else {})
+    assert slot.health().batches.runs == (not is_late)
+
+
+def test_an_expired_message_is_dropped_before_the_run() -> None:
+    slot = Slot()
+    assert slot.ask(expires_s=slot.clock.now) is None
+    assert slot.ask(expires_s=slot.clock.now + 1) is not None
+    assert slot.health().dropped == {"expired": 1}
+
+
+def test_a_full_queue_drops_the_oldest() -> None:
+    slot = Slot(max_queue=2)
+    settled = slot.offer(*(slot.message(row(n)) for n in range(3)))
+    assert [(item.token, item.answer) for item in settled] == [(1, None)]
+    assert slot.health().dropped == {"overload": 1}
+    assert scores(slot.run()) == [1.5, 2.5]
+
+
+def test_a_full_queue_refuses_the_newest_with_an_error_where_the_answer_would_be() -> None:
+    slot = Slot(max_queue=1, overload="reject")
+    (refused,) = slot.offer(
+        slot.message(row(1)),
+        slot.message(row(2), reply_to="replies/me", correlation=b"7"),
+    )
+    assert refused.answer is not None
+    assert refused.answer.topic == "replies/me"
+    assert refused.answer.correlation == b"7"
+    body = json.loads(refused.answer.payload)
+    assert (body["error"]["code"], body["correlation"]) == ("overloaded", "7")
+    assert slot.health().failed == {"overloaded": 1}
+    assert scores(slot.run()) == [1.5]
+
+
+def test_only_the_latest_of_a_topic_is_answered() -> None:
+    slot = Slot(latest_only=True)
+    settled = slot.offer(*(slot.message(row(n)) for n in range(3)))
+    assert [item.answer for item in settled] == [None, None]
+    assert scores(slot.run()) == [2.5]
+    assert slot.health().dropped == {"superseded": 2}
+
+
+def test_what_comes_again_after_a_lost_connection_does_not_wait_twice() -> None:
+    slot = Slot()
+    qos_0 = Incoming(topic=TOPIC, payload=row(9), received_s=slot.clock.now)
+    slot.offer(slot.message(), qos_0, slot.message())
+    slot.live.withdraw()
+    assert scores(slot.run()) == [9.5]
+    assert slot.health().dropped == {"withdrawn": 2}
+
+
+def test_nothing_waits_by_default() -> None:
+    slot = Slot()
+    assert slot.live.due(slot.clock.now) is None
+    slot.offer(slot.message())
+    assert slot.live.due(slot.clock.now) == 0.0
+
+
+def test_a_batch_waits_for_company_as_long_as_the_module_says() -> None:
+    slot = Slot(max_delay_ms=20, max_batch=3)
+    slot.offer(slot.message())
+    now = slot.clock.now
+    assert slot.live.due(now) == pytest.approx(0.02)
+    assert slot.live.due(now + 0.015) == pytest.approx(0.005, abs=1e-6)
+    assert slot.live.due(now + 1) == 0.0
+    assert slot.live.due(now - 3600) == pytest.approx(0.02), "the clock was set back"
+    slot.offer(slot.message(), slot.message())
+    assert slot.live.due(now) == 0.0, "the batch is full"
 
 
 def test_a_topic_that_does_not_belong_here_is_dropped() -> None:
-    counters = Counters()
-    assert LiveSlot(engine(), counters, lambda _: True).handle("other", ROW, 0.0) is None
-    assert counters.dropped == {"topic_mismatch": 1}
+    slot = Slot()
+    assert slot.ask(topic="other") is None
+    assert slot.health().dropped == {"topic_mismatch": 1}
 
 
 def test_windows_that_were_forgotten_are_counted() -> None:
-    counters = Counters()
-    slot = LiveSlot(windowed_engine(), counters, lambda _: True)
+    slot = Slot(windowed_engine())
     for number in range(1030):
-        slot.handle(f"sensors/{number}/rows", ROW, time.time())
-    assert counters.dropped == {"window_forgotten": 6}
+        slot.ask(topic=f"sensors/{number}/rows")
+    assert slot.health().dropped == {"window_forgotten": 6}
+
+
+def test_every_stage_is_measured_in_the_contracts_buckets() -> None:
+    slot = Slot()
+    now = slot.clock.now
+    slot.offer(
+        *(slot.message(received_s=now - 0.02) for _ in range(2)),
+        slot.message(received_s=now - 0.004),
+        slot.message(b"nonsense"),
+    )
+    slot.run()
+    health = slot.health()
+    assert (health.queue.count, health.total.count) == (4, 4)
+    assert health.queue.max_ms == pytest.approx(20, abs=0.1)
+    assert (health.decode.count, health.encode.count, health.run.count) == (3, 3, 1)
+    assert sum(health.queue.buckets) == 4
+    assert health.run.sum_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [(-0.5, 500), (-0.5e3, 500), (None, None), ("noon", None), (12.5, None)],
+)
+def test_the_age_of_a_message_is_counted_if_it_says_when_it_was_measured(
+    said: float | str | None, expected: float | None
+) -> None:
+    slot = Slot()
+    if said == -0.5:
+        said = slot.clock.now - 0.5
+    elif said == -0.5e3:  # milliseconds
+        said = slot.clock.now * 1e3 - 500
+    slot.ask(json.dumps({"a": 1, "b": 1, "c": 1, "time": said}).encode())
+    age = slot.health().age
+    assert age.count == (expected is not None)
+    assert age.max_ms == pytest.approx(expected or 0.0, abs=0.1)
 
 
 def test_results_for_the_cloud_are_dropped_and_counted_when_there_is_no_room() -> None:
-    counters = Counters()
     home: list[WorkerUplink] = []
 
     def offer(event: WorkerUplink) -> bool:
         home.append(event)
         return len(home) == 1
 
-    output = Output(topic="results/{1}", uplink="all")
-    slot = LiveSlot(engine(output=output), counters, offer)
+    slot = Slot(engine(output=Output(topic="results/{1}", uplink="all")), offer)
     for _ in range(3):
-        assert slot.handle(TOPIC, ROW, 5.0) is not None
-    assert counters.dropped == {"uplink_full": 2}
+        assert slot.ask(received_s=5.0) is not None
+    assert slot.health().dropped == {"uplink_full": 2}
     assert home[0].time == 5.0
     assert json.loads(bytes(home[0].result))["outputs"] == {"score": [6.5]}
 
 
 def test_a_result_that_no_message_can_carry_is_not_sent_home() -> None:
-    counters = Counters()
     home: list[WorkerUplink] = []
-    output = Output(topic="results/{1}", uplink="all")
-    slot = LiveSlot(engine(output=output), counters, lambda event: home.append(event) or True)
+    slot = Slot(
+        engine(output=Output(topic="results/{1}", uplink="all")),
+        lambda event: home.append(event) or True,
+    )
     # The id is copied to the result.
-    row = json.dumps({"id": "x" * MAX_ROW_BYTES, "a": 1, "b": 1, "c": 1}).encode()
-    answer = slot.handle(TOPIC, row, 5.0)
+    answer = slot.ask(json.dumps({"id": "x" * MAX_ROW_BYTES, "a": 1, "b": 1, "c": 1}).encode())
     assert answer is not None
     assert len(answer.payload) > MAX_ROW_BYTES
-    assert (counters.messages_out, counters.dropped, home) == (1, {"uplink_too_large": 1}, [])
+    assert slot.health().messages_out == 1
+    assert (slot.health().dropped, home) == ({"uplink_too_large": 1}, [])
+
+
+def test_the_clock_of_the_machine_is_used_where_no_other_is_given() -> None:
+    counters = Counters()
+    live = LiveSlot(engine(), counters, lambda _: True)
+    live.offer([Incoming(topic=TOPIC, payload=ROW, received_s=time.time())])
+    assert scores(live.run(time.time())) == [6.5]
