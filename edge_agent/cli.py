@@ -16,7 +16,6 @@ from edge_agent.contract.names import check_name, did_you_mean
 from edge_agent.errors import ConfigError, NotFound, ShoalError
 
 if TYPE_CHECKING:
-    from edge_agent.contract.messages import SlotHealth
     from edge_agent.daemon.status import AgentStatus
     from edge_agent.runtime.infer import InferRequest
 
@@ -117,46 +116,20 @@ def run(config: ConfigOption = None) -> None:
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Show what the running agent does: slots, versions, counters, the way to the cloud.
 
+    For each slot: messages in, out, failed and dropped; how long they took at each stage; rows of
+    a run; memory; and in sentences what it runs on, why messages failed or were dropped, how often
+    its process ended and why, and how a shadow compares. --json has all figures.
+
     Example: edge-agent status
     """
+    from edge_agent.daemon.status_text import status_lines
+
     found = _status(_settings(config))
     if json:
         _print_json(found)
         return
-    cloud = "connected" if found.cloud.is_connected else "not connected"
-    reason = found.cloud.conflict or found.cloud.error
-    typer.echo(f"device    {found.device}, agent {found.version}, process {found.pid}")
-    typer.echo(f"up        {_span(found.uptime_s)}")
-    typer.echo(f"cloud     {found.cloud.broker} {cloud}{': ' + reason if reason else ''}")
-    typer.echo(f"revision  {found.revision_applied} applied, {found.revision_seen} wanted")
-    typer.echo(f"outbox    {found.outbox_rows} rows wait, {found.outbox_dropped} were dropped")
-    typer.echo(f"disk      {found.disk_free_mb:.0f} MB free")
-    if found.http is not None:
-        place = found.http.url or f"not listening: {found.http.error or 'starting'}"
-        typer.echo(f"http      {place}")
-    typer.echo(f"clock     {'synchronized' if found.clock_synced else 'not synchronized'}")
-    if not found.slots:
-        typer.echo("slots     none")
-        return
-    heads = ("SLOT", "MODULE", "RUNS", "WANTED", "PHASE", "WORKER", "IN", "OUT", "P50 MS", "P99 MS")
-    rows: list[tuple[str, ...]] = [heads]
-    for name, slot in found.slots.items():
-        state, worker = slot.state, slot.worker
-        rows.append(
-            (
-                name,
-                state.module,
-                str(state.running_version or "-"),
-                str(state.wanted_version or "-"),
-                state.phase.value,
-                _worker_state(worker) if worker else "-",
-                str(worker.messages_in if worker else "-"),
-                str(worker.messages_out if worker else "-"),
-                f"{worker.total.p50_ms:.2f}" if worker else "-",
-                f"{worker.total.p99_ms:.2f}" if worker else "-",
-            )
-        )
-    _print_table(rows)
+    for line in status_lines(found):
+        typer.echo(line)
 
 
 @app.command()
@@ -170,6 +143,7 @@ def explain(
     Example: edge-agent explain shuttle-anomaly
     """
     from edge_agent.daemon.status import explain as explain_slot
+    from edge_agent.daemon.status_text import span
 
     found = _status(_settings(config))
     if slot not in found.slots:
@@ -183,12 +157,12 @@ def explain(
         return
     typer.echo(f"wanted    {told.wanted or 'nothing'}")
     typer.echo(f"runs      {told.running or 'nothing'}")
-    typer.echo(f"phase     {told.phase.value}, for {_span(told.since_s)}")
+    typer.echo(f"phase     {told.phase.value}, for {span(told.since_s)}")
     if told.error:
         typer.echo(f"error     {told.error} (step {told.error_step or '-'})")
         typer.echo(f"attempts  {told.attempts}")
     if told.next_retry_s is not None:
-        typer.echo(f"next try  in {_span(told.next_retry_s)}")
+        typer.echo(f"next try  in {span(told.next_retry_s)}")
     typer.echo(f"cloud     {told.cloud}")
     typer.echo(f"advice    {told.advice}")
 
@@ -297,29 +271,8 @@ def _request(module: str, payload: bytes, config: Path | None) -> "InferRequest"
     return from_slot(module, payload, Path(settings.agent.state_dir), settings.agent.device)
 
 
-def _worker_state(worker: "SlotHealth") -> str:
-    is_offline = worker.state == "running" and not worker.connected
-    return "no broker" if is_offline else worker.state
-
-
 def _print_json(value: object) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
-
-
-def _span(seconds: float) -> str:
-    """A duration as people read it."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 if __name__ == "__main__":

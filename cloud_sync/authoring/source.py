@@ -19,9 +19,11 @@ from edge_agent.contract.manifest import (
     Trial,
 )
 from edge_agent.contract.names import NAME_PATTERN
+from edge_agent.contract.providers import check_provider
 from edge_agent.contract.toml import read_toml
 from edge_agent.contract.toml_lines import Path as TomlPath
 from edge_agent.contract.toml_lines import key_lines
+from edge_agent.errors import ContractError
 
 SOURCE_FILE: Final = "module.toml"
 MAX_SOURCE_BYTES: Final = 4 * 2**20
@@ -64,20 +66,23 @@ class TensorTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes:
         name: of the model's input.
         source: "fields": named values, in order, one row; "array": the nested list at `path`;
-            "bytes": the raw payload; "image": a JPEG or PNG; "constant": `value`, always.
+            "bytes": the raw payload; "image": a JPEG or PNG; "constant": `value`, always;
+            "state": what `output` was for the source topic's previous row.
         fields: for "fields"; see `tensor.fields` below.
         path: for "array": where the list stands, levels joined by '.'; the whole message if empty.
-        value: for "constant".
+        value: for "constant"; for "state" what a source topic begins with, zeros if left out.
         image: for "image"; see `tensor.image` below.
+        output: for "state": the model's output that is fed back; it need not be published.
         missing_values: whether NaN and infinities are let through in "array" and "bytes".
     """
 
     name: str
-    source: Literal["fields", "array", "bytes", "image", "constant"] = field(name="from")
+    source: Literal["fields", "array", "bytes", "image", "constant", "state"] = field(name="from")
     fields: tuple[str | Field, ...] = ()
     path: str = ""
     value: bool | int | float | str | list[object] | None = None
     image: Image | None = None
+    output: str = ""
     missing_values: Literal["reject", "allow"] = "reject"
 
     def tensor(self) -> Tensor:
@@ -90,6 +95,7 @@ class TensorTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             path=self.path,
             value=self.value,
             image=self.image,
+            output=self.output,
             missing_values=self.missing_values,
         )
 
@@ -203,4 +209,10 @@ def parse_source(data: bytes, name: str) -> SourceFile:
             f"{file.where('model')}: [model] needs the key 'file' or the key 'registry'",
             hint='for example file = "model.onnx"',
         )
+    try:
+        for provider in source.runtime.providers:
+            check_provider(provider)
+    except ContractError as error:
+        place = file.where("runtime", "providers")
+        raise ModuleError(f"{place}: {error.text}", hint=error.hint, code=error.code) from error
     return file

@@ -11,8 +11,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from edge_agent.config import Settings
+from edge_agent.config import HardwareSection, Settings
 from edge_agent.contract.address import parse_address
+from edge_agent.contract.providers import choose, full_name, parse_options, short_name
 from edge_agent.daemon.links import control_link, data_link
 from edge_agent.daemon.local import ask_status
 from edge_agent.daemon.machine import is_clock_synced
@@ -21,6 +22,7 @@ from edge_agent.link.broker import BrokerLink
 from edge_agent.link.probe import visit
 from edge_agent.link.reach import reach_cloud
 from edge_agent.runtime.probe import probe
+from edge_agent.runtime.provider_probe import probe_providers
 from edge_agent.store.files import make_folder, write_atomic
 
 LOW_DISK_MB: Final = 200
@@ -46,6 +48,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield _disk(folder)
     yield _clock()
     yield _attempt("onnxruntime", "fail", _runtime)
+    yield from _providers(settings.hardware)
     yield _attempt("cloud", "warn", lambda: _cloud(settings))
     yield _attempt("cloud broker", "warn", lambda: _broker(control, settings.agent.device))
     if not settings.shares_cloud_broker:
@@ -99,7 +102,27 @@ def _clock() -> Finding:
 
 def _runtime() -> str:
     facts = probe()
-    return f"onnxruntime {facts.onnxruntime}, numpy {facts.numpy}, {', '.join(facts.providers)}"
+    return f"onnxruntime {facts.onnxruntime}, numpy {facts.numpy}"
+
+
+def _providers(hardware: HardwareSection) -> Iterator[Finding]:
+    """Tries each anew, whatever the agent knows."""
+    try:
+        found = probe_providers(parse_options(hardware.options)).providers
+    except ShoalError:
+        return  # the check of onnxruntime has told
+    choice = choose((), hardware.providers, found)
+    usable = ", ".join(short_name(name) for name, reason in found.items() if not reason)
+    yield Finding(
+        name="providers",
+        state="warn" if choice.notes else "ok",
+        text="; ".join((f"usable: {usable or 'none'}", *choice.notes)),
+        hint="install what it needs, or take it out of hardware.providers" if choice.notes else "",
+    )
+    for name, reason in found.items():
+        if reason and full_name(name) not in map(full_name, hardware.providers):
+            text = f"{short_name(name)} is offered and cannot be used: {reason}"
+            yield Finding(name="providers", state="ok", text=text)
 
 
 def _cloud(settings: Settings) -> str:

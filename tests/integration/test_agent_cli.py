@@ -86,6 +86,14 @@ def test_check_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
     assert states["cloud"] == states["cloud broker"] == states["agent"] == "warn"
     hints = [finding["hint"] for finding in json.loads(found.stdout) if finding["state"] == "warn"]
     assert all(hints)
+    told = [finding for finding in json.loads(found.stdout) if finding["name"] == "providers"]
+    assert (told[0]["state"], told[0]["text"]) == ("ok", "usable: cpu")
+    with (tmp_path / "agent.toml").open("a") as file:
+        file.write('[hardware]\nproviders = ["cann"]\n')
+    found = edge_agent("check", "--json", cwd=tmp_path)
+    told = [finding for finding in json.loads(found.stdout) if finding["name"] == "providers"]
+    assert told[0]["state"] == "warn"
+    assert "cann is not used: the installed onnxruntime does not offer it" in told[0]["text"]
 
 
 def test_infer_runs_a_module_folder_without_an_agent(tmp_path: Path) -> None:

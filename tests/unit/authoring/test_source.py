@@ -69,6 +69,15 @@ def test_an_unknown_codec_lists_the_known_ones():
     assert "did you mean 'json'?" in error.hint
 
 
+def test_a_provider_that_nobody_knows_is_named_with_its_line():
+    text = GOOD + '\n[runtime]\nproviders = ["tensorrt", "opnvino"]\n'
+    error = refused(text)
+    assert "line 19" in error.text
+    assert "'opnvino'" in error.text
+    assert "openvino" in error.hint
+    assert parse_source(text.replace("opn", "open").encode(), "module.toml").source.runtime
+
+
 def test_a_model_is_a_file_or_a_registered_one():
     error = refused(GOOD.replace('file = "model.onnx"', ""))
     assert "[model] needs the key 'file' or the key 'registry'" in error.text
