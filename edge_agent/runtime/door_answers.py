@@ -17,7 +17,12 @@ from edge_agent.runtime.codecs.oip import OipCodec
 from edge_agent.runtime.codecs.oip_response import OipBody, write_response
 from edge_agent.runtime.codecs.oip_types import DATATYPES
 from edge_agent.runtime.door_wire import DoorAsk, DoorHello, DoorReply, DoorTensor, Outcome
+from edge_agent.runtime.message import Incoming
+from edge_agent.runtime.run_guard import MOST_DEATHS, RunGuard
 from edge_agent.runtime.session import ModelSession
+
+_DOOR: Final = "http"
+"""What stands for the topic of a question, where the guard asks for one."""
 
 _log: Final = logging.getLogger("shoal.worker.door")
 
@@ -31,6 +36,7 @@ class DoorAnswers:
         version: of the module.
         digest: of the manifest.
         on_run: told of each run: rows, microseconds.
+        guard: notes what is run, and knows what must not be; None for nobody.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class DoorAnswers:
         version: int,
         digest: str,
         on_run: Callable[[int, float], None],
+        guard: RunGuard | None = None,
     ) -> None:
         self.hello = DoorHello(
             module=manifest.name,
@@ -56,6 +63,7 @@ class DoorAnswers:
         self._inputs = TensorInputs(manifest)
         self._outputs = [spec.name for spec in manifest.model.outputs]
         self._on_run = on_run
+        self._guard = guard
 
     def answer(self, ask: DoorAsk, body: bytes) -> tuple[DoorReply, bytes]:
         """Answer one question; never raises."""
@@ -63,7 +71,7 @@ class DoorAnswers:
             reply = DoorReply(outcome="late", code="deadline", text="it waited for too long")
             return reply, b""
         try:
-            answer = self._run(ask, body)
+            answer = self._guarded(ask, body)
         except MessageError as error:
             return _refusal("invalid", error)
         except ModelError as error:
@@ -75,6 +83,23 @@ class DoorAnswers:
             _log.exception("door_request_failed bytes=%d", len(body))
             return _refusal("model", ModelError("internal error", code="internal"))
         return DoorReply(outcome="ok", json_bytes=answer.json_bytes), answer.body
+
+    def _guarded(self, ask: DoorAsk, body: bytes) -> OipBody:
+        guard = self._guard
+        if guard is None:
+            return self._run(ask, body)
+        question = Incoming(topic=_DOOR, payload=body, received_s=time.time())
+        if guard.is_poison(question):
+            raise ModelError(
+                f"{MOST_DEATHS} processes ended while they ran this request; it is not run again",
+                code="poison",
+                hint="another version of the model may take it",
+            )
+        guard.begin((question,))
+        try:
+            return self._run(ask, body)
+        finally:
+            guard.end()
 
     def _run(self, ask: DoorAsk, body: bytes) -> OipBody:
         request = self._codec.read(body, ask.json_bytes)

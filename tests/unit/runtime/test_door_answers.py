@@ -1,6 +1,7 @@
 """Tensors through a door's answers: a real model behind them."""
 
 import json
+import os
 import time
 from typing import Any
 
@@ -11,6 +12,9 @@ from edge_agent.contract.manifest import Input, Runtime, Tensor
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.runtime.door_answers import DoorAnswers
 from edge_agent.runtime.door_wire import DoorAsk, DoorReply, DoorTensor
+from edge_agent.runtime.message import Incoming
+from edge_agent.runtime.run_guard import MOST_DEATHS, RunGuard
+from edge_agent.runtime.run_mark import RunMark, make_run_mark
 from tests.support.engines import mirror
 
 X = TensorSpec("x", "float32", (-1, 3))
@@ -20,7 +24,7 @@ MODE = TensorSpec("mode", "int64", (1,))
 class Asked:
     """A model that gives its inputs back, and what was counted of its runs."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, guard: RunGuard | None = None, **options: Any) -> None:
         engine = mirror(
             (X, Tensor(name="x", source="array")),
             (MODE, Tensor(name="mode", source="constant", value=[7])),
@@ -34,6 +38,7 @@ class Asked:
             version=3,
             digest="sha256:" + "0" * 64,
             on_run=lambda rows, _us: self.runs.append(rows),
+            guard=guard,
         )
 
     def ask(
@@ -142,3 +147,18 @@ def test_a_question_that_waited_too_long_is_not_run(asked: Asked) -> None:
     reply, _ = asked.ask(json.dumps({"inputs": [rows(1)]}).encode(), seconds=-1)
     assert reply.outcome == "late"
     assert len(asked.runs) == before
+
+
+def test_a_request_that_ended_several_processes_is_not_run_again() -> None:
+    page = make_run_mark()
+    good = json.dumps({"inputs": [rows(1)]}).encode()
+    bad = json.dumps({"inputs": [rows(2)]}).encode()
+    for _ in range(MOST_DEATHS):  # each process begins with it and never ends
+        dying = RunGuard(RunMark(page), 5.0, lambda _: None, now=0.0)
+        dying.begin([Incoming(topic="http", payload=bad, received_s=0.0)])
+    asked = Asked(guard=RunGuard(RunMark(page), 5.0, lambda _: None, now=0.0))
+    reply, _ = asked.ask(bad)
+    assert (reply.outcome, reply.code) == ("model", "poison")
+    assert asked.ask(good)[0].outcome == "ok"
+    assert asked.runs == [1]
+    os.close(page)
