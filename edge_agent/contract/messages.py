@@ -107,6 +107,9 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
         messages_out: results published.
         connected: whether it answers messages now; a worker may run and its broker be away.
         error: why it does not: the broker's refusal, or how its process ended. Empty if it does.
+        crashes: error code to count: how often its process ended by itself or had to be ended,
+            "worker_hung" among them, since the agent first started it.
+        last_crash: `code: text` of the last time, or empty.
         failed: error code to count: messages that could not become tensors, or failed in the model.
         dropped: reason to count: messages left out on purpose.
         total: from receipt to the publish call.
@@ -132,6 +135,8 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
     restarts: int = 0
     connected: bool = True
     error: str = ""
+    crashes: dict[str, int] = {}
+    last_crash: str = ""
     messages_in: int = 0
     messages_out: int = 0
     failed: dict[str, int] = {}

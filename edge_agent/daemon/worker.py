@@ -99,6 +99,7 @@ class SlotWorker:
         self.is_connected = False
         self._broker_error = ""
         self.crashes = 0
+        self._crashes_by_code: dict[str, int] = {}
         self.restarts = 0
         self.failure: SlotError | None = None
         """Why its process ended the last time, if it did by itself."""
@@ -263,14 +264,17 @@ class SlotWorker:
                 digest=self.version.digest,
                 state=state,
             )
+            last = f"{self.failure.code}: {self.failure.text}" if self.failure else ""
             ended = self.failure if self.state == "crashed" else None
             return replace(
                 stats,
+                crashes=dict(self._crashes_by_code),
+                last_crash=last,
                 state=state,
                 pid=self.pid,
                 restarts=self.restarts,
                 connected=self.is_connected,
-                error=f"{ended.code}: {ended.text}" if ended else self._broker_error,
+                error=last if ended else self._broker_error,
             )
 
     def _await(
@@ -362,6 +366,9 @@ class SlotWorker:
     def _crashed(self, life: Life, now: float) -> None:
         self.state = "crashed"
         self.crashes += 1
+        if self.failure is not None:
+            code = self.failure.code
+            self._crashes_by_code[code] = self._crashes_by_code.get(code, 0) + 1
         chance = random.random()  # noqa: S311  # jitter, no secret
         decided = restart(life, self._failures, chance)
         self._failures = decided.failures
