@@ -134,7 +134,7 @@ class Agent:
                 run_folder=self._state_dir / RUN_FOLDER,
                 has_doors=bool(settings.http.listen),
                 shadow_cpu_share=settings.shadow.cpu_share,
-                hardware=self._hardware.runs_on,
+                hardware=self._hardware,
             ),
             on_change=self._slot_changed,
             forget_session=self._forget_session,
@@ -369,8 +369,11 @@ class Agent:
         self._uplink.result(slot, uplink.time, bytes(uplink.result))
 
     def _heard(self, spec: WorkerSpec, event: WorkerEvent) -> None:
-        is_poison = isinstance(event, WorkerPoison)
-        news = poison_event(spec, event) if is_poison else self._hardware.heard(spec, event)
+        news = (
+            poison_event(spec, event)
+            if isinstance(event, WorkerPoison)
+            else self._hardware.heard(spec, event)
+        )
         if news is not None:
             self._uplink.event(news, slot=spec.slot)
 

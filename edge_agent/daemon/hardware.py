@@ -6,7 +6,7 @@ who needs an accelerator waits for it. What runs on the CPU never does.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from edge_agent.daemon.accelerators import cpu_model, digest, fingerprint
 from edge_agent.daemon.machine import hardware
 from edge_agent.daemon.measurements import Measurements
 from edge_agent.errors import ShoalError, StorageError
+from edge_agent.reconcile.hardware import NONE_UNFIT
 from edge_agent.runtime.cpus import allowed_cpus
 from edge_agent.runtime.protocol import (
     Measured,
@@ -116,13 +117,38 @@ class DeviceHardware:
             hardware(), cpu=cpu_model(), providers=self.providers, unusable=self.unusable
         )
 
-    def runs_on(self, manifest: Manifest, *, wait_s: float = WAIT_S) -> RunsOn:
+    def runs_on(
+        self,
+        manifest: Manifest,
+        *,
+        unfit: Mapping[str, str] = NONE_UNFIT,
+        wait_s: float = WAIT_S,
+    ) -> RunsOn:
         """What a module's model is to run on. Waits for the providers if it wants others.
 
         Args:
             manifest: of the module.
+            unfit: providers that it must not run on, to the reason.
             wait_s: at most.
         """
+        found = self._found_for(manifest, wait_s) | dict(unfit)
+        while True:
+            runs_on = self._choose(manifest, found)
+            first = runs_on.providers[0]
+            if first == CPU or runs_on.measured is None or not runs_on.measured.unfit:
+                return runs_on
+            found[first] = runs_on.measured.unfit  # each turn takes one provider away
+
+    def keep_off(self, manifest: Manifest, unfit: Mapping[str, str]) -> None:
+        """Remember that a module's model must not run on some providers."""
+        for _ in unfit:
+            runs_on = self.runs_on(manifest)
+            provider = runs_on.providers[0]
+            if provider != CPU and provider in unfit:
+                self.learn(runs_on, Measured(unfit=unfit[provider]))
+
+    def _found_for(self, manifest: Manifest, wait_s: float) -> dict[str, str]:
+        """Why each provider does not work, as far as it matters to a module."""
         wanted, preferred = manifest.runtime.providers, self._section.providers
         found = {CPU: ""}
         if any(full_name(name) != CPU for name in (*wanted, *preferred)):
@@ -132,7 +158,10 @@ class DeviceHardware:
             if reason:
                 found |= dict.fromkeys(map(full_name, (*wanted, *preferred)), reason)
                 found[CPU] = ""
-        choice = choose(wanted, preferred, found)
+        return found
+
+    def _choose(self, manifest: Manifest, found: Mapping[str, str]) -> RunsOn:
+        choice = choose(manifest.runtime.providers, self._section.providers, found)
         options = {name: self._options[name] for name in choice.providers if name in self._options}
         key = self._key(manifest, choice.providers, options)
         return RunsOn(

@@ -21,6 +21,7 @@ from edge_agent.errors import ContractError, ShoalError, StorageError, Supersede
 from edge_agent.link.download import Downloader, TryLater, Wanted
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.plan import SlotSeen
+from edge_agent.reconcile.proof import prove
 from edge_agent.reconcile.retry import delay_s, remaining_s
 from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.reconcile.steps import (
@@ -238,7 +239,7 @@ class Applier:
         self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]
     ) -> None:
         record = self._put(record, transition.arrived(record, Phase.TRIAL, time.time()))
-        passed = self._workers.prove(self._specs.trial(record, target), is_superseded)
+        passed = prove(self._workers, self._specs, record, target, is_superseded)
         log.info(
             "event=proved slot=%s version=%d cases=%d p99_ms=%.3f max_difference=%g",
             record.slot,

@@ -1,6 +1,6 @@
 """What a worker is told: where its files are, which broker it uses, what its topics begin with."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge_agent.contract.kept import keeps_anything
@@ -8,6 +8,7 @@ from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_mani
 from edge_agent.contract.routes import input_filter
 from edge_agent.contract.topics import data_prefix
 from edge_agent.errors import ShoalError
+from edge_agent.reconcile.hardware import NONE_UNFIT, HardwareChoice, OnlyCpu
 from edge_agent.runtime.door_wire import door_file
 from edge_agent.runtime.protocol import BrokerAddress, RunsOn, WorkerSpec, client_id
 from edge_agent.store.blobs import BlobStore
@@ -26,7 +27,7 @@ class WorkerSpecs:
         run_folder: where workers find each other's sockets; nobody else may enter it.
         shadow_cpu_share: of one core that a shadow may use, 0 to 1.
         has_doors: whether workers answer the local HTTP server.
-        hardware: what a module's model is to run on; may wait until that is known.
+        hardware: chooses what a model runs on; None for the CPU.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class WorkerSpecs:
         run_folder: Path,
         shadow_cpu_share: float = 0.2,
         has_doors: bool = False,
-        hardware: Callable[[Manifest], RunsOn] = lambda _manifest: RunsOn(),
+        hardware: HardwareChoice | None = None,
     ) -> None:
         self._device = device
         self._broker = broker
@@ -48,10 +49,18 @@ class WorkerSpecs:
         self._run_folder = run_folder
         self._shadow_cpu_share = shadow_cpu_share
         self._has_doors = has_doors
-        self._hardware = hardware
+        self._hardware = hardware or OnlyCpu()
 
-    def trial(self, record: SlotRecord, version: Installed) -> WorkerSpec:
-        """For a process that only checks the golden cases."""
+    def trial(
+        self, record: SlotRecord, version: Installed, unfit: Mapping[str, str] = NONE_UNFIT
+    ) -> WorkerSpec:
+        """For a process that only checks the golden cases.
+
+        Args:
+            record: of the slot.
+            version: to check.
+            unfit: providers that have failed with it, to the reason.
+        """
         return WorkerSpec(
             mode="trial",
             device=self._device,
@@ -60,7 +69,7 @@ class WorkerSpecs:
             digest=version.digest,
             manifest_file=str(self._blobs.path(version.digest)),
             blob_files=self._files(record, version),
-            runs_on=self._runs_on(version),
+            runs_on=self._runs_on(version, unfit),
             config=version.config,
             topic_prefix=self._prefix,
         )
@@ -133,10 +142,21 @@ class WorkerSpecs:
             return ""
         return input_filter(manifest, version.config, device=self._device, prefix=self._prefix)
 
-    def _runs_on(self, version: Installed) -> RunsOn:
+    def keep_off(self, version: Installed, unfit: Mapping[str, str]) -> None:
+        """Never again run a version on some providers.
+
+        Args:
+            version: that they failed with.
+            unfit: provider to reason.
+        """
+        manifest = self._manifest(version)
+        if manifest is not None:
+            self._hardware.keep_off(manifest, unfit)
+
+    def _runs_on(self, version: Installed, unfit: Mapping[str, str] = NONE_UNFIT) -> RunsOn:
         """What a version's model runs on. Whose manifest is not here fails in its worker."""
         manifest = self._manifest(version)
-        return RunsOn() if manifest is None else self._hardware(manifest)
+        return RunsOn() if manifest is None else self._hardware.runs_on(manifest, unfit=unfit)
 
     def _manifest(self, version: Installed) -> Manifest | None:
         try:

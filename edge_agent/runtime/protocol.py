@@ -40,12 +40,14 @@ class Measured(Struct, frozen=True, kw_only=True):
         run_us: one run of one row with them, microseconds.
         batch_rows: of the batch that was tried; 0 if the model takes no batches.
         batch_gain: rows per second in such batches, as a multiple of those one by one.
+        unfit: why the model must not run on the first of these providers; empty if it may.
     """
 
     threads: Annotated[int, Meta(ge=1)] = 1
     run_us: float = 0.0
     batch_rows: int = 0
     batch_gain: float = 1.0
+    unfit: str = ""
 
 
 class RunsOn(Struct, frozen=True, kw_only=True):

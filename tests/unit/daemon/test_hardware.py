@@ -196,3 +196,26 @@ def test_a_fall_back_is_told_once_for_each_version_and_reason(tmp_path: Path) ->
     assert hardware.heard(worker("a"), WorkerFellBack(text="other", providers=(CPU,))) is not None
     assert hardware.heard(worker("a"), event) is None
     assert hardware.heard(worker("b"), event) is not None
+
+
+def test_a_model_is_kept_off_a_provider_that_it_failed_on_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    hardware = Device(tmp_path).know()
+    manifest = module("cuda")
+    assert hardware.runs_on(manifest).providers == (CUDA, CPU)
+    assert hardware.runs_on(manifest, unfit={CUDA: "it crashed"}).providers == (CPU,)
+    assert hardware.runs_on(manifest).providers == (CUDA, CPU)
+    hardware.keep_off(manifest, {CUDA: "it crashed"})
+    for device in (hardware, Device(tmp_path).know()):
+        runs_on = device.runs_on(manifest)
+        assert runs_on.providers == (CPU,)
+        assert runs_on.notes == ("cuda is not used: it crashed; it runs on cpu",)
+        assert runs_on.measured is None
+
+
+def test_nothing_is_kept_off_the_cpu(tmp_path: Path) -> None:
+    hardware = Device(tmp_path).know()
+    hardware.keep_off(module(), {CPU: "no", CUDA: "no"})
+    assert hardware.runs_on(module()).measured is None
+    assert hardware.runs_on(module("cuda")).providers == (CUDA, CPU)
