@@ -11,11 +11,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from cloud_sync.authoring.draft import input_specs, output_hint, usable_outputs
-from cloud_sync.authoring.facts import OnnxFacts, Port
+from cloud_sync.authoring.computed import select_outputs
+from cloud_sync.authoring.draft import input_specs
 from cloud_sync.authoring.inspection import inspect_model
 from cloud_sync.authoring.measured import Measured, parity_problem, read_measured
-from cloud_sync.authoring.rehearsal import Rehearsal, loaded_outputs, rehearse
+from cloud_sync.authoring.rehearsal import Rehearsal, rehearse
 from cloud_sync.authoring.samples import GOLDEN_FILE
 from cloud_sync.authoring.source import SOURCE_FILE, SourceFile, read_source
 from cloud_sync.errors import ContractError, ModelError, ModuleError
@@ -31,8 +31,7 @@ from edge_agent.contract.manifest import (
     manifest_digest,
     read_manifest,
 )
-from edge_agent.contract.names import did_you_mean, digest_of
-from edge_agent.contract.signature import TensorSpec
+from edge_agent.contract.names import digest_of
 
 Progress = Callable[[str], None]
 """Told what the build does now."""
@@ -147,12 +146,15 @@ def assemble(
     facts = inspect_model(model_path)
     model_digest, model_size = _hash(model_path)
     warnings: list[str] = []
+    computed = select_outputs(file, facts, model_path)
+    warnings += computed.warnings
     model = Model(
         blob=Blob(path=blob_path, digest=model_digest, size=model_size),
         ir_version=facts.ir_version,
         opsets=facts.opsets,
         inputs=input_specs(facts),
-        outputs=_select_outputs(file, facts, model_path, warnings),
+        outputs=computed.published,
+        state_outputs=computed.fed_back,
         registry=file.source.model.registry,
     )
     golden = _find_golden(folder, file)
@@ -210,36 +212,6 @@ def _below(folder: Path, path: str, where: str) -> str:
             hint="copy or link the file into the module's folder",
         )
     return "/".join(parts)
-
-
-def _select_outputs(
-    file: SourceFile, facts: OnnxFacts, model_path: Path, warnings: list[str]
-) -> tuple[TensorSpec, ...]:
-    ports = {port.name: port for port in facts.outputs}
-    chosen: list[Port] = []
-    for index, name in enumerate(file.source.model.outputs):
-        where = file.where("model", "outputs", index)
-        port = ports.get(name)
-        if port is None:
-            raise ModuleError(
-                f"{where}: the model has no output {name!r}", hint=did_you_mean(name, ports)
-            )
-        if port.misfit(needs_shape=False):
-            raise ModuleError(
-                f"{where}: output {name!r} cannot be computed: {port.misfit(needs_shape=False)}",
-                hint=output_hint(port),
-                code="output_unsupported",
-            )
-        chosen.append(port)
-    if not file.source.model.outputs:
-        usable, left_out = usable_outputs(facts)
-        chosen = list(usable)
-        warnings += [f"output {name!r} is left out: {why}" for name, why in left_out.items()]
-    if any(port.shape is None for port in chosen):
-        # The file leaves shapes out; what onnxruntime infers is all there is to know.
-        known = {spec.name: spec for spec in loaded_outputs(model_path)}
-        return tuple(port.spec() or known[port.name] for port in chosen)
-    return tuple(spec for port in chosen if (spec := port.spec()) is not None)
 
 
 def _find_golden(folder: Path, file: SourceFile) -> list[tuple[Blob, Path]]:
