@@ -16,9 +16,11 @@ from cloud_sync.authoring.observed import Observed, read_observed
 from cloud_sync.authoring.rehearsal import Reply, rehearse
 from cloud_sync.authoring.samples import (
     GOLDEN_FILE,
+    JSON_CODECS,
     Json,
     Sample,
     free_sizes,
+    messages_in_sample,
     sample_messages,
 )
 from cloud_sync.errors import ModelError, ModuleError
@@ -129,7 +131,7 @@ def _cases(module: Unproved, observed: Observed | None) -> tuple[list[dict[str, 
 
 def _observed_samples(module: Unproved, observed: Observed) -> tuple[Sample, ...]:
     given = module.manifest.input
-    if given.codec != "json":
+    if given.codec not in JSON_CODECS:
         raise ModuleError(f"a sample file holds JSON messages, and the codec is {given.codec!r}")
     texts = frozenset(
         item.path or item.name
@@ -138,10 +140,10 @@ def _observed_samples(module: Unproved, observed: Observed) -> tuple[Sample, ...
         for item in tensor.fields
     )
     payloads = [msgspec.json.encode(message) for message in observed.typed(texts)]
-    size = given.window.size if given.window is not None else 1
+    size = messages_in_sample(module.manifest)
     if len(payloads) < size:
         raise ModuleError(
-            f"the sample has {len(payloads)} messages that can be used, and a window is {size}"
+            f"the sample has {len(payloads)} messages that can be used, and one case takes {size}"
         )
     return tuple(
         Sample(tuple(payloads[start : start + size]))

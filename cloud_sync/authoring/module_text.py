@@ -58,7 +58,7 @@ def module_text(
         "",
         "[input]",
         f'topic = "sensors/+/{name}"            # MQTT filter; {{device}} is allowed',
-        'codec = "json"',
+        'codec = "json"                          # or cbor, oip, octet-stream, image',
     ]
     if draft is not None and draft.max_bytes != DEFAULT_MAX_BYTES:
         lines.append(f"max_bytes = {draft.max_bytes}  # longest payload")

@@ -21,6 +21,7 @@ from cloud_sync.authoring.rehearsal import (
 from cloud_sync.errors import ModuleError
 from edge_agent.contract.names import digest_of
 from edge_agent.errors import ContractError, ShoalError, Unsupported
+from edge_agent.runtime.codecs.codec import type_of_json
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.golden import GoldenCase, check_golden, parse_golden
 from edge_agent.runtime.session import ModelSession
@@ -64,8 +65,9 @@ def rehearse(request: RehearsalRequest) -> Rehearsal:
 def _answer(engine: Engine, payloads: tuple[bytes, ...]) -> Reply:
     engine.forget()
     answer = None
+    content_type = type_of_json(engine.manifest.input.codec)
     for payload in payloads:
-        answer = engine.answer(engine.sample_topic(), payload, 0.0)
+        answer = engine.answer(engine.sample_topic(), payload, 0.0, content_type=content_type)
         if answer is not None and not answer.ok:
             break
     if answer is None:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from edge_agent.contract.datatypes import DATATYPES
 from edge_agent.contract.layout import array_layout
 from edge_agent.contract.manifest import Field, Image, Manifest, Tensor
 from edge_agent.contract.signature import DYNAMIC, FLOATS, TensorSpec
@@ -23,8 +24,16 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 GOLDEN_FILE: Final = "golden/samples.json"
 """Where made-up cases are; other golden files of a folder are a person's own."""
 
+JSON_CODECS: Final = ("json", "cbor", "oip")
+"""Codecs whose golden cases are written in JSON."""
+
 MAX_VALUES: Final = 262_144
 """Largest sample, in values: a golden case travels to every device."""
+
+_SILENT: Final = ("constant", "state")
+"""Sources that take nothing from a message."""
+
+_STATE_ROWS: Final = 3  # the second row begins with the first one's state; a third is no luck
 
 _CASES: Final = 3
 _ONE_CASE_ABOVE: Final = 20_000  # values in a message
@@ -38,7 +47,7 @@ _PACKED: Final = {
 
 
 class Sample(Struct, frozen=True):
-    """One sample: the payload of a message, or of as many as fill a window.
+    """One sample: the payload of a message, or of several that belong together.
 
     Attributes:
         payloads: in order.
@@ -69,7 +78,7 @@ def sample_messages(manifest: Manifest, free_size: int) -> tuple[Sample, ...]:
         Three samples, one if it is large, none if it would be too large.
     """
     specs = {spec.name: spec for spec in manifest.model.inputs}
-    bound = [(t, specs[t.name]) for t in manifest.tensors if t.source != "constant"]
+    bound = [(t, specs[t.name]) for t in manifest.tensors if t.source not in _SILENT]
     values = sum(
         math.prod(_sample_shape(spec, free_size)) for t, spec in bound if t.source != "image"
     )
@@ -78,19 +87,35 @@ def sample_messages(manifest: Manifest, free_size: int) -> tuple[Sample, ...]:
     cases = 1 if values > _ONE_CASE_ABOVE else _CASES
     window = manifest.input.window
     size = window.size if window is not None else None
-    is_json = manifest.input.codec == "json"
+    is_json = manifest.input.codec in JSON_CODECS
+    if manifest.input.codec == "oip":
+        # The one format that gives states, too.
+        given = [(t, specs[t.name]) for t in manifest.tensors if t.source != "constant"]
+        requests = (_request(given, free_size, number) for number in range(cases))
+        return tuple(Sample((msgspec.json.encode(request),)) for request in requests)
     return tuple(
         Sample(
             tuple(
                 msgspec.json.encode(_message(bound, free_size, number + row, window=size))
                 if is_json
                 else _binary(bound, free_size, number + row)
-                for row in range(size or 1)
+                for row in range(messages_in_sample(manifest))
             ),
             is_json,
         )
         for number in range(cases)
     )
+
+
+def messages_in_sample(manifest: Manifest) -> int:
+    """Messages of one row that show what a module does: as many as fill a window, or more than
+    one where the answer depends on the rows before.
+    """
+    window = manifest.input.window
+    has_state = any(tensor.source == "state" for tensor in manifest.tensors)
+    if window is None:
+        return _STATE_ROWS if has_state else 1
+    return window.size + (window.step if has_state else 0)
 
 
 def free_sizes(inputs: Sequence[TensorSpec]) -> tuple[int, ...]:
@@ -138,6 +163,20 @@ def _message(
             return array
         put(message, tensor.path, array)
     return message
+
+
+def _request(
+    bound: Sequence[tuple[Tensor, TensorSpec]], free_size: int, number: int
+) -> dict[str, Json]:
+    """A request of the Open Inference Protocol, every tensor as one flat list."""
+    inputs: list[Json] = []
+    for _, spec in bound:
+        steps = _steps(number)
+        shape = _sample_shape(spec, free_size)
+        data: list[Json] = [_value(spec.dtype, next(steps)) for _ in range(math.prod(shape))]
+        datatype = DATATYPES[spec.dtype]
+        inputs.append({"name": spec.name, "shape": [*shape], "datatype": datatype, "data": data})
+    return {"inputs": inputs}
 
 
 def _binary(bound: Sequence[tuple[Tensor, TensorSpec]], free_size: int, number: int) -> bytes:

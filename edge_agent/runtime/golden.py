@@ -15,9 +15,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from edge_agent.contract.manifest import Codec
 from edge_agent.contract.providers import short_name
 from edge_agent.errors import ContractError, ModelError
 from edge_agent.runtime.answers import Answer
+from edge_agent.runtime.codecs.codec import type_of_json
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.histogram import Histogram
 
@@ -73,6 +75,11 @@ class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 code="golden_invalid",
             )
         return given[0]
+
+    def content_type(self, codec: Codec) -> str:
+        """Of the payloads, for a module of some codec; empty if they are in the module's own."""
+        is_json = self.payload is not UNSET or self.payloads is not UNSET
+        return type_of_json(codec) if is_json else ""
 
 
 class GoldenReport(Struct, frozen=True, kw_only=True):
@@ -173,8 +180,9 @@ def _run(engine: Engine, case: GoldenCase) -> Answer:
     engine.forget()
     topic = engine.topic_prefix + case.topic if case.topic else engine.sample_topic()
     answer: Answer | None = None
+    content_type = case.content_type(engine.manifest.input.codec)
     for payload in case.messages():
-        answer = engine.answer(topic, payload, 0.0)
+        answer = engine.answer(topic, payload, 0.0, content_type=content_type)
         if answer is not None and not answer.ok:
             break
     if answer is None:

@@ -130,6 +130,14 @@ class Codecs:
         return codec
 
 
+def type_of_json(name: CodecName) -> str:
+    """The content type under which JSON stands in for the messages of a codec, in golden cases.
+
+    People can write JSON and not CBOR; what it says is the same.
+    """
+    return JSON_TYPE if name == "cbor" else ""
+
+
 def codec_of(manifest: Manifest) -> Codec:
     """The codec that a manifest names, with the manifest's bounds.
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from edge_agent.contract.datatypes import DATATYPES
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.signature import DYNAMIC, TensorSpec, shape_accepts
@@ -22,7 +23,7 @@ from edge_agent.runtime.binding.tensors import Tensors, allows_missing, unknown_
 from edge_agent.runtime.codecs.codec import OIP_TYPE, AnswerFormat, check_size
 from edge_agent.runtime.codecs.json import read_json, refuse_json
 from edge_agent.runtime.codecs.oip_response import OipAnswers
-from edge_agent.runtime.codecs.oip_types import DATATYPES, read_raw
+from edge_agent.runtime.codecs.oip_types import read_raw
 from edge_agent.runtime.session import Array
 
 _MAX_DIMENSIONS: Final = 32

@@ -5,24 +5,16 @@ Raw bytes are little-endian and row by row; a text is its length, a u32, and its
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from edge_agent.contract.datatypes import DATATYPES
 from edge_agent.contract.signature import DType
 from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.fault import FieldFault
 from edge_agent.runtime.session import Array
-
-DATATYPES: Final[Mapping[DType, str]] = {
-    "bool": "BOOL",
-    "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
-    "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
-    "float16": "FP16", "float32": "FP32", "float64": "FP64",
-    "string": "BYTES",
-}  # fmt: skip
-"""Our type to the protocol's name for it."""
 
 _LENGTH: Final = struct.Struct("<I")
 _LENGTH_BYTES: Final = _LENGTH.size

@@ -135,3 +135,12 @@ def test_a_sample_for_pictures_or_bytes_is_refused(folder, tmp_path):
     sample.write_text("f1,f2\n1,2\n")
     with pytest.raises(ModuleError, match="codec is 'octet-stream'"):
         renew_golden(folder, sample=sample)
+
+
+@pytest.mark.parametrize("codec", ["cbor", "oip"])
+def test_other_formats_of_named_values_get_cases_in_json(folder, codec):
+    change(folder, 'codec = "json"', f'codec = "{codec}"')
+    made = renew_golden(folder)
+    assert made.cases == 3
+    assert build(folder).rehearsal.cases == 3
+    assert ("inputs" in cases_of(folder)[0]["payload"]) == (codec == "oip")

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.contract.datatypes import DATATYPES
 from edge_agent.contract.manifest import Input, Manifest, Runtime, Tensor
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.tensors import TensorInputs
 from edge_agent.runtime.codecs.oip import OipCodec, OipRequest
 from edge_agent.runtime.codecs.oip_response import write_response
-from edge_agent.runtime.codecs.oip_types import DATATYPES, datatype_of, read_raw, write_raw
+from edge_agent.runtime.codecs.oip_types import datatype_of, read_raw, write_raw
 from tests.support.models import identity_model, manifest_of
 
 X = TensorSpec("x", "float32", (-1, 2))
