@@ -3,6 +3,7 @@
 Every mode of a worker begins here. Reads only the files that the spec names.
 """
 
+import os
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -19,8 +20,11 @@ from edge_agent.errors import (
 )
 from edge_agent.runtime.blobs import read_blob, read_file
 from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.event_pipe import EventPipe
+from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.memory import limit_growth, rss_mb
 from edge_agent.runtime.protocol import WorkerFailed, WorkerFellBack, WorkerReady, WorkerSpec
+from edge_agent.runtime.run_watch import RunWatch
 from edge_agent.runtime.verify import check_digest_of
 
 Kind = Literal["invalid", "unsupported", "integrity", "storage", "model"]
@@ -34,8 +38,13 @@ _KINDS: Final[tuple[tuple[type[ShoalError], Kind, bool], ...]] = (
 """Group of errors, its name on the wire, whether trying again can help."""
 
 
-def load(spec: WorkerSpec) -> Engine:
-    """Verify, load and warm a module. From here on the process's memory is bounded.
+def load(spec: WorkerSpec, pipe: EventPipe) -> Engine:
+    """Verify, load and warm a module. From here on the process's memory is bounded, and every run
+    of the model has a deadline.
+
+    Args:
+        spec: what to load.
+        pipe: told before the process ends because a run does not.
 
     Raises:
         IntegrityError: a file is not what the spec says.
@@ -61,6 +70,7 @@ def load(spec: WorkerSpec) -> Engine:
             topic_prefix=spec.topic_prefix,
             runs_on=spec.runs_on,
         )
+        _watch(engine, pipe)
         engine.warm_up()
     except MemoryError as error:
         raise ModelError("not enough memory for this module", code="out_of_memory") from error
@@ -93,12 +103,20 @@ def tell_ready(engine: Engine, load_ms: float, send: Callable[[Struct], None]) -
     session.on_fall_back = fell_back
 
 
-def stuck(limit_s: float) -> ModelError:
-    """The error of a run that did not end although it was asked to.
+def _watch(engine: Engine, pipe: EventPipe) -> None:
+    limit_s = engine.manifest.runtime.run_timeout_ms / 1e3
 
-    Args:
-        limit_s: how long a run may take.
-    """
+    def on_stuck() -> None:
+        # The agent sees it too, and ends a process that cannot even do this.
+        pipe.send(failed(_stuck(limit_s)))
+        pipe.close()
+        os._exit(ExitStatus.FAILED)
+
+    RunWatch(engine.opened.session, limit_s, on_stuck).start()
+
+
+def _stuck(limit_s: float) -> ModelError:
+    """The error of a run that did not end although it was asked to."""
     return ModelError(
         f"a run expected to end within {limit_s:g} s, did not, and could not be ended",
         code="worker_hung",

@@ -18,13 +18,11 @@ from edge_agent.errors import InvalidInput, ShoalError
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
-from edge_agent.runtime.loading import failed, load
-from edge_agent.runtime.memory import rss_mb
+from edge_agent.runtime.loading import failed, load, tell_ready
 from edge_agent.runtime.orders import obey
 from edge_agent.runtime.protocol import (
     WorkerConnected,
     WorkerOrder,
-    WorkerReady,
     WorkerSpec,
     WorkerStats,
 )
@@ -54,8 +52,8 @@ def observe(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> ExitStatus:
         if not spec.mirror_path or not spec.shadows:
             raise InvalidInput("a shadow needs a slot and a socket", code="spec_invalid")
         # One thread: more would take processor time from those that answer.
-        quiet = replace(spec.runs_on, threads=1)
-        engine = load(replace(spec, config=SHADOW_CONFIG, topic_prefix="", runs_on=quiet))
+        quiet = replace(spec.runs_on, max_threads=1, is_measuring=False)
+        engine = load(replace(spec, config=SHADOW_CONFIG, topic_prefix="", runs_on=quiet), pipe)
         slot = ShadowSlot(engine, counters, spec)
     except ShoalError as error:
         pipe.send(failed(error))
@@ -76,13 +74,7 @@ def observe(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> ExitStatus:
 
     obey(orders, on_order=on_order, on_stop=on_stop)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: on_stop())
-    pipe.send(
-        WorkerReady(
-            load_ms=(time.perf_counter() - started) * 1e3,
-            rss_mb=rss_mb(),
-            providers=engine.providers,
-        )
-    )
+    tell_ready(engine, (time.perf_counter() - started) * 1e3, pipe.send)
     gc.collect()
     gc.freeze()
     begin.wait()

@@ -3,6 +3,7 @@
 Puts the parts of the data path together and runs them; each of them is a file of its own.
 """
 
+import functools
 import gc
 import os
 import signal
@@ -18,19 +19,19 @@ from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
 from edge_agent.runtime.handles import Handles
 from edge_agent.runtime.live import LiveSlot
-from edge_agent.runtime.loading import failed, load
+from edge_agent.runtime.loading import failed, load, tell_ready
 from edge_agent.runtime.loop import Loop
-from edge_agent.runtime.memory import rss_mb
 from edge_agent.runtime.mirror import Mirror
 from edge_agent.runtime.orders import obey
 from edge_agent.runtime.protocol import (
     WorkerConnected,
     WorkerDisconnected,
     WorkerOrder,
-    WorkerReady,
     WorkerSpec,
     WorkerStats,
 )
+from edge_agent.runtime.run_guard import RunGuard
+from edge_agent.runtime.run_mark import RunMark
 from edge_agent.runtime.transport import Transport
 
 
@@ -60,11 +61,13 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
     loop = Loop()
     started = time.perf_counter()
     try:
-        engine = load(spec)
+        engine = load(spec, pipe)
         module["name"] = engine.manifest.name
         mirror.names = tuple(output.name for output in engine.manifest.model.outputs)
-        slot = LiveSlot(engine, counters, pipe.offer, mirror)
-        door = _door(spec, engine, counters, loop) if spec.door_path else None
+        limit_s = engine.manifest.runtime.run_timeout_ms / 1e3
+        guard = RunGuard(RunMark(handles.run_mark), limit_s, pipe.send, now=time.monotonic())
+        slot = LiveSlot(engine, counters, pipe.offer, mirror, guard=guard)
+        door = _door(spec, engine, counters, guard, loop) if spec.door_path else None
         transport = _transport(spec, engine, slot, pipe, loop, mirror, door)
     except ShoalError as error:
         pipe.send(failed(error))
@@ -74,6 +77,9 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
     def on_order(order: WorkerOrder) -> None:
         match order.order:
             case "connect":
+                if handles.state is not None:
+                    # Not before: until now a predecessor was writing there.
+                    loop.call_soon(functools.partial(engine.attach, handles.state))
                 loop.call_soon(transport.start)
                 if door is not None:
                     loop.call_soon(door.open)
@@ -86,13 +92,7 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
 
     obey(orders, on_order=on_order, on_stop=transport.stop)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: transport.stop())
-    pipe.send(
-        WorkerReady(
-            load_ms=(time.perf_counter() - started) * 1e3,
-            rss_mb=rss_mb(),
-            providers=engine.providers,
-        )
-    )
+    tell_ready(engine, (time.perf_counter() - started) * 1e3, pipe.send)
     # What is loaded stays; without this, every full collection looks at all of it again.
     gc.collect()
     gc.freeze()
@@ -134,7 +134,9 @@ def _transport(
     )
 
 
-def _door(spec: WorkerSpec, engine: Engine, counters: Counters, loop: Loop) -> Door:
+def _door(
+    spec: WorkerSpec, engine: Engine, counters: Counters, guard: RunGuard, loop: Loop
+) -> Door:
     def on_run(rows: int, run_us: float) -> None:
         counters.run.record(run_us)
         counters.batches.record(rows)
@@ -145,5 +147,6 @@ def _door(spec: WorkerSpec, engine: Engine, counters: Counters, loop: Loop) -> D
         version=spec.version,
         digest=spec.digest,
         on_run=on_run,
+        guard=guard,
     )
     return Door(spec.door_path, answers.hello, answers.answer, loop)

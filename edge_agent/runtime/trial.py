@@ -29,7 +29,7 @@ def try_out(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> ExitStatus:
     pipe.start()
     obey(orders, on_order=lambda _: None, on_stop=lambda: os._exit(ExitStatus.FAILED))
     try:
-        pipe.send(_prove(spec))
+        pipe.send(_prove(spec, pipe))
     except ShoalError as error:
         pipe.send(failed(error))
         return ExitStatus.FAILED
@@ -38,9 +38,9 @@ def try_out(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> ExitStatus:
     return ExitStatus.OK
 
 
-def _prove(spec: WorkerSpec) -> WorkerTrialPassed:
+def _prove(spec: WorkerSpec, pipe: EventPipe) -> WorkerTrialPassed:
     try:
-        engine = load(spec)
+        engine = load(spec, pipe)
         report = check_golden(engine, read_golden(engine.manifest, spec.blob_files))
     except MemoryError as error:
         raise ModelError("not enough memory for this module", code="out_of_memory") from error
