@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from edge_agent.contract.datatypes import DATATYPES
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.errors import MessageError, ModelError, ShoalError
 from edge_agent.runtime.binding.tensors import TensorInputs
 from edge_agent.runtime.codecs.oip import OipCodec
 from edge_agent.runtime.codecs.oip_response import OipBody, write_response
-from edge_agent.runtime.codecs.oip_types import DATATYPES
 from edge_agent.runtime.door_wire import DoorAsk, DoorHello, DoorReply, DoorTensor, Outcome
 from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.run_guard import MOST_DEATHS, RunGuard
