@@ -18,8 +18,10 @@ from tests.support.brokers import Broker, MosquittoBroker
 from tests.support.service import CloudService
 
 PROGRAMS = {
+    "curl": ("curl", "/usr/bin/curl"),
     "mosquitto": ("mosquitto", "/usr/sbin/mosquitto"),
     "mosquitto-clients": ("mosquitto_pub", "/usr/bin/mosquitto_pub"),
+    "openssl": ("openssl", "/usr/bin/openssl"),
     "postgresql": ("postgres", "/usr/lib/postgresql/*/bin/postgres"),
     "systemd-analyze": ("systemd-analyze", "/usr/bin/systemd-analyze"),
 }
@@ -33,8 +35,6 @@ def has_program(name: str) -> bool:
         return can_mount()
     if name == "kserve":
         return python_of(name) is not None
-    if name == "atheris":  # a package, but one without wheels for every machine
-        return importlib.util.find_spec(name) is not None
     if name == "atheris":  # a package, but one without wheels for every machine
         return importlib.util.find_spec(name) is not None
     command, path = PROGRAMS[name]
