@@ -134,6 +134,7 @@ class SlotWorker:
                 launcher=self._launcher,
                 on_event=self._on_event,
                 on_exit=self._on_exit,
+                run_mark=self._vitals.page,
                 state=state,
             )
             self._process.start()
@@ -262,6 +263,7 @@ class SlotWorker:
                 module=self.version.module,
                 version=self.version.version,
                 digest=self.version.digest,
+                run_mark=self._vitals.page,
                 state=state,
             )
             last = f"{self.failure.code}: {self.failure.text}" if self.failure else ""
@@ -270,6 +272,7 @@ class SlotWorker:
                 stats,
                 crashes=dict(self._crashes_by_code),
                 last_crash=last,
+                run_mark=self._vitals.page,
                 state=state,
                 pid=self.pid,
                 restarts=self.restarts,
