@@ -62,6 +62,7 @@ class ShadowSlot:
         # Where an answer is wanted does not matter: there is none.
         engine.takes_addresses = False
         self._counters = counters
+        counters.watch(engine)
         self._spec = spec
         self._tolerance = engine.manifest.health.tolerance
         self.module = engine.manifest.name
