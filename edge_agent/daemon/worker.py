@@ -263,7 +263,6 @@ class SlotWorker:
                 module=self.version.module,
                 version=self.version.version,
                 digest=self.version.digest,
-                run_mark=self._vitals.page,
                 state=state,
             )
             last = f"{self.failure.code}: {self.failure.text}" if self.failure else ""
