@@ -34,6 +34,8 @@ FEWEST_RUNS: Final = 2
 MOST_RUNS: Final = 30
 BATCH_ROWS: Final = 32
 LONGEST_BATCH_S: Final = 0.1
+LARGEST_BATCH_BYTES: Final = 4 * 2**20
+"""Of its inputs: what a model makes of them on the way is many times that."""
 
 
 class Runner(Protocol):
@@ -144,7 +146,10 @@ def batch_gain(
         run_us: one run of one row, microseconds.
     """
     rows = min(BATCH_ROWS, manifest.runtime.max_batch)
-    while rows > 1 and rows * run_us > LONGEST_BATCH_S * 1e6:
+    row_bytes = sum(array.nbytes for array in zeros(manifest.model.inputs).values())
+    while rows > 1 and (
+        rows * run_us > LONGEST_BATCH_S * 1e6 or rows * row_bytes > LARGEST_BATCH_BYTES
+    ):
         rows //= 2
     if rows < 2 or not takes_batches(manifest):
         return 0, 1.0
@@ -155,6 +160,6 @@ def batch_gain(
         if any(output.shape[:1] != (rows,) for output in outputs):
             return 0, 1.0
         batch_us = shortest_run_us(session, names, feed, clock)
-    except ModelError:
+    except (ModelError, MemoryError):
         return 0, 1.0  # the signature promises more than the model does
     return rows, round(rows * run_us / max(batch_us, 1e-3), 2)

@@ -25,6 +25,7 @@ from edge_agent.runtime.measurement import (
 )
 from edge_agent.runtime.protocol import Measured, RunsOn
 from edge_agent.runtime.provider_options import has_threads
+from edge_agent.runtime.run_watch import deadline
 from edge_agent.runtime.session import ModelSession
 from edge_agent.runtime.verify import check_signature
 
@@ -98,16 +99,18 @@ def _measure(
     """Load with the number of threads that pays; one copy of the model at a time.
 
     Returns:
-        The session, and the measurement; None if the model refuses to run on zeros.
+        The session, and the measurement; None if the model refuses zeros, or runs on them for ever.
     """
     names = [spec.name for spec in manifest.model.outputs]
     feed = zeros(manifest.model.inputs)
+    timeout_s = manifest.runtime.run_timeout_ms / 1e3
     began = _clock()
     session: ModelSession | None = load(counts[0])
     assert session is not None  # noqa: S101 -- for the type checker: it is None between two loads
     load_s = _clock() - began
     try:
-        times = {counts[0]: shortest_run_us(session, names, feed, _clock)}
+        with deadline(session, timeout_s):
+            times = {counts[0]: shortest_run_us(session, names, feed, _clock)}
     except ModelError:
         return session, None
     for count in counts[1:] if has_threads(session.providers[0]) else ():
@@ -118,7 +121,8 @@ def _measure(
         session = None  # before the next is loaded: there may be no memory for two
         try:
             session = load(count)
-            times[count] = shortest_run_us(session, names, feed, _clock)
+            with deadline(session, timeout_s):
+                times[count] = shortest_run_us(session, names, feed, _clock)
         except ShoalError:
             break  # more threads need more memory, and there is a bound on it
         if not is_worth(best, times[best], count, times[count]):
@@ -127,7 +131,8 @@ def _measure(
     if session is None or session.threads != best:
         session = None
         session = load(best)
-    rows, gain = batch_gain(session, manifest, times[best], _clock)
+    with deadline(session, timeout_s):
+        rows, gain = batch_gain(session, manifest, times[best], _clock)
     return session, Measured(
         threads=best, run_us=round(times[best], 2), batch_rows=rows, batch_gain=gain
     )

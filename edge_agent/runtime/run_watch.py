@@ -7,7 +7,8 @@ end of the process is left.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 _log = logging.getLogger("shoal.worker")
@@ -89,3 +90,20 @@ class RunWatch:
             self._session.terminate(began_s)
             return False
         return now - began_s > self._timeout_s + self._grace_s
+
+
+@contextmanager
+def deadline(session: Running, timeout_s: float) -> Iterator[None]:
+    """Runs in the `with` block are asked to end after this; what does not is left to the caller's
+    own deadline.
+
+    Args:
+        session: whose runs.
+        timeout_s: of each run.
+    """
+    watch = RunWatch(session, timeout_s, lambda: None)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop()

@@ -221,10 +221,9 @@ def write_module(
     return BuiltModule(manifest, manifest_digest(manifest), manifest_file, files)
 
 
-def endless_model() -> bytes:
-    """float32 X [N, 3] -> float32 out [N, 3]: adds X to itself 2^60 times if any of it is positive.
-
-    With X <= 0 it gives X at once.
+def endless_model(least: float = 1.0) -> bytes:
+    """float32 X [N, 3] -> float32 out [N, 3]: adds X to itself 2^60 times if its largest number is
+    at least `least`; otherwise it gives X at once.
     """
     body = helper.make_graph(
         [
@@ -246,13 +245,13 @@ def endless_model() -> bytes:
     return onnx_model(
         [
             helper.make_node("ReduceMax", ["X"], ["largest"], keepdims=0),
-            helper.make_node("Greater", ["largest", "zero"], ["loops"]),
+            helper.make_node("GreaterOrEqual", ["largest", "least"], ["loops"]),
             helper.make_node("Loop", ["turns", "loops", "X"], ["out"], body=body),
         ],
         [spec],
         [TensorSpec("out", "float32", (-1, 3))],
         [
             numpy_helper.from_array(np.array(2**60, np.int64), "turns"),
-            numpy_helper.from_array(np.array(0, np.float32), "zero"),
+            numpy_helper.from_array(np.array(least, np.float32), "least"),
         ],
     )

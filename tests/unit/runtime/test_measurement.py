@@ -128,6 +128,12 @@ def test_a_slow_model_is_tried_with_few_rows() -> None:
     assert batch_gain(model, module(), 20_000.0, model.clock) == (4, 1.0)
 
 
+def test_large_inputs_are_tried_with_few_rows() -> None:
+    pictures = module((-1, 3, 512, 256))
+    model = Model(run_us=0.0, row_us=100.0)
+    assert batch_gain(model, pictures, 100.0, model.clock) == (2, 1.0)
+
+
 def test_a_model_that_breaks_its_promise_takes_no_batch() -> None:
     picky, merging = Model(10.0), Model(10.0)
     picky.most_rows = 1

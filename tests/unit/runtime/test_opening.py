@@ -9,7 +9,7 @@ from edge_agent.contract.signature import TensorSpec
 from edge_agent.errors import ContractError
 from edge_agent.runtime.opening import open_session
 from edge_agent.runtime.protocol import Measured, RunsOn
-from tests.support.models import linear_model, manifest_of, onnx_model
+from tests.support.models import endless_model, linear_model, manifest_of, onnx_model
 
 MODEL = linear_model()
 
@@ -89,6 +89,20 @@ def test_a_model_that_refuses_zeros_is_loaded_all_the_same() -> None:
     opened = open_session(two_rows, manifest, RunsOn(is_measuring=True), cpus=2)
     assert (opened.measured, opened.is_new) == (None, False)
     assert opened.session.run(["score"], {"X": np.zeros((2, 3), np.float32)})[0].shape == (2, 3)
+
+
+def test_a_model_that_runs_for_ever_on_zeros_is_given_up_and_not_measured() -> None:
+    endless = endless_model(0.0)
+    manifest = manifest_of(
+        endless,
+        [TensorSpec("X", "float32", (-1, 3))],
+        [TensorSpec("out", "float32", (-1, 3))],
+        [Tensor(name="X", source="array")],
+        runtime=Runtime(run_timeout_ms=50),
+    )
+    opened = open_session(endless, manifest, RunsOn(is_measuring=True), cpus=1)
+    assert opened.measured is None
+    assert opened.session.run(["out"], {"X": np.full((1, 3), -1, np.float32)})[0].shape == (1, 3)
 
 
 def test_a_manifest_of_another_model_is_refused_before_anything_runs() -> None:
