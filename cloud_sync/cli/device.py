@@ -277,6 +277,7 @@ def _version(name: str, digest: str) -> str:
 
 def _facts(detail: "DeviceDetail") -> "dict[str, str | Cell]":
     from cloud_sync.cli.status import presence_cell
+    from edge_agent.contract.providers import short_name
 
     summary, reported, health = detail.summary, detail.reported, detail.health
     facts: dict[str, str | Cell] = {
@@ -296,6 +297,8 @@ def _facts(detail: "DeviceDetail") -> "dict[str, str | Cell]":
             f"{machine.machine or words.NOTHING}, {words.plural(machine.cpus, 'CPU')}, "
             f"{words.size(machine.memory_mb * 1e6)} memory, {machine.system}"
         )
+        if machine.providers:
+            facts["models run on"] = ", ".join(map(short_name, machine.providers))
     facts["health"] = words.age(detail.health_age_s)
     if health is not None:
         facts["load"] = (

@@ -10,6 +10,7 @@ from cloud_sync.cli import words
 from cloud_sync.cli.output import Cell, Column, Row, print_line, print_table, right
 from cloud_sync.resources import DeviceDetail
 from edge_agent.contract.messages import SlotHealth, Timing
+from edge_agent.contract.providers import short_name
 
 _TIMES: Final = (
     Column("p50/p99 ms"),
@@ -48,14 +49,9 @@ def print_numbers(detail: DeviceDetail) -> None:
         print_line(line)
 
 
-def short_provider(name: str) -> str:
-    """`CPUExecutionProvider` -> `cpu`."""
-    return name.removesuffix("ExecutionProvider").lower() or name
-
-
 def _load(name: str, slot: SlotHealth) -> Row:
     failed, dropped = sum(slot.failed.values()), sum(slot.dropped.values())
-    providers = ", ".join(map(short_provider, slot.runs_on)) or words.NOTHING
+    providers = ", ".join(map(short_name, slot.runs_on)) or words.NOTHING
     return (
         name,
         words.count(slot.messages_in),
