@@ -131,7 +131,6 @@ class Transport:
         self._delivery: Delivery | None = None
         self._timer: Timer | None = None
         self._is_answered = False
-        self._is_accepted = False
         self._is_subscribed = False
         self._is_session_present = False
         self._subscription = 0
@@ -249,7 +248,6 @@ class Transport:
         if packet.code >= FAILURE:
             self._refused(connection, packet)
             return
-        self._is_accepted = True
         self._choice.accepted()
         self._is_session_present = packet.session_present
         self._delivery = delivery = Delivery(
@@ -339,7 +337,7 @@ class Transport:
     def _stop(self) -> None:
         if self._stop_at is None:
             self._stop_at = time.monotonic()
-            if not self._is_accepted:
+            if self._delivery is None:
                 self._left()
             else:
                 self._leave()
