@@ -56,8 +56,11 @@ class AnswerWriter:
 
     def times(self, decode_us: float, run_us: float, encode_us: float) -> bytes:
         """The part of a JSON result that messages of one batch have in common."""
-        times = StageTimes(round(decode_us, 1), round(run_us, 1), round(encode_us, 1))
-        return b',"times_us":' + _encode(times) + b',"outputs":'
+        return b',"times_us":{"decode":%.1f,"run":%.1f,"encode":%.1f},"outputs":' % (
+            decode_us,
+            run_us,
+            encode_us,
+        )
 
     def json_result(self, job: Job, times: bytes, outputs: bytes, rows: int) -> bytes:
         """An `InferenceResult` as JSON.

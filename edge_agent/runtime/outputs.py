@@ -20,7 +20,10 @@ MAX_ELEMENTS: Final = 4 * 2**20
 """Of all outputs of one answer: 4 million numbers are about 80 MB of JSON."""
 
 _SHORT_UP_TO: Final = 4096
+_FEW: Final = 32
+"""Numbers that are sooner written one by one than prepared together."""
 _encode: Final = msgspec.json.Encoder().encode
+_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 class RunOutputs:
@@ -34,12 +37,23 @@ class RunOutputs:
         self.arrays = arrays
         self.elements = sum(array.size for array in arrays)
         self._lists: list[Any] | None = None
+        self._texts: list[bytes] = []
 
     def lists(self) -> list[Any]:  # Any: lists as deep as the output has dimensions
         """All outputs as plain values, made once for all messages of the run."""
         if self._lists is None:
             self._lists = [plain(array) for array in self.arrays]
         return self._lists
+
+    def row_text(self, names: tuple[str, ...], row: int) -> bytes:
+        """A row of all outputs as a JSON object; written once for all messages of the run."""
+        if not self._texts:
+            rows = zip(*self.lists(), strict=True)
+            # JSON has no raw line feed, so the lines are the rows.
+            self._texts = _lines([dict(zip(names, values, strict=True)) for values in rows]).split(
+                b"\n"
+            )
+        return self._texts[row]
 
 
 class Outputs(Struct, frozen=True, gc=False):
@@ -92,6 +106,8 @@ class Outputs(Struct, frozen=True, gc=False):
             # What a batch shares is converted once; what is large, by itself, so that the digits
             # of a message do not depend on its company.
             if run.elements <= _SHORT_UP_TO:
+                if self.rows == 1 and all(self.drops):
+                    return run.row_text(self.names, self.start)
                 return self._shared_json(run)
         return self._whole_json()
 
@@ -140,8 +156,7 @@ def plain(array: Array) -> object:
     if array.dtype.char not in "fe" or array.size > _SHORT_UP_TO:  # float32 and float16
         value: object = array.tolist()
         return value
-    # As text, numpy writes the fewest digits.
-    numbers = [float(text) for text in array.astype("S32").reshape(-1).tolist()]
+    numbers = _short(array.reshape(-1))
     if array.ndim == 1:
         return numbers
     if array.ndim == 0:
@@ -155,3 +170,26 @@ def plain(array: Array) -> object:
         )
     nested: object = np.array(numbers, dtype=np.float64).reshape(array.shape).tolist()
     return nested
+
+
+def _short(array: Array) -> list[float]:
+    """Each float32 or float16 of [N] as the float with the fewest digits that is read as it."""
+    if array.size < _FEW or array.dtype.char == "e":
+        return [float(str(number)) for number in array]
+    # Most outputs are probabilities and the like: below 8, the nearest number of six decimals is
+    # the shortest if it is read as the same float32; else one of seven, eight or nine is.
+    exact = array.astype(np.float64)
+    with np.errstate(all="ignore"):
+        short = exact
+        is_open = np.ones(array.shape, dtype=bool)
+        for scale in (1e6, 1e7, 1e8, 1e9):
+            rounded = np.rint(exact * scale) / scale
+            short = np.where(is_open, rounded, short)
+            is_open &= rounded.astype(np.float32) != array
+            if not is_open.any():
+                break
+        is_open |= ~(np.abs(exact) < 8)
+    numbers: list[float] = short.tolist()
+    for index in np.flatnonzero(is_open):
+        numbers[index] = float(str(array[index]))
+    return numbers
