@@ -50,14 +50,17 @@ class Cell:
         after = (1 - update) * new + update * state
         return after @ w["out"], after
 
-    def scores(self, rows: list[tuple[float, float]], start: float = 0.0) -> list[float]:
-        """The score after each row, from a state that is `start` everywhere."""
-        state: Floats = np.full(self.hidden, start, np.float32)
+    def run(self, rows: list[tuple[float, float]], state: Floats) -> tuple[list[float], Floats]:
+        """The score after each row, and the state after the last."""
         found = []
         for row in rows:
             score, state = self.step(np.array(row, np.float32), state)
             found.append(float(score[0]))
-        return found
+        return found, state
+
+    def scores(self, rows: list[tuple[float, float]], start: float = 0.0) -> list[float]:
+        """The score after each row, from a state that is `start` everywhere."""
+        return self.run(rows, np.full(self.hidden, start, np.float32))[0]
 
     def model(self, *, batch: int = -1) -> bytes:
         """float32 X [N, 2], h [N, H] -> score [N, 1], h_next [N, H]."""
