@@ -271,7 +271,6 @@ class SlotWorker:
                 stats,
                 crashes=dict(self._crashes_by_code),
                 last_crash=last,
-                run_mark=self._vitals.page,
                 state=state,
                 pid=self.pid,
                 restarts=self.restarts,
