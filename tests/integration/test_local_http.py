@@ -168,6 +168,22 @@ def test_prometheus_reads_what_happened(device: Device) -> None:
     assert "shoal_slot_run_seconds_bucket" in text
 
 
+def test_people_are_shown_where_it_listens(device: Device) -> None:
+    def said(command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_agent.cli", command, "-c", str(device.agent.config)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, **device.agent.environment},
+        )
+        return done.stdout
+
+    assert f"http      {device.url}\n" in said("status")
+    assert "local HTTP" in said("check")
+
+
 def test_only_the_agents_user_may_enter_a_workers_door(device: Device) -> None:
     folder = device.agent.state_dir / "run"
     assert folder.stat().st_mode & 0o077 == 0

@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         if self._phase is _Phase.LINGER:
             return
         if self._phase is _Phase.IDLE:
-            self._enter(_Phase.HEAD, HEAD_S)
+            self._enter(_Phase.HEAD, min(HEAD_S, self._limits.timeout_s))
         is_in_head = self._phase is _Phase.HEAD
         try:
             self._parser.feed_data(data)
@@ -345,7 +345,7 @@ class Connection(asyncio.Protocol):
         elif incoming.method:
             self._enter(_Phase.BODY, self._limits.timeout_s)
         else:
-            self._enter(_Phase.HEAD, HEAD_S)
+            self._enter(_Phase.HEAD, min(HEAD_S, self._limits.timeout_s))
         self._next()
 
     def _refuse_incoming(self, refusal: Refused) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, NoReturn
 
+import msgspec
 from msgspec import Struct
 
 from edge_agent.contract.names import check_name, did_you_mean
@@ -37,6 +38,15 @@ class ModelMetadata(Struct, frozen=True, kw_only=True):
     platform: str
     inputs: tuple[DoorTensor, ...]
     outputs: tuple[DoorTensor, ...]
+
+
+class IndexFilter(Struct, frozen=True):
+    """What `POST /v2/repository/index` may ask: only what is ready."""
+
+    ready: bool = False
+
+
+_decode_filter: Final = msgspec.json.Decoder(IndexFilter).decode
 
 
 class IndexEntry(Struct, frozen=True, kw_only=True):
@@ -100,7 +110,7 @@ class Front:
                 _check_version(route, hello)
                 return as_json({"name": route.model, "ready": True})
             case "index":
-                return await self._index()
+                return await self._index(request)
             case "load" | "unload":
                 raise Refused(
                     403,
@@ -164,7 +174,8 @@ class Front:
         text = f"not ready: {', '.join(missing)}"
         return as_json({"ready": False, "error": text}, 503)
 
-    async def _index(self) -> Response:
+    async def _index(self, request: Request) -> Response:
+        wants_ready = _index_filter(request.body)
         status = await self._agent.status()
         entries = [
             IndexEntry(
@@ -174,6 +185,7 @@ class Front:
                 reason=slot.state.error.text if slot.state.error else "",
             )
             for name, slot in status.slots.items()
+            if _answers(slot) or not wants_ready
         ]
         return as_json(entries)
 
@@ -211,6 +223,17 @@ class Front:
 def _answers(slot: SlotStatus) -> bool:
     worker = slot.worker
     return worker is not None and worker.state == "running"
+
+
+def _index_filter(body: bytes) -> bool:
+    if not body.strip():
+        return False
+    try:
+        return _decode_filter(body).ready
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(
+            400, f'expected {{}} or {{"ready": true}}: {error}', code="not_json"
+        ) from error
 
 
 def _slot_of(model: str, status: AgentStatus) -> str:

@@ -24,7 +24,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         max_body_bytes: of one request, unpacked.
         max_held_bytes: of all bodies that are held at one time.
         max_connections: at one time.
-        timeout_s: to send a request's body; to be answered; to take the answer. Each.
+        timeout_s: to send a request's body; to be answered; to take the answer. Each. A head has
+            no longer than `HEAD_S`.
     """
 
     max_body_bytes: int = 16 * 2**20

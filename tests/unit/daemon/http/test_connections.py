@@ -1,5 +1,6 @@
 """What the server takes from the wire, and what it does not."""
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edge_agent.daemon.http.limits import MAX_AHEAD, MAX_HEAD_BYTES, MAX_HEADERS, Limits
 from edge_agent.runtime.door import Answer
@@ -148,6 +151,34 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(
     assert b"connection: close" in said
     assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]
     assert front.get("/v2/health/live") == (200, {"live": True})
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    start=st.sampled_from(
+        [b"", b"GET /v2 HTTP/1.1\r\n", b"POST " + INFER.encode() + b" HTTP/1.1\r\nhost: x\r\n"]
+    ),
+    data=st.binary(max_size=300)
+    | st.lists(
+        st.sampled_from(
+            [b"\r\n", b"\r\n\r\n", b":", b"content-length: ", b"transfer-encoding: chunked", b"5",
+             b"expect: 100-continue", b"GET / HTTP/1.1", b"\0", b"\xff", b"content-encoding: gzip"]
+        ),
+        max_size=20,
+    ).map(b"".join),
+)  # fmt: skip
+def test_whatever_is_sent_the_server_answers_the_next_client(
+    front: HttpFront, start: bytes, data: bytes
+) -> None:
+    with front.socket() as client:
+        with contextlib.suppress(ConnectionError):  # it may hang up before all is sent
+            client.sendall(start + data)
+            client.shutdown(socket.SHUT_WR)
+            said = receive_all(client)
+            assert said == b"" or said.startswith(b"HTTP/1.1 ")
+    wait_for(lambda: _is_served(front), 30)
 
 
 def test_an_offer_to_upgrade_is_not_taken(front: HttpFront) -> None:

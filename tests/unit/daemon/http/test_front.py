@@ -169,6 +169,16 @@ def test_a_shadow_answers_nobody(own: HttpFront) -> None:
     assert "shadow of 'shuttle'" in answer["error"]
 
 
+def test_the_index_may_be_asked_for_what_is_ready_alone(own: HttpFront) -> None:
+    own.add("left")
+    own.slots["right"] = slot_status(state="crashed")
+    named = {entry["name"] for entry in own.post("/v2/repository/index", b"")[1]}
+    assert named == {"left", "right"}
+    ready = own.post("/v2/repository/index", b'{"ready": true}')[1]
+    assert [entry["name"] for entry in ready] == ["left"]
+    assert own.post("/v2/repository/index", b"ready")[0] == 400
+
+
 def test_a_question_that_nobody_answers_in_time_is_told_so(tmp_path: Path) -> None:
     release = threading.Event()
 
