@@ -235,21 +235,22 @@ class Engine:
         Returns:
             An answer each, as from `answer`; one without a topic where `answer` would raise.
         """
-        answers: list[Answer | None] = [None] * len(messages)
-        jobs: list[tuple[int, Job]] = []
+        found: list[Job | Answer] = []
         group: list[Job] = []
         sources: set[str] = set()
         rows = 0
         most_rows = self.most_rows
-        for index, message in enumerate(messages):
+        has_state = self._binding.has_state
+        own = self._codecs.own
+        for message in messages:
             try:
                 route = self._router.route(message.topic)
             except ContractError as error:
-                answers[index] = _unroutable(error)
+                found.append(_unroutable(error))
                 continue
-            job = Job(message, route, self._codecs.own)
-            jobs.append((index, job))
-            if self._binding.has_state:
+            job = Job(message, route, own)
+            found.append(job)
+            if has_state:
                 if route.source in sources:
                     # It begins with the state that the one before it leaves.
                     self._settle(group)
@@ -269,9 +270,7 @@ class Engine:
                 self._settle(group)
                 group, rows = [], 0
         self._settle(group)
-        for index, job in jobs:
-            answers[index] = job.answer
-        return answers
+        return [item.answer if type(item) is Job else item for item in found]  # type: ignore[misc]
 
     def refuse(self, message: Incoming, error: ShoalError) -> Answer:
         """The answer to a message that is not even read.

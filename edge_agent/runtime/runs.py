@@ -63,7 +63,7 @@ class Runs:
             ModelError: the model failed on it.
         """
         runs: list[RunOutputs] = []
-        for index, feed in enumerate(bound.runs):
+        for index, feed in enumerate(self._binding.feeds(bound)):
             arrays = self._run(feed, bound.rows)
             if bound.turn is not None:
                 self._binding.keep(bound, index, arrays)

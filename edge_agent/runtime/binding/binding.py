@@ -13,8 +13,10 @@ from edge_agent.contract.kept import kept
 from edge_agent.contract.manifest import Manifest
 from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.compiled import compile_tensors
+from edge_agent.runtime.binding.fields import Scalar
 from edge_agent.runtime.binding.identity import Identity
 from edge_agent.runtime.binding.memory import SourceMemory, States, fingerprint_of
+from edge_agent.runtime.binding.named import NamedSource
 from edge_agent.runtime.binding.source import RowSource, Source
 from edge_agent.runtime.binding.state import StateSource
 from edge_agent.runtime.binding.store import SourceStore
@@ -49,6 +51,7 @@ class Bound(Struct, frozen=True):
             answer should not have it either.
         may_join: whether a run may hold other messages' rows as well.
         turn: for `Binding.keep`; None if the model has no state.
+        row: values that are not in a feed yet, in place of `runs`; see `Binding.feeds`.
     """
 
     runs: tuple[Feed, ...]
@@ -57,6 +60,7 @@ class Bound(Struct, frozen=True):
     adds_rows: bool
     may_join: bool = False
     turn: Turn | None = None
+    row: list[Scalar] | None = None
 
 
 class Binding:
@@ -100,6 +104,10 @@ class Binding:
             tensor.source == "fields" or (tensor.source == "array" and tensor.path)
             for tensor in manifest.tensors
         )
+        # The usual table: rows stay plain lists until all of a batch become one array at once.
+        only = self._sources[0] if len(self._filled) == 1 and self._sources else None
+        is_table = isinstance(only, NamedSource) and only.is_plain and self._store is None
+        self._table = only if is_table and isinstance(only, NamedSource) else None
         self._tensor_inputs = TensorInputs(manifest)
         self._identity = Identity(manifest.input, splits_lists=self._splits_lists)
 
@@ -145,6 +153,8 @@ class Binding:
         Raises:
             MessageError: the message does not fit; nothing of it was kept.
         """
+        if self._table is not None and type(value) is dict:
+            return Bound((), 1, False, True, True, None, self._table.read(value))
         if isinstance(value, Tensors):
             return self._bind_tensors(value)
         if isinstance(value, np.ndarray) and self._splits_lists:
@@ -208,14 +218,29 @@ class Binding:
         Raises:
             ValueError: inner dimensions that the model leaves free differ.
         """
-        feeds = [bound.runs[0] for bound in bounds]
-        rows = sum(bound.rows for bound in bounds)
+        table = [bound.row for bound in bounds if bound.row is not None]
+        if self._table is not None and len(table) == len(bounds):
+            return self._table_feed(self._table, table)
+        feeds = [self.feeds(bound)[0] for bound in bounds]
         feed: Feed = {
             source.name: np.concatenate([feed[source.name] for feed in feeds])
             for source in self._filled
         }
+        rows = sum(bound.rows for bound in bounds)
         for constant in self._constants:
             feed[constant.name] = constant.fill(rows)
+        return feed
+
+    def feeds(self, bound: Bound) -> tuple[Feed, ...]:
+        """What the model is fed for one message, run by run."""
+        if self._table is None or bound.row is None:
+            return bound.runs
+        return (self._table_feed(self._table, [bound.row]),)
+
+    def _table_feed(self, table: NamedSource, rows: list[list[Scalar]]) -> Feed:
+        feed: Feed = {table.name: table.pack(rows)}
+        for constant in self._constants:
+            feed[constant.name] = constant.fill(len(rows))
         return feed
 
     def sample(self, rows: int) -> tuple[Feed, ...]:

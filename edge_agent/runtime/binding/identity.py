@@ -23,6 +23,8 @@ class Identity:
     def __init__(self, source: Input, *, splits_lists: bool) -> None:
         self._id_keys = keys_of(source.id)
         self._time_keys = keys_of(source.time)
+        self._id_key = source.id if len(self._id_keys) == 1 else ""
+        self._time_key = source.time if len(self._time_keys) == 1 else ""
         self._splits_lists = splits_lists
 
     def of(self, value: object) -> tuple[Raw | UnsetType, Raw | UnsetType]:
@@ -31,7 +33,13 @@ class Identity:
         Of a list of messages, lists: one entry a message, null where there is none.
         """
         if type(value) is dict:
-            return _copied(walk(value, self._id_keys)), _copied(walk(value, self._time_keys))
+            # Most messages have neither, or on their top level: one look settles it.
+            return (
+                _copied(value.get(self._id_key) if self._id_key else walk(value, self._id_keys)),
+                _copied(
+                    value.get(self._time_key) if self._time_key else walk(value, self._time_keys)
+                ),
+            )
         if type(value) is list and self._splits_lists:
             return _copied_all(value, self._id_keys), _copied_all(value, self._time_keys)
         return (value.id if isinstance(value, Tensors) else UNSET), UNSET
@@ -39,7 +47,9 @@ class Identity:
 
 def _copied(value: object) -> Raw | UnsetType:
     """A plain value as JSON; objects and lists are nobody's id."""
-    return Raw(json.encode(value)) if type(value) in _PLAIN else UNSET
+    if value is None or type(value) not in _PLAIN:
+        return UNSET
+    return Raw(json.encode(value))
 
 
 def _copied_all(messages: list[object], keys: tuple[str, ...]) -> Raw | UnsetType:

@@ -29,6 +29,23 @@ class NamedSource:
         self._width = len(tensor.fields)
         self._is_plain = layout.row == (self._width,)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a row of the tensor is a row of values, and any number of them fits."""
+        return self._is_plain and self.layout.stackable
+
+    def read(self, message: dict[object, object]) -> list[Scalar]:
+        """One row of values.
+
+        Raises:
+            MessageError: the message does not fit.
+        """
+        return self._read(message)
+
+    def pack(self, rows: list[list[Scalar]]) -> Array:
+        """Rows of values as the tensor, for a source that `is_plain`."""
+        return np.array(rows, dtype=self._dtype)
+
     def stack(self, messages: list[object], *, is_list: bool) -> tuple[Array, bool]:
         """All rows, [n, *row]."""
         array, is_single = self.rows(messages, is_list=is_list)
