@@ -160,12 +160,14 @@ def _one(codec: Codec, binding: Binding, data: bytes) -> None:
         bound = binding.bind(value, TOPIC)
         if bound is None:
             return
-        for feed in bound.runs:
+        # A row that will be joined with others may have no feed of its own.
+        runs = bound.runs or (binding.join([bound]),)
+        for feed in runs:
             for found in feed.values():
                 assert isinstance(found, np.ndarray)
         if codec.answers is not None:
             # As if the model gave back what it got.
-            codec.answers.encode_result(_result(binding, value), dict(bound.runs[0]), value)
+            codec.answers.encode_result(_result(binding, value), dict(runs[0]), value)
     except MessageError as error:
         _check(error)
         if codec.answers is not None:

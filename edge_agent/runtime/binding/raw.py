@@ -10,6 +10,7 @@ from edge_agent.contract.manifest import Tensor
 from edge_agent.contract.signature import DYNAMIC, FLOATS, TensorSpec
 from edge_agent.errors import Unsupported
 from edge_agent.runtime.binding.fault import FieldFault
+from edge_agent.runtime.binding.typed import check_finite
 from edge_agent.runtime.session import Array
 
 
@@ -67,11 +68,6 @@ class RawSource:
         array = np.frombuffer(payload, dtype=self._dtype).reshape(self._spec.shape)
         if sys.byteorder == "big":
             array = array.astype(self._spec.dtype)
-        if self._is_checked and not np.isfinite(array).all():
-            raise FieldFault(
-                self.name,
-                "expected finite numbers, found NaN or infinity",
-                code="not_finite",
-                hint='missing_values = "allow" lets them through',
-            )
+        if self._is_checked:
+            check_finite(self.name, array)
         return array, self._spec.shape[:1] == (1,)

@@ -14,6 +14,7 @@ from edge_agent.contract.signature import FLOATS, shape_accepts
 from edge_agent.errors import MessageError
 from edge_agent.runtime.binding.constant import Constant
 from edge_agent.runtime.binding.fault import FieldFault
+from edge_agent.runtime.binding.typed import check_finite
 from edge_agent.runtime.session import Array, Feed
 
 
@@ -110,21 +111,6 @@ class TensorInputs:
 def allows_missing(tensor: Tensor) -> bool:
     """Whether NaN may stand in a tensor that a message gives whole."""
     return tensor.missing_values == "allow" or any(f.missing == "nan" for f in tensor.fields)
-
-
-def check_finite(name: str, array: Array) -> None:
-    """Refuse NaN and infinities.
-
-    Raises:
-        FieldFault: `not_finite`.
-    """
-    if not np.isfinite(array).all():
-        raise FieldFault(
-            name,
-            "expected finite numbers, found NaN or infinity",
-            code="not_finite",
-            hint='missing_values = "allow" lets them through',
-        )
 
 
 def unknown_input(name: str, known: list[str]) -> MessageError:

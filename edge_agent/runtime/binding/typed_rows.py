@@ -3,6 +3,8 @@
 The fields' rules hold for each column; NaN is how such a row says that a value is missing.
 """
 
+from typing import Any
+
 import numpy as np
 
 from edge_agent.contract.manifest import Field
@@ -30,6 +32,7 @@ class TypedRows:
         self._is_bounded = dtype not in ("bool", "string")
         self._low = np.array([rule.low for rule in self._rules], np.float64)
         self._high = np.array([rule.high for rule in self._rules], np.float64)
+        self._bounds: dict[str, tuple[Array, Array]] = {}
 
     def read(self, array: Array) -> Array:
         """The rows, [n, F].
@@ -44,11 +47,11 @@ class TypedRows:
                 f"expected rows of {len(self._rules)} values, found {shown(array)}",
                 code="wrong_shape",
             )
-        is_missing = np.isnan(rows) if rows.dtype.kind == "f" and self._is_bounded else None
-        if is_missing is not None and is_missing.any():
-            rows = self._filled(rows, is_missing)
         if self._is_bounded and rows.dtype.kind in "uif":
-            self._check_range(rows)
+            low, high = self._bounds.get(rows.dtype.char) or self._bounds_of(rows.dtype)
+            # What is right at first sight costs one comparison; NaN is within no bounds.
+            if not ((rows >= low) & (rows <= high)).all():
+                rows = self._settled(rows, low, high)
         # Only what a rule has filled in can still be NaN.
         return cast(self._name, rows, self._dtype, allow_missing=self._dtype in FLOATS)
 
@@ -67,23 +70,33 @@ class TypedRows:
             filled[wanted, column] = float(rule.missing)
         return filled
 
-    def _check_range(self, rows: Array) -> None:
+    def _settled(self, rows: Array, low: Array, high: Array) -> Array:
+        is_missing = np.isnan(rows) if rows.dtype.kind == "f" else np.zeros(rows.shape, np.bool_)
+        is_outside = ~is_missing & ((rows < low) | (rows > high))
+        if is_outside.any():
+            row, column = (int(index) for index in np.argwhere(is_outside)[0])
+            rule = self._rules[column]
+            unit = f" {rule.field.unit}" if rule.field.unit else ""
+            raise FieldFault(
+                rule.field.name,
+                f"row {row}: expected {rule.low:g} to {rule.high:g}{unit}, "
+                f"found {rows[row, column]}",
+                code="out_of_range",
+            )
+        return self._filled(rows, is_missing)
+
+    def _bounds_of(self, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """The bounds as numbers of a message's own type, made once.
+
+        As the sender rounded its value, so is the bound: 0.1 of float32 is above 0.1.
+        """
         low, high = self._low, self._high
-        if rows.dtype.kind == "f":
-            # As the sender rounded its value, so is the bound: 0.1 of float32 is above 0.1.
-            with np.errstate(over="ignore"):
-                low, high = low.astype(rows.dtype), high.astype(rows.dtype)
-        is_outside = (rows < low) | (rows > high) | np.isinf(rows)
-        if not is_outside.any():
-            return
-        row, column = (int(index) for index in np.argwhere(is_outside)[0])
-        rule = self._rules[column]
-        unit = f" {rule.field.unit}" if rule.field.unit else ""
-        raise FieldFault(
-            rule.field.name,
-            f"row {row}: expected {rule.low:g} to {rule.high:g}{unit}, found {rows[row, column]}",
-            code="out_of_range",
-        )
+        if dtype.kind == "f":
+            largest = float(np.finfo(dtype).max)  # no bound is infinite: infinities are outside
+            low = np.clip(low, -largest, largest).astype(dtype)
+            high = np.clip(high, -largest, largest).astype(dtype)
+        self._bounds[dtype.char] = low, high
+        return low, high
 
 
 def typed_message(rows: Array, sources: int, *, one_by_one: bool) -> object:
