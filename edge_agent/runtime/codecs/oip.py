@@ -142,10 +142,15 @@ class OipCodec:
                 f"body expected {at} bytes by its JSON, found {len(body)}", code="wrong_shape"
             )
         wants_binary = _flag(request.parameters, "binary_data_output", default=False)
+        asked = tuple(self._asked(item, wants_binary=wants_binary) for item in request.outputs)
+        if len({name for name, _ in asked}) != len(asked):
+            raise MessageError(
+                "an output is asked for more than once", code="unsupported_parameter"
+            )
         return OipRequest(
             arrays=arrays,
             id=UNSET if isinstance(request.id, UnsetType) else Raw(msgspec.json.encode(request.id)),
-            outputs=tuple(self._asked(item, wants_binary=wants_binary) for item in request.outputs),
+            outputs=asked,
             wants_binary=wants_binary,
         )
 

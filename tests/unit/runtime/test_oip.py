@@ -164,6 +164,7 @@ def test_answer_is_json_unless_the_request_wants_raw_bytes() -> None:
         (body(tensor(parameters={"binary_data_size": 8})), "wrong_shape"),
         (body(tensor(parameters={"shared_memory_region": "r"})), "unsupported_parameter"),
         (body(outputs=[{"name": "y"}]), "unknown_output"),
+        (body(outputs=[{"name": "x_out"}] * 2), "unsupported_parameter"),
         (body(outputs=[{"name": "x_out", "parameters": {"classification": 2}}]),
          "unsupported_parameter"),
         (body(outputs=[{"name": "x_out", "parameters": {"binary_data": 1}}]), "wrong_type"),
