@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.contract.state import AgentInfo, Hardware
+from edge_agent.runtime.cpus import allowed_cpus
 
 _MIB: Final = 2**20
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -23,7 +24,7 @@ def hardware() -> Hardware:
     return Hardware(
         machine=platform.machine(),
         system=f"{platform.system()} {platform.release()}",
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=allowed_cpus(),
         memory_mb=pages * _PAGE // _MIB,
     )
 

@@ -114,6 +114,14 @@ def zeros(inputs: Sequence[TensorSpec], rows: int = 1) -> Feed:
     return feed
 
 
+def largest_batch(manifest: Manifest) -> int:
+    """Rows of the largest batch that is worth a try; 1 if the model takes none."""
+    if not takes_batches(manifest):
+        return 1
+    row_bytes = sum(array.nbytes for array in zeros(manifest.model.inputs).values())
+    return max(1, min(manifest.runtime.max_batch, LARGEST_BATCH_BYTES // max(row_bytes, 1)))
+
+
 def shortest_run_us(
     session: Runner, names: Sequence[str], feed: Feed, clock: Callable[[], float]
 ) -> float:
@@ -145,13 +153,10 @@ def batch_gain(
     Args:
         run_us: one run of one row, microseconds.
     """
-    rows = min(BATCH_ROWS, manifest.runtime.max_batch)
-    row_bytes = sum(array.nbytes for array in zeros(manifest.model.inputs).values())
-    while rows > 1 and (
-        rows * run_us > LONGEST_BATCH_S * 1e6 or rows * row_bytes > LARGEST_BATCH_BYTES
-    ):
+    rows = min(BATCH_ROWS, largest_batch(manifest))
+    while rows > 1 and rows * run_us > LONGEST_BATCH_S * 1e6:
         rows //= 2
-    if rows < 2 or not takes_batches(manifest):
+    if rows < 2:
         return 0, 1.0
     names = [spec.name for spec in manifest.model.outputs]
     feed = zeros(manifest.model.inputs, rows)

@@ -3,6 +3,7 @@
 Reads how many processors the process may use; everything else is handed in.
 """
 
+import contextlib
 from collections.abc import Callable
 from time import perf_counter
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.providers import CPU
 from edge_agent.errors import ModelError, ShoalError
 from edge_agent.runtime.cpus import allowed_cpus
 from edge_agent.runtime.measurement import (
@@ -18,6 +20,7 @@ from edge_agent.runtime.measurement import (
     LONGEST_S,
     batch_gain,
     is_worth,
+    largest_batch,
     shortest_run_us,
     thread_counts,
     threads_worth_having,
@@ -26,7 +29,7 @@ from edge_agent.runtime.measurement import (
 from edge_agent.runtime.protocol import Measured, RunsOn
 from edge_agent.runtime.provider_options import has_threads
 from edge_agent.runtime.run_watch import deadline
-from edge_agent.runtime.session import ModelSession
+from edge_agent.runtime.session import ModelSession, Opener
 from edge_agent.runtime.verify import check_signature
 
 Open = Callable[[int], ModelSession]
@@ -54,7 +57,12 @@ class Opened(Struct, frozen=True):
 
 
 def open_session(
-    model: bytes, manifest: Manifest, runs_on: RunsOn, *, cpus: int | None = None
+    model: bytes,
+    manifest: Manifest,
+    runs_on: RunsOn,
+    *,
+    cpus: int | None = None,
+    opener: Opener | None = None,
 ) -> Opened:
     """Load a model.
 
@@ -63,6 +71,7 @@ def open_session(
         manifest: of its module.
         runs_on: what to run it on. If it has no measurement and wants one, one is made.
         cpus: that may be used; None looks.
+        opener: see `ModelSession`.
 
     Raises:
         Unsupported, ModelError: it does not load, see `ModelSession`.
@@ -77,7 +86,11 @@ def open_session(
 
     def load(threads: int) -> ModelSession:
         session = ModelSession(
-            model, providers=runs_on.providers, options=runs_on.options, threads=threads
+            model,
+            providers=runs_on.providers,
+            options=runs_on.options,
+            threads=threads,
+            opener=opener,
         )
         check_signature(manifest, session)
         return session
@@ -90,7 +103,22 @@ def open_session(
     else:
         session = load(min(asked or (known.threads if known else 1), limit))
         is_new = False
+    if session.providers[0] != CPU:
+        _compile(session, manifest)
     return Opened(session, known, is_new, notes, runs_on.notes)
+
+
+def _compile(session: ModelSession, manifest: Manifest) -> None:
+    """Run one row, and as many as may come together: the ends of what a provider will see.
+
+    Some compile for each shape that is outside of what they have seen, which takes seconds. A
+    model may refuse zeros; then it compiles when messages come.
+    """
+    names = [spec.name for spec in manifest.model.outputs]
+    with deadline(session, manifest.runtime.run_timeout_ms / 1e3):
+        for rows in (1, largest_batch(manifest)):
+            with contextlib.suppress(ModelError, MemoryError):
+                session.run(names, zeros(manifest.model.inputs, rows))
 
 
 def _measure(

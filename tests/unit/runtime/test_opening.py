@@ -1,14 +1,18 @@
 """Loading a model: how many threads it gets, and when it is measured."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
 from edge_agent.contract.manifest import Manifest, Runtime, Tensor
+from edge_agent.contract.providers import CPU
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.errors import ContractError
 from edge_agent.runtime.opening import open_session
 from edge_agent.runtime.protocol import Measured, RunsOn
+from tests.support.accelerator import CUDA, Accelerator
 from tests.support.models import endless_model, linear_model, manifest_of, onnx_model
 
 MODEL = linear_model()
@@ -103,6 +107,30 @@ def test_a_model_that_runs_for_ever_on_zeros_is_given_up_and_not_measured() -> N
     opened = open_session(endless, manifest, RunsOn(is_measuring=True), cpus=1)
     assert opened.measured is None
     assert opened.session.run(["out"], {"X": np.full((1, 3), -1, np.float32)})[0].shape == (1, 3)
+
+
+def test_an_accelerator_sees_one_row_and_the_largest_batch_before_any_message() -> None:
+    device = Accelerator()
+    opened = open_session(
+        MODEL, module(max_batch=50), RunsOn(providers=(CUDA, CPU)), cpus=1, opener=device.open
+    )
+    assert opened.session.providers == (CUDA, CPU)
+    assert device.session is not None
+    assert device.session.rows == [1, 50]
+
+
+def test_an_accelerator_that_fails_on_the_first_run_leaves_the_model_to_the_cpu() -> None:
+    device = Accelerator()
+
+    def fails(*arguments: Any) -> Any:
+        session = device.open(*arguments)
+        if device.session is not None:
+            device.session.failure = RuntimeError("no kernel for this device")
+        return session
+
+    opened = open_session(MODEL, module(), RunsOn(providers=(CUDA, CPU)), cpus=1, opener=fails)
+    assert opened.session.providers == (CPU,)
+    assert "no kernel for this device" in opened.session.notes[0]
 
 
 def test_a_manifest_of_another_model_is_refused_before_anything_runs() -> None:

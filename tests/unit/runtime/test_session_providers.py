@@ -1,19 +1,18 @@
 """Models on other providers than the CPU: what is used, and what is said when one is not."""
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from edge_agent.contract.providers import CPU, SHORT_NAMES
+from edge_agent.contract.providers import CPU
 from edge_agent.errors import ModelError, Unsupported
-from edge_agent.runtime.session import Feed, ModelSession, Options, open_on
+from edge_agent.runtime.session import Feed, ModelSession
+from tests.support.accelerator import CUDA, Accelerator
 from tests.support.models import linear_model
 
-CUDA = SHORT_NAMES["cuda"]
 AZURE = "AzureExecutionProvider"
 FEED: Feed = {"X": np.ones((1, 3), np.float32)}
 ANSWER = [[[6.5]]]
@@ -25,42 +24,6 @@ def answers(session: ModelSession) -> list[Any]:
 
 def used(session: ModelSession) -> list[str]:
     return list(session.providers)
-
-
-class Accelerated:
-    """A session on the CPU that says it is on CUDA, and fails its runs when it is told to."""
-
-    def __init__(self, session: ort.InferenceSession) -> None:
-        self._real = session
-        self.get_inputs = session.get_inputs
-        self.get_outputs = session.get_outputs
-        self.failure: Exception | None = None
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def run(self, names: Sequence[str], feed: Feed, options: ort.RunOptions | None = None) -> Any:
-        if self.failure is not None:
-            raise self.failure
-        return self._real.run(names, feed, options)
-
-
-class Device:
-    """Opens sessions: on CUDA one of ours, on the CPU a real one."""
-
-    def __init__(self, *, has_cuda: bool = True) -> None:
-        self.has_cuda = has_cuda
-        self.opened: list[tuple[str, ...]] = []
-        self.cuda: Accelerated | None = None
-
-    def open(self, model: bytes, providers: Sequence[str], own: Options, threads: int) -> Any:
-        self.opened.append(tuple(providers))
-        if CUDA not in providers:
-            return open_on(model, providers, own, threads)
-        if not self.has_cuda:
-            raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
-        self.cuda = Accelerated(open_on(model, (CPU,), {}, threads))
-        return self.cuda
 
 
 def test_a_provider_that_is_listed_but_takes_no_node_is_told() -> None:
@@ -87,7 +50,7 @@ def test_on_the_cpu_there_is_nothing_to_tell() -> None:
 
 
 def test_a_provider_that_cannot_load_the_model_leaves_it_to_the_next() -> None:
-    device = Device(has_cuda=False)
+    device = Accelerator(is_there=False)
     session = ModelSession(linear_model(), providers=(CUDA, AZURE, CPU), opener=device.open)
     assert device.opened == [(CUDA, AZURE, CPU), (AZURE, CPU)]
     assert session.providers == (CPU,)
@@ -102,32 +65,32 @@ def test_a_model_that_no_provider_loads_is_refused_in_the_cpus_words() -> None:
 
 
 def test_a_run_that_only_the_accelerator_fails_is_answered_by_the_cpu_from_then_on() -> None:
-    device = Device()
+    device = Accelerator()
     session = ModelSession(linear_model(), providers=(CUDA, CPU), opener=device.open)
     told: list[str] = []
     session.on_fall_back = told.append
     assert answers(session) == ANSWER
     assert used(session) == [CUDA, CPU]
 
-    assert device.cuda is not None
-    device.cuda.failure = RuntimeError("CUDA failure 2: out of memory on the device")
+    assert device.session is not None
+    device.session.failure = RuntimeError("CUDA failure 2: out of memory on the device")
     assert answers(session) == ANSWER
     assert used(session) == [CPU]
     assert session.notes == tuple(told)
     assert "a run failed: CUDA failure 2" in told[0]
     assert told[0].endswith("it runs on cpu")
 
-    device.cuda.failure = None
+    device.session.failure = None
     assert answers(session) == ANSWER
     assert used(session) == [CPU]
     assert len(told) == 1
 
 
 def test_a_message_that_the_cpu_cannot_answer_either_changes_nothing() -> None:
-    device = Device()
+    device = Accelerator()
     session = ModelSession(linear_model(), providers=(CUDA, CPU), opener=device.open)
-    assert device.cuda is not None
-    device.cuda.failure = RuntimeError("the node does not like this input")
+    assert device.session is not None
+    device.session.failure = RuntimeError("the node does not like this input")
     for _ in range(3):
         with pytest.raises(ModelError, match="does not like"):
             session.run(["score"], {"X": np.ones((1, 4), np.float32)})
@@ -138,7 +101,7 @@ def test_a_message_that_the_cpu_cannot_answer_either_changes_nothing() -> None:
 
 
 def test_a_wrong_feed_never_reaches_for_the_cpu() -> None:
-    device = Device()
+    device = Accelerator()
     session = ModelSession(linear_model(), providers=(CUDA, CPU), opener=device.open)
     with pytest.raises(ModelError, match="Got: 4 Expected: 3"):
         session.run(["score"], {"X": np.ones((1, 4), np.float32)})
