@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edge_agent.contract.kept import keeps_anything
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
-from edge_agent.contract.routes import input_filter
+from edge_agent.contract.routes import input_filters
 from edge_agent.contract.topics import data_prefix
 from edge_agent.errors import ShoalError
 from edge_agent.reconcile.hardware import NONE_UNFIT, HardwareChoice, OnlyCpu
@@ -131,16 +131,16 @@ class WorkerSpecs:
 
     def _stale_filters(self, record: SlotRecord, version: Installed) -> tuple[str, ...]:
         """What the slot's other versions subscribed to, and this one does not."""
-        current = self._filter(version)
-        others = {self._filter(other) for other in record.installed}
-        return tuple(sorted(f for f in others if f and f != current))
+        current = self._filters(version)
+        others = {name for other in record.installed for name in self._filters(other)}
+        return tuple(sorted(others.difference(current)))
 
-    def _filter(self, version: Installed) -> str:
-        """A version's topic filter; empty if its manifest is not here (yet, or any more)."""
+    def _filters(self, version: Installed) -> tuple[str, ...]:
+        """A version's topic filters; none if its manifest is not here (yet, or any more)."""
         manifest = self._manifest(version)
         if manifest is None:
-            return ""
-        return input_filter(manifest, version.config, device=self._device, prefix=self._prefix)
+            return ()
+        return input_filters(manifest, version.config, device=self._device, prefix=self._prefix)
 
     def keep_off(self, version: Installed, unfit: Mapping[str, str]) -> None:
         """Never again run a version on some providers.
