@@ -15,6 +15,7 @@ from typing import Final
 
 import httptools
 
+from edge_agent.daemon.http.incoming import Held, Incoming
 from edge_agent.daemon.http.limits import (
     HEAD_S,
     IDLE_S,
@@ -31,56 +32,12 @@ from edge_agent.daemon.http.request import Refused, Request, Response, as_error,
 log: Final = logging.getLogger("shoal.http")
 
 
-class Held:
-    """How many bytes of bodies all connections hold together."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.bytes = 0
-
-    def take(self, count: int) -> None:
-        """Hold more.
-
-        Raises:
-            Refused: 503, it would be too many.
-        """
-        if self.bytes + count > self._limit:
-            raise Refused(
-                503,
-                f"requests of all clients hold {self.bytes} bytes, this one needs {count} more; "
-                f"expected at most {self._limit}",
-                code="busy",
-                headers=(("retry-after", "1"),),
-                closes=True,
-            )
-        self.bytes += count
-
-    def give_back(self, count: int) -> None:
-        """Hold less."""
-        self.bytes -= count
-
-
 class _Phase(Enum):
     IDLE = "waits for a request"
     HEAD = "reads a head"
     BODY = "reads a body"
     ANSWER = "waits for an answer"
     LINGER = "reads the rest of a refused request away"
-
-
-class _Incoming:
-    """A request while it is read."""
-
-    def __init__(self) -> None:
-        self.url = b""
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
-        self.head_bytes = 0
-        self.header_count = 0
-        self.held = 0
-        self.method = ""
-        self.keeps_alive = True
-        self.refusal: Refused | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -113,8 +70,8 @@ class Connection(asyncio.Protocol):
         self._phase = _Phase.IDLE
         self._due: float | None = self._loop.time() + IDLE_S
         self._write_due: float | None = None
-        self._incoming: _Incoming | None = None
-        self._ready: deque[_Incoming] = deque()
+        self._incoming: Incoming | None = None
+        self._ready: deque[Incoming] = deque()
         self._unparsed_head = 0
         self._task: asyncio.Task[None] | None = None
         self._is_leaving = False
@@ -144,7 +101,7 @@ class Connection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         for request in [*self._ready, *([self._incoming] if self._incoming else [])]:
-            self._let_go(request)
+            request.let_go(self._held)
         self._ready.clear()
         self._incoming = None
         self._on_closed(self)
@@ -187,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self._incoming = _Incoming()
+        self._incoming = Incoming()
         self._unparsed_head = 0
 
     def on_url(self, url: bytes) -> None:
@@ -230,8 +187,7 @@ class Connection(asyncio.Protocol):
             size = len(incoming.body) + len(data)
             if size > self._limits.max_body_bytes:
                 raise too_large(self._limits.max_body_bytes, closes=True)
-            if size > incoming.held:
-                self._hold(incoming, size - incoming.held)
+            incoming.hold(size, self._held)
         except Refused as refusal:
             incoming.refusal = refusal
             return
@@ -288,11 +244,11 @@ class Connection(asyncio.Protocol):
         self._due = None
         self._task = self._loop.create_task(self._respond(incoming))
 
-    async def _respond(self, incoming: _Incoming) -> None:
+    async def _respond(self, incoming: Incoming) -> None:
         try:
             response = await self._response(incoming)
         finally:
-            self._let_go(incoming)
+            incoming.let_go(self._held)
             self._task = None
         closes = response.closes or self._is_leaving or not incoming.keeps_alive
         if incoming.method == "HEAD":
@@ -301,7 +257,7 @@ class Connection(asyncio.Protocol):
         else:
             self._write(response, closes=closes)
 
-    async def _response(self, incoming: _Incoming) -> Response:
+    async def _response(self, incoming: Incoming) -> Response:
         try:
             if incoming.refusal is not None:
                 raise incoming.refusal
@@ -309,7 +265,7 @@ class Connection(asyncio.Protocol):
             encoding = incoming.headers.get("content-encoding", "")
             if encoding:
                 body = unpacked(body, encoding, self._limits.max_body_bytes)
-                self._hold(incoming, max(0, len(body) - incoming.held))
+                incoming.hold(len(body), self._held)
             return await self._answer(
                 Request(
                     method=incoming.method,
@@ -351,30 +307,22 @@ class Connection(asyncio.Protocol):
     def _refuse_incoming(self, refusal: Refused) -> None:
         """Answer with an error after what was asked before, and read no further."""
         self._is_leaving = True
-        incoming = self._incoming or _Incoming()
+        incoming = self._incoming or Incoming()
         self._incoming = None
         incoming.refusal = refusal
         self._ready.append(incoming)
 
-    def _expect_body(self, incoming: _Incoming) -> None:
+    def _expect_body(self, incoming: Incoming) -> None:
         length = incoming.headers.get("content-length", "")
         if length:
             size = int(length)  # the parser lets nothing but digits pass
             if size > self._limits.max_body_bytes:
                 raise too_large(self._limits.max_body_bytes, closes=True)
-            self._hold(incoming, size)
+            incoming.hold(size, self._held)
         if incoming.headers.get("expect", "").lower() == "100-continue" and not self._ready:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _hold(self, incoming: _Incoming, count: int) -> None:
-        self._held.take(count)
-        incoming.held += count
-
-    def _let_go(self, incoming: _Incoming) -> None:
-        self._held.give_back(incoming.held)
-        incoming.held = 0
-
-    def _count_head(self, incoming: _Incoming, count: int) -> None:
+    def _count_head(self, incoming: Incoming, count: int) -> None:
         incoming.head_bytes += count
         if incoming.head_bytes > MAX_HEAD_BYTES or incoming.header_count > MAX_HEADERS:
             incoming.refusal = _head_too_large()

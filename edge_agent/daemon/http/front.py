@@ -11,22 +11,24 @@ from typing import Final, NoReturn
 import msgspec
 from msgspec import Struct
 
-from edge_agent.contract.names import check_name, did_you_mean
 from edge_agent.daemon.http.agent_view import AgentView
-from edge_agent.daemon.http.doors import Answer, Door, Doors, NoDoor
+from edge_agent.daemon.http.doors import Answer, Doors
 from edge_agent.daemon.http.request import BINARY, Refused, Request, Response, as_error, as_json
 from edge_agent.daemon.http.routes import Route, route_of
+from edge_agent.daemon.http.slot_doors import (
+    LOOK_AGAIN_S,
+    SlotDoors,
+    has_worker,
+    unavailable,
+)
 from edge_agent.daemon.http.tally import Tally
-from edge_agent.daemon.status import AgentStatus, SlotStatus
-from edge_agent.errors import ContractError
 from edge_agent.runtime.door_wire import DoorAsk, DoorHello, DoorTensor
 
 LENGTH_HEADER: Final = "inference-header-content-length"
 PLATFORM: Final = "onnx_onnxv1"
-PATIENCE_S: Final = 2.0
-"""How long a request waits for a worker that hands over to its successor."""
+PATIENCE_S: Final = 10.0
+"""How long a request waits for a worker that hands over to its successor, or is about to listen."""
 
-_LOOK_AGAIN_S: Final = 0.02
 _STATUS: Final[Mapping[str, int]] = {"invalid": 400, "model": 500, "late": 504}
 
 
@@ -69,7 +71,7 @@ class Front:
     """
 
     def __init__(self, doors: Doors, agent: AgentView, tally: Tally, *, version: str) -> None:
-        self._doors = doors
+        self._slots = SlotDoors(doors, agent)
         self._agent = agent
         self._tally = tally
         self._version = version
@@ -106,7 +108,7 @@ class Front:
             case "metadata":
                 return await self._metadata(route, request)
             case "model_ready":
-                _, hello = await self._door(route.model, time.monotonic())
+                _, hello = await self._slots.open(route.model, time.monotonic())
                 _check_version(route, hello)
                 return as_json({"name": route.model, "ready": True})
             case "index":
@@ -134,7 +136,7 @@ class Front:
         ask = DoorAsk(name=route.model, json_bytes=json_bytes, expires_s=request.expires_s)
         patience = min(request.expires_s, time.monotonic() + PATIENCE_S)
         while True:
-            door, hello = await self._door(route.model, patience)
+            door, hello = await self._slots.open(route.model, patience)
             _check_version(route, hello)
             if len(request.body) > hello.max_bytes:
                 raise Refused(
@@ -147,14 +149,14 @@ class Front:
             reply, body = await door.ask(ask, request.body)
             if reply.outcome == "leaving":
                 if time.monotonic() >= patience:
-                    raise _unavailable(route.model, "its worker ends")
-                await asyncio.sleep(_LOOK_AGAIN_S)
+                    raise unavailable(route.model, "its worker ends")
+                await asyncio.sleep(LOOK_AGAIN_S)
                 continue
             return _inferred((reply, body))
 
     async def _metadata(self, route: Route, request: Request) -> Response:
         patience = min(request.expires_s, time.monotonic() + PATIENCE_S)
-        _, hello = await self._door(route.model, patience)
+        _, hello = await self._slots.open(route.model, patience)
         _check_version(route, hello)
         return as_json(
             ModelMetadata(
@@ -168,7 +170,7 @@ class Front:
 
     async def _ready(self) -> Response:
         status = await self._agent.status()
-        missing = [name for name, slot in status.slots.items() if not _answers(slot)]
+        missing = [name for name, slot in status.slots.items() if not has_worker(slot)]
         if not missing:
             return as_json({"ready": True})
         text = f"not ready: {', '.join(missing)}"
@@ -181,48 +183,13 @@ class Front:
             IndexEntry(
                 name=name,
                 version=str(slot.state.running_version or ""),
-                state="READY" if _answers(slot) else "UNAVAILABLE",
+                state="READY" if has_worker(slot) else "UNAVAILABLE",
                 reason=slot.state.error.text if slot.state.error else "",
             )
             for name, slot in status.slots.items()
-            if _answers(slot) or not wants_ready
+            if has_worker(slot) or not wants_ready
         ]
         return as_json(entries)
-
-    async def _door(self, model: str, patience: float) -> tuple[Door, DoorHello]:
-        """The door of a slot, or of the only slot with a module of that name.
-
-        Args:
-            model: the slot's name, or the module's.
-            patience: until when to wait for a worker, seconds, monotonic.
-
-        Raises:
-            Refused: 404, there is none; 409, there are several; 503, nobody answers there now.
-        """
-        try:
-            check_name("model", model)
-        except ContractError as error:
-            raise Refused(404, error.text, code=error.code) from error
-        slot = model if self._doors.known(model) is not None else ""
-        while True:
-            try:
-                if slot:
-                    return await self._doors.open(slot)
-                status = await self._agent.status()
-                slot = _slot_of(model, status)
-                return await self._doors.open(slot)
-            except NoDoor:
-                status = await self._agent.status()
-                slot = _slot_of(model, status)
-                reason = _why_not(status.slots[slot])
-                if reason or time.monotonic() >= patience:
-                    raise _unavailable(model, reason or "its worker does not listen") from None
-            await asyncio.sleep(_LOOK_AGAIN_S)
-
-
-def _answers(slot: SlotStatus) -> bool:
-    worker = slot.worker
-    return worker is not None and worker.state == "running"
 
 
 def _index_filter(body: bytes) -> bool:
@@ -234,52 +201,6 @@ def _index_filter(body: bytes) -> bool:
         raise Refused(
             400, f'expected {{}} or {{"ready": true}}: {error}', code="not_json"
         ) from error
-
-
-def _slot_of(model: str, status: AgentStatus) -> str:
-    if model in status.slots:
-        return model
-    found = [name for name, slot in status.slots.items() if slot.state.module == model]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise Refused(
-            409,
-            f"module {model!r} runs in several slots",
-            hint=f"name the slot: {', '.join(found)}",
-            code="ambiguous",
-        )
-    raise Refused(
-        404,
-        f"model {model!r} is not on device {status.device}",
-        hint=did_you_mean(model, status.slots),
-        code="not_found",
-    )
-
-
-def _why_not(slot: SlotStatus) -> str:
-    """Why it makes no sense to wait for a slot's worker; empty if it may be there any moment."""
-    worker = slot.worker
-    if worker is None:
-        error = slot.state.error
-        if slot.is_busy and error is None:
-            return ""
-        return f"{error.code}: {error.text}" if error else f"it is {slot.state.phase.value}"
-    if worker.shadow is not None:
-        return f"it is the shadow of {worker.shadow.of!r} and answers nobody"
-    if worker.state == "crashed":
-        return worker.error or "its process ended"
-    return ""
-
-
-def _unavailable(model: str, reason: str) -> Refused:
-    return Refused(
-        503,
-        f"model {model!r} does not answer now: {reason}",
-        hint="'edge-agent status' shows it",
-        code="not_ready",
-        headers=(("retry-after", "1"),),
-    )
 
 
 def _check_version(route: Route, hello: DoorHello) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 from typing import Final
 
-from edge_agent.daemon.http.connection import Connection, Held
+from edge_agent.daemon.http.connection import Connection
 from edge_agent.daemon.http.front import Front
+from edge_agent.daemon.http.incoming import Held
 from edge_agent.daemon.http.limits import Limits
 from edge_agent.daemon.http.tally import Tally
 
