@@ -204,6 +204,9 @@ class LiveSlot:
 
     @staticmethod
     def _note(mirror: Mirror, message: Incoming, answer: Answer | None) -> None:
+        if not mirror.has_room:
+            mirror.skip(is_answered=answer is not None)
+            return
         mirror.note(
             message.topic,
             message.payload,

@@ -52,26 +52,16 @@ class _Encoded(Struct, frozen=True, gc=False):
     is_answered: bool
 
 
-class _Pending:
+class _Pending(Struct, frozen=True, gc=False):
     """A message whose answer is on its way out."""
 
-    __slots__ = ("code", "content_type", "payload", "received_s", "runs", "topic")
-
-    def __init__(
-        self,
-        topic: str,
-        payload: bytes,
-        content_type: str,
-        received_s: float,
-        code: str,
-        runs: Sequence[Run] | None,
-    ) -> None:
-        self.topic = topic
-        self.payload = payload
-        self.content_type = content_type
-        self.received_s = received_s
-        self.code = code
-        self.runs = runs
+    number: int
+    topic: str
+    payload: bytes
+    content_type: str
+    received_s: float
+    code: str
+    runs: Sequence[Run] | None
 
     @property
     def is_answered(self) -> bool:
@@ -115,6 +105,11 @@ class Mirror:
         """Whether there is a shadow to tell."""
         return bool(self._path)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a message would be sent or wait; else `skip` says the same for less."""
+        return self._backlog_bytes < BACKLOG_BYTES
+
     def aim(self, path: str) -> None:
         """Tell the shadow at this socket from now on; an empty path tells nobody. Any thread."""
         self._path = path
@@ -139,11 +134,21 @@ class Mirror:
             code: of the error that answers it; empty without one.
             runs: the outputs of each run; None if there is no result.
         """
-        self._pending.append(_Pending(topic, payload, content_type, received_s, code, runs))
+        number, self._noted = self._noted, self._noted + 1
+        self._pending.append(_Pending(number, topic, payload, content_type, received_s, code, runs))
+
+    def skip(self, *, is_answered: bool) -> None:
+        """Count a message that there is no room for.
+
+        Args:
+            is_answered: whether it got a result or an error; else it filled a window.
+        """
+        self._noted += 1
+        self._leave_out(is_answered, "full")
 
     def send(self) -> None:
         """Send what was noted. Never waits."""
-        if not self._pending:
+        if not self._pending and not self._backlog:
             return
         pending, self._pending = self._pending, []
         now = time.monotonic()
@@ -205,9 +210,7 @@ class Mirror:
 
     def _queue(self, message: _Pending) -> None:
         """Put a message behind those that wait; without room it is not even encoded."""
-        number = self._noted
-        self._noted += 1
-        if self._backlog_bytes >= BACKLOG_BYTES:
+        if not self.has_room:
             self._leave_out(message.is_answered, "full")
             return
         if len(message.payload) > self._largest:
@@ -224,7 +227,7 @@ class Mirror:
         if len(encoded) > self._largest:
             self._leave_out(message.is_answered, "too_large")
             return
-        self._backlog.append(_Encoded(number, encoded, message.is_answered))
+        self._backlog.append(_Encoded(message.number, encoded, message.is_answered))
         self._backlog_bytes += len(encoded)
 
     def _flush(self, now: float) -> None:

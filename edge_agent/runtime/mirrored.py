@@ -23,7 +23,7 @@ class MirroredArray(Struct, frozen=True, array_like=True, gc=False):
     """One array.
 
     Attributes:
-        dtype: as numpy writes it with its byte order; "" for strings.
+        dtype: numpy's character for it, in this machine's byte order; "" for strings.
         data: the bytes in row-major order, or the strings.
     """
 
@@ -61,7 +61,7 @@ class MirrorPacket(Struct, frozen=True, array_like=True, gc=False):
         digest: of its manifest.
         names: of its outputs, in order.
         shed: reason to count: answered messages that were not sent on this connection.
-        first: number of the first message in it; on a connection they are counted from 0, with
+        first: number of the first message in it; on a connection they are counted, with
             those that were left out, so that a gap shows.
         messages: encoded `Mirrored`, in order of the answers.
     """
@@ -123,9 +123,10 @@ def arrays_of(mirrored: Mirrored) -> list[list[Array]] | None:
 
 
 def _mirrored(array: Array) -> MirroredArray:
-    if array.dtype.kind in "OUS":
+    dtype = array.dtype.char
+    if dtype in "OUS":
         return MirroredArray("", array.shape, [str(value) for value in array.reshape(-1)])
-    return MirroredArray(array.dtype.str, array.shape, array.tobytes())
+    return MirroredArray(dtype, array.shape, array.tobytes())
 
 
 def _array(item: MirroredArray) -> Array:

@@ -203,6 +203,24 @@ def test_a_shadow_that_dies_and_comes_back_is_a_new_connection(mirror: Mirror, p
     second.socket.close()
 
 
+def test_without_room_messages_are_counted_without_being_looked_at(mirror: Mirror, ear: Ear):
+    while mirror.has_room:
+        note(mirror, payload=b"x" * 1000)
+        mirror.send()
+    mirror.skip(is_answered=True)
+    mirror.skip(is_answered=False)
+    packets, messages = ear.hear()
+
+    def is_told() -> bool:
+        mirror.catch_up()
+        packets.extend(ear.hear()[0])
+        return packets[-1].shed == {"full": 1}
+
+    wait_for(is_told, timeout_s=30)
+    assert mirror.has_room
+    assert messages
+
+
 def test_without_a_shadow_nothing_is_sent(mirror: Mirror, ear: Ear):
     mirror.aim("")
     assert not mirror.is_on
