@@ -40,7 +40,7 @@ def worker_of(agent: AgentProcess) -> SlotHealth | None:
 
 def runs_on_the_cpu(agent: AgentProcess) -> bool:
     worker = worker_of(agent)
-    return worker is not None and worker.runs_on == (CPU,) and worker.threads == 1
+    return worker is not None and worker.runs_on == (CPU,) and worker.threads > 0
 
 
 def test_a_model_that_wants_what_is_not_there_runs_on_the_cpu_and_everybody_is_told(

@@ -28,8 +28,8 @@ def module(model: bytes = MODEL, **runtime: int) -> Manifest:
     )
 
 
-def test_a_cheap_model_is_measured_once_and_gets_one_thread() -> None:
-    opened = open_session(MODEL, module(), RunsOn(is_measuring=True), cpus=8)
+def test_a_model_is_measured_when_nothing_is_known_of_it() -> None:
+    opened = open_session(MODEL, module(), RunsOn(is_measuring=True), cpus=1)
     assert opened.is_new
     assert opened.measured is not None
     assert opened.measured.threads == opened.session.threads == 1
