@@ -1,4 +1,4 @@
-"""CBOR payloads to values, and answers in CBOR. The only file that imports cbor2.
+"""CBOR payloads to values, and answers in CBOR. With `typed_array`, all that imports cbor2.
 
 Values are what JSON has, and bytes, and numpy arrays where the payload holds typed arrays. A few
 bytes of CBOR can announce 2**60 elements, nest without end, or call for dates, regular expressions

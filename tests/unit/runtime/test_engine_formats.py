@@ -1,6 +1,8 @@
 """Every format through a real model: chosen by content type, answered in kind, rows for rows."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import cbor2
@@ -227,3 +229,17 @@ def test_ids_of_cbor_that_json_cannot_write_are_left_out() -> None:
     engine = of_fields("float32", (-1, 1), *fields("a"), source=CBOR)
     for odd in (b"bytes", typed([1]), cbor2.undefined, [1], {"a": 1}):
         assert "id" not in ask(engine, cbor2.dumps({"a": 1, "id": odd}))
+
+
+def test_libraries_of_formats_that_nobody_uses_are_not_loaded() -> None:
+    program = (
+        "import sys\n"
+        "from tests.support.engines import ask, of_fields\n"
+        "from tests.support.models import fields\n"
+        "assert 'outputs' in ask(of_fields('float32', (-1, 1), *fields('a')), {'a': 1})\n"
+        "print(*sorted({'cbor2', 'edge_agent.runtime.codecs.oip'} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == ""
