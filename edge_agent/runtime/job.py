@@ -3,7 +3,7 @@
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from edge_agent.runtime.answers import Answer
-from edge_agent.runtime.binding.binding import Bound
+from edge_agent.runtime.binding.bound import Bound
 from edge_agent.runtime.codecs.codec import Codec
 from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.outputs import Outputs

@@ -15,7 +15,8 @@ import numpy as np
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.signature import DYNAMIC
 from edge_agent.errors import ModelError
-from edge_agent.runtime.binding.binding import Binding, Bound
+from edge_agent.runtime.binding.binding import Binding
+from edge_agent.runtime.binding.bound import Bound
 from edge_agent.runtime.measurement import zeros
 from edge_agent.runtime.outputs import Outputs, RunOutputs
 from edge_agent.runtime.session import Array, Feed, ModelSession
@@ -66,6 +67,7 @@ class Runs:
         for index, feed in enumerate(self._binding.feeds(bound)):
             arrays = self._run(feed, bound.rows)
             if bound.turn is not None:
+                self._binding.check_states(arrays, 1)
                 self._binding.keep(bound, index, arrays)
             runs.append(self._outputs(arrays))
         drops = self._drops if bound.adds_rows else self._keeps
@@ -76,6 +78,9 @@ class Runs:
         rows = sum(bound.rows for bound in bounds)
         try:
             arrays = self._run(self._binding.join(bounds), rows)
+            if bounds[0].turn is not None:
+                # Before anything is kept of any message.
+                self._binding.check_states(arrays, len(bounds))
         except ModelError as error:
             if error.code in _SHRINKS:
                 self.most_rows = max(1, rows // 2)
@@ -89,8 +94,9 @@ class Runs:
         shares: list[Outputs] = []
         start = 0
         for bound in bounds:
-            if bound.turn is not None and not self._keeps_state(bound, arrays, start):
-                return None
+            if bound.turn is not None:
+                part = [array[start : start + bound.rows] for array in arrays]
+                self._binding.keep(bound, 0, part)
             drops = self._drops if bound.adds_rows else self._keeps
             shares.append(Outputs(self._published, run, start, bound.rows, drops, False))
             start += bound.rows
@@ -131,19 +137,6 @@ class Runs:
     def _outputs(self, arrays: list[Array]) -> RunOutputs:
         """What is published of a run; states that are only fed back are not."""
         return RunOutputs(arrays[: len(self._published)])
-
-    def _keeps_state(self, bound: Bound, arrays: list[Array], start: int) -> bool:
-        """Hand a message the state that a shared run left it; False if it is none.
-
-        All states of a run have the same shape, so either every message can be handed its own,
-        or already the first cannot.
-        """
-        try:
-            self._binding.keep(bound, 0, [array[start : start + bound.rows] for array in arrays])
-        except ModelError:
-            self.most_rows = 1
-            return False
-        return True
 
     def _run(self, feed: Feed, rows: int) -> list[Array]:
         if self.on_run is None:

@@ -7,11 +7,12 @@ otherwise each row, or each message, is a run of its own.
 from collections.abc import Sequence
 
 import numpy as np
-from msgspec import Raw, Struct, UnsetType
+from msgspec import Raw, UnsetType
 
 from edge_agent.contract.kept import kept
 from edge_agent.contract.manifest import Manifest
 from edge_agent.errors import MessageError
+from edge_agent.runtime.binding.bound import Bound, Turn
 from edge_agent.runtime.binding.compiled import compile_tensors
 from edge_agent.runtime.binding.fields import Scalar
 from edge_agent.runtime.binding.identity import Identity
@@ -22,45 +23,8 @@ from edge_agent.runtime.binding.state import StateSource
 from edge_agent.runtime.binding.store import SourceStore
 from edge_agent.runtime.binding.tensors import TensorInputs, Tensors
 from edge_agent.runtime.binding.typed_rows import typed_message
-from edge_agent.runtime.binding.window import Rows
+from edge_agent.runtime.binding.window_feeds import WindowFeeds
 from edge_agent.runtime.session import Array, Feed
-
-
-class Turn(Struct, frozen=True):
-    """The turn of a message in the order of its source topic.
-
-    Attributes:
-        source: whose state it reads and changes.
-        fingerprint: of its payload.
-        is_repeat: it had its turn before; this time it changes nothing.
-    """
-
-    source: SourceMemory
-    fingerprint: int
-    is_repeat: bool
-
-
-class Bound(Struct, frozen=True):
-    """What one message asks the model.
-
-    Attributes:
-        runs: one feed for each run.
-        rows: rows, windows or pictures in all runs together.
-        is_list: whether the answer is a list with one value for each run.
-        adds_rows: whether the first dimension of the feeds was added by the binding, so that the
-            answer should not have it either.
-        may_join: whether a run may hold other messages' rows as well.
-        turn: for `Binding.keep`; None if the model has no state.
-        row: values that are not in a feed yet, in place of `runs`; see `Binding.feeds`.
-    """
-
-    runs: tuple[Feed, ...]
-    rows: int
-    is_list: bool
-    adds_rows: bool
-    may_join: bool = False
-    turn: Turn | None = None
-    row: list[Scalar] | None = None
 
 
 class Binding:
@@ -99,6 +63,16 @@ class Binding:
             SourceStore(found, [state.initial for state in self._states]) if found else None
         )
         self._is_stacked = all(source.layout.stackable for source in self._filled)
+        self._windows = (
+            WindowFeeds(
+                self._row_sources,
+                self._constants,
+                is_stacked=self._is_stacked,
+                is_sequential=bool(self._states),
+            )
+            if manifest.input.window is not None
+            else None
+        )
         # A list is many messages, unless the message itself is the nested list.
         self._splits_lists = any(
             tensor.source == "fields" or (tensor.source == "array" and tensor.path)
@@ -167,9 +141,15 @@ class Binding:
             self._check_rows(len(messages))
         if self._store is not None:
             known = fingerprint_of(payload) if payload else 0
-            if self._row_sources:
+            if self._windows is not None:
                 return self._bind_windows(
-                    messages, topic, self._store, known, is_list=is_list, is_repeat=is_repeat
+                    messages,
+                    topic,
+                    self._windows,
+                    self._store,
+                    known,
+                    is_list=is_list,
+                    is_repeat=is_repeat,
                 )
             bound = self._row_by_row(self._bind_plain(messages, is_list=is_list))
             source = self._store.of(topic, [])
@@ -184,16 +164,27 @@ class Binding:
         may_join = self.can_join and is_plain
         return Bound((feed,), rows, is_list=False, adds_rows=False, may_join=may_join)
 
+    def check_states(self, arrays: list[Array], messages: int) -> None:
+        """Check the states that a run leaves behind.
+
+        Args:
+            arrays: all outputs that were computed.
+            messages: that shared the run.
+
+        Raises:
+            ModelError: one of them cannot be fed to the model again.
+        """
+        for state in self._states:
+            state.check(arrays, messages)
+
     def keep(self, bound: Bound, index: int, arrays: list[Array]) -> None:
         """A run on a message was done: its state goes into the next run, or is remembered.
 
         Args:
             bound: of the message.
             index: of the run among the message's own.
-            arrays: the message's part of all outputs that were computed, first dimension kept.
-
-        Raises:
-            ModelError: the state cannot be fed to the model again; nothing was remembered.
+            arrays: the message's part of all outputs that were computed, first dimension kept;
+                `check_states` had no objection.
         """
         turn = bound.turn
         if turn is None:
@@ -311,24 +302,14 @@ class Binding:
         self,
         messages: list[object],
         topic: str,
+        windows: WindowFeeds,
         store: SourceStore,
         known: int,
         *,
         is_list: bool,
         is_repeat: bool,
     ) -> Bound | None:
-        rows: Rows = []
-        is_single = True
-        for source in self._row_sources:
-            array, is_alone = source.rows(messages, is_list=is_list)
-            is_single = is_single and is_alone
-            rows.append(array)
-            if len(array) != len(rows[0]):
-                raise MessageError(
-                    f"tensor {source.name!r} expected {len(rows[0])} rows as the others have, "
-                    f"found {len(array)}",
-                    code="wrong_shape",
-                )
+        rows, is_single = windows.rows(messages, is_list=is_list)
         self._check_rows(len(rows[0]))
         memory = store.of(topic, rows)
         index = memory.find(known) if is_repeat else None
@@ -338,22 +319,9 @@ class Binding:
         if not full or not self._states:
             if index is None:
                 memory.keep(known)
-            return self._window_bound(full, is_single=is_single) if full else None
-        bound = self._window_bound(full, is_single=is_single)
+            return windows.bound(full, is_single=is_single) if full else None
+        bound = windows.bound(full, is_single=is_single)
         return self._with_state(bound, memory, known, index)
-
-    def _window_bound(self, full: list[Rows], *, is_single: bool) -> Bound:
-        if self._is_stacked and (len(full) == 1 or not self._states):
-            feed: Feed = {}
-            for index, source in enumerate(self._row_sources):
-                stacked = [window[index].reshape(1, *source.layout.row) for window in full]
-                feed[source.name] = _joined(stacked)
-            for constant in self._constants:
-                feed[constant.name] = constant.fill(len(full))
-            return Bound((feed,), len(full), False, is_single, may_join=True)
-        runs = tuple(self._window_run(window) for window in full)
-        adds_rows = any(source.layout.has_rows for source in self._row_sources)
-        return Bound(runs, len(full), not is_single, adds_rows)
 
     def _row_by_row(self, bound: Bound) -> Bound:
         """A run for each row: each needs the state that the one before it left."""
@@ -400,15 +368,6 @@ class Binding:
         for source, state in zip(self._states, states, strict=True):
             feed[source.name] = state
 
-    def _window_run(self, window: list[Array]) -> Feed:
-        feed: Feed = {}
-        for array, source in zip(window, self._row_sources, strict=True):
-            layout = source.layout
-            feed[source.name] = array.reshape(*((1,) if layout.has_rows else ()), *layout.row)
-        for constant in self._constants:
-            feed[constant.name] = constant.fill(1)
-        return feed
-
     def _check_rows(self, rows: int) -> None:
         if rows == 0:
             raise MessageError("message expected at least one row, found none", code="wrong_shape")
@@ -426,10 +385,3 @@ def _not_again() -> MessageError:
         "answered from is not there any more",
         code="repeat_too_old",
     )
-
-
-def _joined(arrays: list[Array]) -> Array:
-    if len(arrays) == 1:
-        return arrays[0]
-    joined: Array = np.concatenate(arrays)
-    return joined

@@ -36,6 +36,9 @@ class SourceMemory:
         self._initial = initial
         self._count = slab.count
         last = slab.record(self._count - 1) if self._count else Record()
+        if not last.is_sound(self._count):
+            # A model may write anywhere in its process. Better nothing than this, for ever.
+            self._count, last = 0, Record()
         self._stated = last.stated
         self._kept_rows = last.rows
         self._window = (

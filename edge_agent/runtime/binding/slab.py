@@ -23,6 +23,7 @@ _LEAST_STATES: Final = 3
 _HEAD_BYTES: Final = 64
 _RECORD_WORDS: Final = 4
 _ALIGNMENT: Final = 64
+_MOST: Final = 2**62  # of anything that is counted up
 
 
 class Plan(Struct, frozen=True):
@@ -58,6 +59,14 @@ class Record(Struct, frozen=True, gc=False):
     rows: int = 0
     written: int = 0
     stated: int = 0
+
+    def is_sound(self, count: int) -> bool:
+        """Whether these numbers can have come about.
+
+        Args:
+            count: of messages.
+        """
+        return count < _MOST and self.written <= self.rows < _MOST and self.stated <= count
 
 
 def plan_of(kept: Kept) -> Plan:

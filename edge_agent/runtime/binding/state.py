@@ -49,16 +49,32 @@ class StateSource:
 
         Args:
             arrays: one message's part of all outputs that were computed.
+        """
+        return arrays[self._index]
+
+    def check(self, arrays: list[Array], messages: int) -> None:
+        """Check the states that a run leaves behind, of all its messages at once.
+
+        Args:
+            arrays: all outputs that were computed.
+            messages: whose states lie in them, one behind the other.
 
         Raises:
-            ModelError: `state_shape`: it could not be fed to the model again.
+            ModelError: `state_shape` or `state_not_a_number`: with it, no later answer of its
+                source would be right, and nothing would ever put it right again.
         """
         state = arrays[self._index]
-        if state.shape != self.initial.shape:
+        wanted = self.initial.shape
+        if state.shape != (wanted if messages == 1 else (messages, *wanted[1:])):
             raise ModelError(
-                f"state {self.name!r} expected the shape {list(self.initial.shape)}, found "
+                f"state {self.name!r} expected the shape {list(wanted)}, found "
                 f"{list(state.shape)} in output {self._output!r}",
                 hint="give [[tensor]] value with the shape of one source's state",
                 code="state_shape",
             )
-        return state
+        if state.dtype.kind == "f" and np.isnan(state).any():
+            raise ModelError(
+                f"state {self.name!r} expected numbers, found NaN in output {self._output!r}; "
+                "the state stays what it was",
+                code="state_not_a_number",
+            )

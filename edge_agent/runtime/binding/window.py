@@ -80,15 +80,15 @@ class WindowRing:
             The windows as `push` gave them, or None if their rows are not there any more.
         """
         first, last = before[0], after[0]
-        ends = list(self._ends(first, last))
-        if not ends:
+        first_end = next(self._ends(first, last), None)
+        if first_end is None:
             return []
         is_whole = after[1] - before[1] == last - first
         offset = before[1] - first
-        oldest = ends[0] - self._size + offset
+        oldest = first_end - self._size + offset
         if not is_whole or self.written - oldest > self._capacity:
             return None
-        return [self._window(end + offset) for end in ends]
+        return [self._window(end + offset) for end in self._ends(first, last)]
 
     def _push_many(self, rows: Rows) -> list[Rows]:
         """More rows than may be written at once: windows come from a copy, the rest is left out."""

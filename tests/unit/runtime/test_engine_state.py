@@ -12,7 +12,7 @@ from edge_agent.errors import ContractError
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.message import Incoming
 from tests.support.engines import TOPIC, ask, load, outputs
-from tests.support.models import identity_model, manifest_of
+from tests.support.models import fields, identity_model, manifest_of
 from tests.support.recurrent import Cell, rows_of
 
 
@@ -114,6 +114,41 @@ def test_a_run_that_leaves_no_state_behind_leaves_the_state_as_it_was() -> None:
     assert outputs(engine, {"v": [1, 2]}) == {"h_out": [0, 0]}
     assert ask(engine, {"v": [3, 4, 5]})["error"]["code"] == "state_shape"
     assert outputs(engine, {"v": [6, 7]}) == {"h_out": [1, 2]}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_state_that_became_nan_is_an_error_of_that_message_alone(together: bool) -> None:
+    specs = [TensorSpec("x", "float32", (-1, 1)), TensorSpec("h", "float32", (-1, 1))]
+    model = identity_model(*specs)
+    manifest = manifest_of(
+        model,
+        specs,
+        [TensorSpec("h_out", "float32", (-1, 1))],
+        [
+            Tensor(name="x", source="fields", fields=fields("a", missing="nan")),
+            Tensor(name="h", source="state", output="x_out"),
+        ],
+    )
+    fed_back = TensorSpec("x_out", "float32", (-1, 1))
+    manifest = replace(manifest, model=replace(manifest.model, state_outputs=(fed_back,)))
+    engine = load(manifest, model)
+    if together:
+        engine.warm_up()
+    sent = [("p", 1), ("q", 2), ("p", 3), ("q", None), ("p", 5), ("q", 6)]
+    messages = [
+        Incoming(
+            topic=f"sensors/{source}/rows",
+            payload=json.dumps({"a": value}).encode(),
+            received_s=1.0,
+        )
+        for source, value in sent
+    ]
+    found = [
+        json.loads(answer.outputs)["h_out"] if answer.ok else answer.code
+        for answer in engine.answer_all(messages)
+        if answer is not None
+    ]
+    assert found == [[0], [0], [1], "state_not_a_number", [3], [2]]
 
 
 def test_forgotten_states_begin_anew() -> None:

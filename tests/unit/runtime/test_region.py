@@ -244,6 +244,19 @@ def test_a_kill_between_any_two_lines_leaves_what_was_there_or_what_was_written(
     assert outcomes[changed:] == [after] * (len(outcomes) - changed)
 
 
+def test_a_slab_that_was_written_over_begins_empty() -> None:
+    with region_file() as fd:
+        store = store_on(fd)
+        for number in range(5):
+            push(store, number)
+        junk = bytearray(contents(fd))
+        at = bytes(junk).rindex((5).to_bytes(8, "little") + bytes(56))
+        junk[at : at + 4096] = b"\xff" * 4096
+        with region_copy(bytes(junk)) as copy:
+            after = store_on(copy)
+            assert [push(after, number) for number in (7, 8, 9)] == [None, None, [7, 8, 9, 8]]
+
+
 def test_a_kill_while_a_slab_changes_hands_mixes_no_two_sources() -> None:
     with region_file() as fd:
         store = store_on(fd)
