@@ -191,6 +191,7 @@ class DeviceHardware:
             case WorkerTrialPassed(measured=Measured() as measured):
                 self.learn(spec.runs_on, measured)
             case WorkerFellBack() if self._is_news(spec, event.text):
+                log.warning("event=provider_fallback slot=%s text=%r", spec.slot, event.text)
                 return Event(
                     name="provider_fallback",
                     level="warning",
