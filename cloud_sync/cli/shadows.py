@@ -122,6 +122,7 @@ _REASONS: Final = {
     "full": "it had no processor time left for them",
     "too_large": "they are larger than a datagram",
     "window": "its window held other rows",
+    "run_timeout": "its run took too long, at the lowest priority",
     "reply_refused": "they were refused for the topic that they wanted their answer on",
     "overloaded": "they were refused because too many waited",
 }

@@ -40,6 +40,9 @@ UNREAD: Final = frozenset({"reply_refused", Reason.REFUSED.value})
 """Errors that say nothing about the model: a message was refused for where its answer was wanted,
 or because too many waited."""
 
+OUT_OF_TIME: Final = "run_timeout"
+"""The shadow's own run took too long. At the lowest priority that says nothing about the model."""
+
 MOST_PACKET_BYTES: Final = 4 * 2**20
 LONGEST_REST_S: Final = 1.0
 _log = logging.getLogger("shoal.worker.shadow")
@@ -227,7 +230,10 @@ class ShadowSlot:
             self._comparison.add(live, Outcome(answer.runs))
         else:
             counters.fail(answer.code)
-            self._comparison.add(live, Outcome(None, answer.code))
+            if answer.code == OUT_OF_TIME and not message.code:
+                self._comparison.leave_out(OUT_OF_TIME)
+            else:
+                self._comparison.add(live, Outcome(None, answer.code))
 
 
 def step_back() -> None:
