@@ -59,6 +59,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._callbacks: dict[int, OnReady] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._calls: collections.deque[Callable[[], None]] = collections.deque()
@@ -71,15 +72,17 @@ class Loop:
 
     def add(self, fd: int, events: int, on_ready: OnReady) -> None:
         """Watch a file descriptor for READ, WRITE or both, until `remove`."""
-        self._selector.register(fd, events, on_ready)
+        self._selector.register(fd, events)
+        self._callbacks[fd] = on_ready
 
     def modify(self, fd: int, events: int) -> None:
         """Watch it for something else."""
-        self._selector.modify(fd, events, self._selector.get_key(fd).data)
+        self._selector.modify(fd, events)
 
     def remove(self, fd: int) -> None:
         """Watch it no more. Call this before the file descriptor is closed."""
         self._selector.unregister(fd)
+        del self._callbacks[fd]
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call something once, in a while."""
@@ -117,9 +120,9 @@ class Loop:
 
     def _turn(self) -> None:
         for key, events in self._selector.select(self._sleep_s()):
-            # A callback before this one may have removed it.
-            if key.fd in self._selector.get_map():
-                key.data(events)
+            on_ready = self._callbacks.get(key.fd)
+            if on_ready is not None:  # a callback before this one may have removed it
+                on_ready(events)
         if self._timers:
             self._run_timers()
         for work in self._work:
