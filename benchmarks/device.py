@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud_sync.broker.embedded import EmbeddedBroker
 from edge_agent.contract.manifest import Input, Output
+from edge_agent.contract.state import Phase
 from tests.support.agents import AgentProcess
 from tests.support.brokers import Broker, MosquittoBroker
 from tests.support.fake_cloud import FakeCloud, wanted
@@ -90,11 +91,17 @@ class Device:
         self._cloud.publish_module(built)
         return built
 
-    def install(self, slot: str, version: int, built: BuiltModule) -> None:
-        """Want a version in a slot, and wait until it runs."""
+    def install(
+        self, slot: str, version: int, built: BuiltModule, phase: Phase | None = None
+    ) -> None:
+        """Want a version in a slot; wait until it runs, and until a phase if one is given."""
         self._wanted[slot] = wanted(built, version)
         self._cloud.want(DEVICE, dict(self._wanted))
-        self._cloud.await_slot(slot, lambda seen: seen.running == built.digest, READY_S)
+        self._cloud.await_slot(
+            slot,
+            lambda seen: seen.running == built.digest and phase in (None, seen.phase),
+            READY_S,
+        )
 
 
 class NumberedLoad:

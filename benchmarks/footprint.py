@@ -2,8 +2,11 @@
 
     python -m benchmarks.footprint [--idle-seconds 30]
 
-One agent with one module (the shuttle forest) on a local broker of its own. Memory is PSS: pages
-that processes share are divided among them, so that the sum over processes is what is really used.
+One agent with one module (the shuttle forest) on a local broker of its own; then another one with
+ten small modules: `first_module_pss_mb` is what the first adds to the control process, with the
+process that workers are forked from, and `further_module_pss_mb` what each of the nine others adds.
+Memory is PSS: pages that processes share are divided among them, so that the sum over processes is
+what is really used.
 """
 
 import argparse
@@ -18,17 +21,20 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.device import Device
 from benchmarks.report import finish, say
 from cloud_sync.broker.embedded import EmbeddedBroker
 from cloud_sync.client import ShoalClient
 from cloud_sync.demo.mqtt import connect
 from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
 from cloud_sync.demo.shuttle import ShuttleModule
+from edge_agent.contract.state import Phase
 from tests.support.base_install import install_base
 
 DEVICE = "bench-1"
 TIMEOUT_S = 60.0
 BOOTS = 5
+MODULES = 10
 PACKAGES = ("onnxruntime", "numpy", "paho-mqtt", "msgspec")
 
 
@@ -47,6 +53,7 @@ def main() -> int:
             figures = _run(folder, settings, module, data_broker, options.idle_seconds)
         finally:
             data_broker.stop()
+        figures.update(_many(folder / "many", options.idle_seconds))
     finish(
         "footprint",
         {
@@ -143,6 +150,39 @@ def _run(
         "offline_first_inference_max_s": round(max(first_answer_s), 3),
         "boots": BOOTS,
     }
+
+
+def _many(folder: Path, idle_seconds: float) -> dict[str, str | int | float | bool | None]:
+    """The same device with more and more modules."""
+    with Device(folder, "nats") as device:
+        children: list[float] = []
+        for number in range(1, MODULES + 1):
+            slot = f"module-{number}"
+            device.install(slot, 1, device.build(slot), Phase.ACTIVE)
+            if number in (1, MODULES):
+                time.sleep(3)  # the trial's process is gone
+                _tell_family(device.pid)
+                children.append(_pss_mb(device.pid)[1])
+        say(f"idling with {MODULES} modules for {idle_seconds:g} s")
+        idle_percent = _cpu_percent(device.pid, idle_seconds)
+    return {
+        "modules": MODULES,
+        "first_module_pss_mb": round(children[0], 1),
+        "further_module_pss_mb": round((children[1] - children[0]) / (MODULES - 1), 1),
+        "many_idle_cpu_percent": round(idle_percent, 2),
+    }
+
+
+def _tell_family(pid: int) -> None:
+    """How the memory is made up, for a person."""
+    say(f"{'process':16} {'PSS':>7} {'private':>8} {'shared':>7} MB")
+    for process in _family(pid):
+        memory = process.memory_full_info()
+        private = memory.uss / 1e6
+        say(
+            f"{process.name()[:16]:16} {memory.pss / 1e6:7.1f} {private:8.1f} "
+            f"{memory.rss / 1e6 - private:7.1f}"
+        )
 
 
 def _await_answer(broker_url: str, row: bytes) -> float:
