@@ -38,6 +38,12 @@ def exchange(front: HttpFront, data: bytes) -> bytes:
         return receive_all(client)
 
 
+def await_connections(front: HttpFront, count: int) -> None:
+    """Wait until there are so many, the one that asks included."""
+    counted = f"shoal_http_connections {count}.0\n"
+    wait_for(lambda: counted in front.ask("GET", "/metrics")[2].decode(), 30)
+
+
 def receive_all(client: socket.socket) -> bytes:
     found = b""
     while chunk := client.recv(65_536):
@@ -188,6 +194,7 @@ def test_an_offer_to_upgrade_is_not_taken(front: HttpFront) -> None:
 
 
 def test_one_connection_too_many_is_told_so(front: HttpFront) -> None:
+    await_connections(front, 1)
     kept = [front.connect() for _ in range(SMALL.max_connections)]
     for client in kept:
         client.request("GET", "/v2")
@@ -253,5 +260,4 @@ def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
             client.sendall(
                 f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode()
             )
-            counted = "shoal_http_connections 1.0"  # the one that asks
-            wait_for(lambda: counted in front.ask("GET", "/metrics")[2].decode(), 30)
+            await_connections(front, 1)

@@ -186,7 +186,7 @@ def test_a_question_that_nobody_answers_in_time_is_told_so(tmp_path: Path) -> No
         release.wait(30)
         return echo(ask, body)
 
-    with HttpFront(tmp_path, Limits(timeout_s=0.2)) as front:
+    with HttpFront(tmp_path, Limits(timeout_s=3)) as front:
         front.add(answer=hang)
         status, answer = front.post("/v2/models/shuttle/infer")
         release.set()
