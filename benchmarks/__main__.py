@@ -6,7 +6,10 @@ from pathlib import Path
 
 from tests.support.brokers import find_mosquitto
 
-NOT_BENCHMARKS = {"__init__", "__main__", "echo", "load", "report"}
+NOT_BENCHMARKS = {
+    *("__init__", "__main__", "report"),
+    *("device", "echo", "echoes", "load", "tabular"),
+}
 
 
 def main() -> int:
