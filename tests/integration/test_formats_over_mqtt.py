@@ -58,7 +58,7 @@ def test_content_type_of_mqtt_5_chooses_the_format_of_question_and_answer(
         client.publish(TOPIC, row, ContentType="text/plain")
         refused = client.wait_for_count(3, 30)[-1]
         assert refused.topic.endswith("/error")
-        assert json.loads(refused.payload)["error"]["code"] == "unknown_content_type"
+        assert json.loads(refused.payload)["error"]["code"] == "content_type_unsupported"
 
         client.publish(TOPIC, row)
         as_json = client.wait_for_count(4, 30)[-1]

@@ -109,7 +109,7 @@ class Codecs:
             content_type: as the message names it; empty if it names none.
 
         Raises:
-            MessageError: `unknown_content_type`.
+            MessageError: `content_type_unsupported`.
         """
         if not content_type:
             return self.own
@@ -121,7 +121,7 @@ class Codecs:
             known = ", ".join(sorted(self._names))
             raise MessageError(
                 f"content type expected one of {known}; found {content_type[:80]!r}",
-                code="unknown_content_type",
+                code="content_type_unsupported",
                 hint="a message without a content type is read as the module's own",
             )
         codec = self._made.get(name)

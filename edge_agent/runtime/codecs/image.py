@@ -3,7 +3,9 @@
 A few hundred bytes can announce a picture of many gigabytes, so the size in the header is checked
 before one pixel is unpacked. Pixels are taken as they are stored: a note about the camera's
 orientation (EXIF) is not followed, as in the libraries that models are trained with. What cannot
-become 8 bits a channel without a guess is refused: 16 bits, and transparency.
+become 8 bits a channel without a guess is refused: 16 bits, and transparency. Each scan of a
+progressive JPEG goes over the whole picture again and may be a few bytes long, so their number is
+bounded, too.
 """
 
 import io
@@ -18,6 +20,10 @@ from edge_agent.runtime.codecs.codec import JSON_TYPE, AnswerFormat, check_size
 _FORMATS: Final = ("JPEG", "PNG")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_AT: Final = 24
+_SCAN: Final = b"\xff\xda"
+_MAX_SCANS: Final = 64
+"""Cameras and libraries write about ten; a thumbnail in the metadata has some, too."""
+
 _WITH_ALPHA: Final = ("LA", "PA", "La", "RGBA", "RGBa")
 
 
@@ -49,6 +55,12 @@ class ImageCodec:
                 "picture expected 8 bits a channel, found 16",
                 code="image_unsupported",
                 hint="send 8 bits, or raw values with codec 'octet-stream'",
+            )
+        # Within pixels these two bytes never stand side by side.
+        if payload[:2] == b"\xff\xd8" and (scans := payload.count(_SCAN)) > _MAX_SCANS:
+            raise MessageError(
+                f"JPEG expected at most {_MAX_SCANS} scans, found {scans}",
+                code="image_unsupported",
             )
         try:
             with warnings.catch_warnings():

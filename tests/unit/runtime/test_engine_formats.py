@@ -79,7 +79,7 @@ def test_content_type_chooses_among_what_the_binding_reads() -> None:
     answer = ask(engine, oip("x", [1, 1], "FP32", [3]), OIP_TYPE)
     assert answer["outputs"][0]["data"] == [3]
     refused = ask(engine, b'{"a": 1}', "image/png")["error"]
-    assert refused["code"] == "unknown_content_type"
+    assert refused["code"] == "content_type_unsupported"
     assert "application/cbor, application/json" in refused["text"]
 
 

@@ -21,6 +21,11 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return out.getvalue()
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+
 def refused(payload: bytes) -> str:
     with pytest.raises(MessageError) as caught:
         CODEC.decode(payload)
@@ -57,16 +62,30 @@ def test_pictures_of_16_bits_are_refused_by_name() -> None:
     grey = Image.fromarray(np.full((2, 3), 4000, np.uint16))
     assert refused(encoded(grey)) == "image_unsupported"
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
     header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" + bytes(6))
     colours = (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     )
     assert refused(colours) == "image_unsupported"
+
+
+def test_jpeg_that_goes_over_its_pixels_again_and_again_is_never_unpacked() -> None:
+    whole = encoded(Image.new("L", (90, 90)), "JPEG", progressive=True)
+    start, *scans = whole[:-2].split(b"\xff\xda")
+    assert 1 < len(scans) < 20
+    assert CODEC.decode(whole).size == (90, 90)
+    many = b"\xff\xda".join([start, *scans, *[scans[-1]] * 60]) + b"\xff\xd9"
+    assert refused(many) == "image_unsupported"
+
+
+@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt", b"iTXt"])
+def test_metadata_that_unpacks_to_more_than_the_picture_is_refused(kind: bytes) -> None:
+    packed = zlib.compress(bytes(20 * 2**20), 9)
+    data = b"n\0" + {b"iCCP": b"\0", b"zTXt": b"\0", b"iTXt": b"\1\0\0\0"}[kind] + packed
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    assert refused(b"\x89PNG\r\n\x1a\n" + header + chunk(kind, data) + pixels) == "not_an_image"
 
 
 def test_orientation_in_the_metadata_is_not_followed() -> None:
