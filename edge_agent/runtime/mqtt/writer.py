@@ -21,6 +21,7 @@ NEVER_EXPIRES: Final = 0xFFFFFFFF
 PINGREQ: Final = b"\xc0\x00"
 _PUBACK: Final = b"\x40\x02"
 _MAX_TOPICS: Final = 1024
+_MAX_CONTENT_TYPES: Final = 64
 _QOS1: Final = 1
 _RETAINED_ONCE: Final = 0x10
 """MQTT 5: retained messages come with the first subscription of a session, not at every return."""
@@ -37,6 +38,7 @@ class PacketWriter:
         self.version = version
         self._is_v5 = version == V5
         self._topics: dict[str, bytes] = {}
+        self._content_types: dict[str, bytes] = {"": b"\x00"}
 
     def connect(
         self,
@@ -119,9 +121,11 @@ class PacketWriter:
         size = len(name) + len(payload)
         properties = b""
         if self._is_v5:
-            properties = b"\x00"
-            if content_type or correlation:
-                properties = _told(content_type, correlation)
+            properties = (
+                _told(content_type, correlation)
+                if correlation
+                else self._content_types.get(content_type) or self._content_type(content_type)
+            )
             size += len(properties)
         if packet_id:
             size += 2
@@ -134,6 +138,12 @@ class PacketWriter:
             )
         else:
             out += (b"\x30" + write_varint(size), name, properties, payload)
+
+    def _content_type(self, content_type: str) -> bytes:
+        properties = _told(content_type, b"")
+        if len(self._content_types) < _MAX_CONTENT_TYPES:
+            self._content_types[content_type] = properties
+        return properties
 
     def _topic(self, topic: str) -> bytes:
         name = write_binary(topic.encode())
