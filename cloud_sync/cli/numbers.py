@@ -87,11 +87,12 @@ def _timing(timing: Timing) -> str:
 def _remarks(slots: Mapping[str, SlotHealth]) -> Iterator[str]:
     """What a figure alone does not say: reasons, and what is not as it was asked for."""
     for name, slot in slots.items():
-        for what, counts in (("failed", slot.failed), ("dropped", slot.dropped)):
+        kinds = (("failed", slot.failed), ("dropped", slot.dropped), ("crashes", slot.crashes))
+        for what, counts in kinds:
             if counts:
                 told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
                 yield f"{name}: {what}: {told}"
         for note in slot.notes:
             yield f"{name}: {note}"
-        if slot.error:
-            yield f"{name}: {slot.error}"
+        if slot.error or slot.last_crash:
+            yield f"{name}: {slot.error or f'last crash: {slot.last_crash}'}"

@@ -91,7 +91,7 @@ def test_every_figure_of_a_slot_is_shown(capsys: pytest.CaptureFixture[str]) -> 
         messages_out=1100, failed={"field_missing": 60}, dropped={"deadline": 40}, waiting=3,
         restarts=2, total=TIMING, queue=TIMING, decode=TIMING, run=TIMING, encode=TIMING,
         batches=BatchSizes(runs=50, rows=110, largest=9), rss_mb=61.4, threads=2,
-        runs_on=("CPUExecutionProvider",), notes=("a note",), error="refused",
+        runs_on=("CPUExecutionProvider",), notes=("a note",), crashes={"worker_hung": 2}, last_crash="worker_hung: silent",
     )  # fmt: skip
     print_numbers(detail({"shuttle-anomaly-hall-2": worker}))
     lines = capsys.readouterr().out.splitlines()
@@ -101,7 +101,8 @@ def test_every_figure_of_a_slot_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     assert "shuttle-anomaly-hall-2: failed: field_missing 60" in lines
     assert "shuttle-anomaly-hall-2: dropped: deadline 40" in lines
     assert "shuttle-anomaly-hall-2: a note" in lines
-    assert "shuttle-anomaly-hall-2: refused" in lines
+    assert "shuttle-anomaly-hall-2: crashes: worker_hung 2" in lines
+    assert "shuttle-anomaly-hall-2: last crash: worker_hung: silent" in lines
     assert max(map(len, lines)) <= 100
 
 
