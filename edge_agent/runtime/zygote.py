@@ -10,6 +10,7 @@ It never does anything for a worker after the fork but wait for its end. When th
 ends; the workers notice the same by themselves.
 """
 
+import contextlib
 import fcntl
 import gc
 import logging
@@ -180,13 +181,15 @@ def _take_over(handles: Sequence[int]) -> None:
 
 
 def _set_title(title: str) -> None:
-    Path("/proc/self/comm").write_bytes(title.encode()[:_TITLE_BYTES])
+    with contextlib.suppress(OSError):  # a sandbox may forbid it, and it is only for people
+        Path("/proc/self/comm").write_bytes(title.encode()[:_TITLE_BYTES])
 
 
 def _be_expendable() -> None:
     """When the machine's memory is short, the kernel shall end a model, and not the agent."""
     path = Path("/proc/self/oom_score_adj")
-    path.write_text(str(min(_MAX_EXPENDABLE, int(path.read_text()) + _MORE_EXPENDABLE)))
+    with contextlib.suppress(OSError):  # a sandbox may forbid it
+        path.write_text(str(min(_MAX_EXPENDABLE, int(path.read_text()) + _MORE_EXPENDABLE)))
 
 
 def _preload() -> Callable[[], int]:
