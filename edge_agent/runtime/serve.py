@@ -22,6 +22,7 @@ from edge_agent.runtime.live import LiveSlot
 from edge_agent.runtime.loading import failed, load, tell_ready
 from edge_agent.runtime.loop import Loop
 from edge_agent.runtime.mirror import Mirror
+from edge_agent.runtime.mqtt.reader import MAX_HEAD_BYTES, MAX_PACKET_BYTES
 from edge_agent.runtime.orders import obey
 from edge_agent.runtime.protocol import (
     WorkerConnected,
@@ -32,7 +33,7 @@ from edge_agent.runtime.protocol import (
 )
 from edge_agent.runtime.run_guard import RunGuard
 from edge_agent.runtime.run_mark import RunMark
-from edge_agent.runtime.transport import Transport
+from edge_agent.runtime.transport import MAX_IN_FLIGHT, Transport
 
 
 def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles) -> ExitStatus:
@@ -131,6 +132,9 @@ def _transport(
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
         on_left=on_left,
         on_answered=mirror.send,
+        max_packet_bytes=max(MAX_PACKET_BYTES, engine.manifest.input.max_bytes + MAX_HEAD_BYTES),
+        # What the queue has no room for stays with the broker, if it can be told so.
+        max_in_flight=min(MAX_IN_FLIGHT, engine.manifest.runtime.max_queue),
     )
 
 

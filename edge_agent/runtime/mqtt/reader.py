@@ -39,8 +39,9 @@ from edge_agent.runtime.mqtt.properties import (
 )
 
 MAX_PACKET_BYTES: Final = 16 * 2**20
+MAX_HEAD_BYTES: Final = 2 + 65535 + 2
+"""Longest topic and packet id of a message."""
 _MAX_CONTROL_BYTES: Final = 256 * 2**10
-_MAX_HEAD_BYTES: Final = 2 + 65535 + 2
 _MAX_TOPICS: Final = 1024
 
 
@@ -95,7 +96,7 @@ class PacketReader:
             if length <= limit and end > size:
                 return self._hold(data, at, end, packets)
             if length > limit:
-                head_end = start + min(length, _MAX_HEAD_BYTES)
+                head_end = start + min(length, MAX_HEAD_BYTES)
                 if head_end > size:
                     return self._hold(data, at, head_end, packets)
                 add(self._step_over(kind, data, start, head_end, length))
