@@ -91,7 +91,8 @@ def test_every_figure_of_a_slot_is_shown(capsys: pytest.CaptureFixture[str]) -> 
         messages_out=1100, failed={"field_missing": 60}, dropped={"deadline": 40}, waiting=3,
         restarts=2, total=TIMING, queue=TIMING, decode=TIMING, run=TIMING, encode=TIMING,
         batches=BatchSizes(runs=50, rows=110, largest=9), rss_mb=61.4, threads=2,
-        runs_on=("CPUExecutionProvider",), notes=("a note",), crashes={"worker_hung": 2}, last_crash="worker_hung: silent",
+        runs_on=("CPUExecutionProvider",), notes=("a note",),
+        crashes={"worker_hung": 2}, last_crash="worker_hung: silent",
     )  # fmt: skip
     print_numbers(detail({"shuttle-anomaly-hall-2": worker}))
     lines = capsys.readouterr().out.splitlines()
