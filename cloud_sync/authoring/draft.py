@@ -39,6 +39,7 @@ class Draft(Struct, frozen=True, kw_only=True):
         left_out: name of an output that cannot to the reason.
         max_bytes: longest payload that is worth accepting.
         pictures: inputs that look like pictures, with height, width and channels.
+        states: inputs that look like states, with the output that looks like the next state.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -47,6 +48,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     left_out: dict[str, str]
     pictures: dict[str, tuple[int, int, int]]
     max_bytes: int = DEFAULT_MAX_BYTES
+    states: dict[str, str] = {}
 
 
 def draft_binding(facts: OnnxFacts, field_names: Sequence[str] = ()) -> Draft:
@@ -72,6 +74,7 @@ def draft_binding(facts: OnnxFacts, field_names: Sequence[str] = ()) -> Draft:
         left_out=left_out,
         pictures={spec.name: size for spec in inputs if (size := _picture(spec)) is not None},
         max_bytes=_payload_bytes(inputs),
+        states=_states(inputs, [spec for port in outputs if (spec := port.spec()) is not None]),
     )
 
 
@@ -126,6 +129,20 @@ def output_hint(port: Port) -> str:
     if port.kind in _ZIPPED:
         return _ZIPMAP_HINT
     return "leave it out of [model] outputs, or export the model without it"
+
+
+def _states(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """Inputs and outputs that are alike, in order; none if nothing else would be left to fill.
+
+    A guess that a person must confirm: a filter's output looks like its input, too.
+    """
+    found: dict[str, str] = {}
+    for kind in {(spec.dtype, spec.shape) for spec in inputs}:
+        back = [spec.name for spec in inputs if (spec.dtype, spec.shape) == kind]
+        out = [spec.name for spec in outputs if (spec.dtype, spec.shape) == kind]
+        if len(back) == len(out):
+            found |= zip(back, out, strict=True)
+    return found if len(found) < len(inputs) else {}
 
 
 def _draft_tensor(

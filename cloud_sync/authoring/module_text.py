@@ -68,6 +68,8 @@ def module_text(
     else:
         for spec, tensor in zip(draft.inputs, draft.tensors, strict=True):
             lines += _tensor(spec, tensor, draft.pictures.get(spec.name))
+            if spec.name in draft.states:
+                lines[-1:] = _state(draft.states[spec.name])
     lines += [
         "",
         "[output]",
@@ -105,6 +107,15 @@ def _tensor(spec: TensorSpec, tensor: Tensor, picture: tuple[int, int, int] | No
             f'# image = {{ width = {width}, height = {height}, channels = "{mode}", {_PIXELS} }}',
         ]
     return [*lines, ""]
+
+
+def _state(output: str) -> list[str]:
+    return [
+        "# If this is the model's state, write here, instead of all but the name:",
+        '# from = "state"',
+        f"# output = {toml_string(output)}",
+        "",
+    ]
 
 
 def _field(item: Field) -> str:

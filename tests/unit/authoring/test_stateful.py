@@ -7,6 +7,7 @@ import pytest
 
 from cloud_sync.authoring.build import build
 from cloud_sync.authoring.golden_samples import renew_golden
+from cloud_sync.authoring.init import init_module
 from cloud_sync.errors import ModelError, ModuleError
 from tests.support.recurrent import Cell, rows_of
 
@@ -69,6 +70,22 @@ def test_golden_cases_of_several_messages_prove_the_state(folder: Path) -> None:
     file.write_text(json.dumps({"payloads": payloads[1:], "outputs": outputs}))
     with pytest.raises(ModelError, match="golden case"):
         build(folder)
+
+
+def test_a_new_module_says_how_its_state_is_declared(tmp_path: Path) -> None:
+    model = tmp_path / "cell.onnx"
+    model.write_bytes(Cell().model())
+    made = init_module(tmp_path / "made", "cell", model_file=model)
+    assert made.golden_cases > 0
+    text = (made.folder / "module.toml").read_text()
+    before, commented = text.split('name = "h"\n')
+    table, after = commented.split('# from = "state"\n# output = "h_next"\n')
+    assert table.startswith('from = "fields"')
+    (made.folder / "module.toml").write_text(
+        f'{before}name = "h"\nfrom = "state"\noutput = "h_next"\n{after}'
+    )
+    renew_golden(made.folder)
+    assert build(made.folder).rehearsal.cases == 3
 
 
 def test_samples_are_several_messages_in_a_row(folder: Path) -> None:
