@@ -2,11 +2,13 @@
 
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from edge_agent.errors import ConfigError, InvalidInput
+from edge_agent.runtime.loop import READ
 from tests.support.scripted_broker import (
     CONNACK,
     CONNECT,
@@ -25,6 +27,7 @@ from tests.support.scripted_broker import (
     string,
 )
 from tests.support.transports import RunningTransport
+from tests.support.waiting import wait_for
 
 V311, V5 = 4, 5
 
@@ -118,6 +121,23 @@ def test_what_arrives_together_is_answered_together() -> None:
         peer.send(*(message("in", b"%d" % number) for number in range(50)))
         assert [peer.answer()[0] for _ in range(50)] == [b"%d" % number for number in range(50)]
         assert sum(running.slot.batches) == 50
+
+
+def test_a_broker_that_reads_slowly_gets_everything_and_sends_no_more_meanwhile() -> None:
+    payload, total = bytes(100_000), 300
+    with ScriptedBroker() as broker, RunningTransport(broker.url, protocol="3.1.1") as running:
+        peer = broker.accept()
+        peer.let_in()
+        running.wait_connected()
+        sender = threading.Thread(
+            target=peer.send, args=[message("in", payload) for _ in range(total)]
+        )
+        sender.start()
+        wait_for(lambda: not running.transport._connection._events & READ, 30)
+        assert len(running.slot.seen) < total, "the rest stays with the broker"
+        assert all(len(peer.answer()[0]) == len(payload) for _ in range(total))
+        sender.join(30)
+        assert len(running.slot.seen) == total
 
 
 def test_copies_of_a_message_are_answered_once() -> None:
