@@ -73,6 +73,8 @@ class Connection(asyncio.Protocol):
         self._incoming: Incoming | None = None
         self._ready: deque[Incoming] = deque()
         self._unparsed_head = 0
+        self._ahead = b""
+        self._is_at_end = False
         self._task: asyncio.Task[None] | None = None
         self._is_leaving = False
 
@@ -115,9 +117,19 @@ class Connection(asyncio.Protocol):
         self._write_due = None
         self._next()
 
+    def eof_received(self) -> bool:
+        """The client sends no more; what it asked is still answered."""
+        self._is_at_end = True
+        return self._phase is _Phase.ANSWER or bool(self._ready)
+
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived."""
         if self._phase is _Phase.LINGER:
+            return
+        if self._phase is _Phase.ANSWER:
+            # One chunk is kept, and no more is read before its turn comes.
+            self._ahead += data
+            self._transport.pause_reading()
             return
         if self._phase is _Phase.IDLE:
             self._enter(_Phase.HEAD, min(HEAD_S, self._limits.timeout_s))
@@ -239,7 +251,6 @@ class Connection(asyncio.Protocol):
         if self._write_due is not None or not self._ready:
             return
         incoming = self._ready.popleft()
-        self._transport.pause_reading()
         self._phase = _Phase.ANSWER
         self._due = None
         self._task = self._loop.create_task(self._respond(incoming))
@@ -250,7 +261,8 @@ class Connection(asyncio.Protocol):
         finally:
             incoming.let_go(self._held)
             self._task = None
-        closes = response.closes or self._is_leaving or not incoming.keeps_alive
+        is_last = self._is_at_end and not self._ready and not self._ahead
+        closes = response.closes or self._is_leaving or is_last or not incoming.keeps_alive
         if incoming.method == "HEAD":
             self._transport.write(head_of(response, closes=closes))
             self._after_write(closes=closes)
@@ -288,13 +300,17 @@ class Connection(asyncio.Protocol):
     def _after_write(self, *, closes: bool) -> None:
         if self._transport.is_closing():
             return
+        ahead, self._ahead = self._ahead, b""
+        if ahead or closes:
+            self._transport.resume_reading()
+        if closes and self._is_at_end:
+            self._transport.close()
+            return
         if closes:
             self._enter(_Phase.LINGER, LINGER_S)
-            self._transport.resume_reading()
             # The client sees the end now; we read on until it has seen it, or has had its time.
             self._transport.write_eof()
             return
-        self._transport.resume_reading()
         incoming = self._incoming
         if incoming is None:
             self._enter(_Phase.IDLE, IDLE_S)
@@ -302,7 +318,10 @@ class Connection(asyncio.Protocol):
             self._enter(_Phase.BODY, self._limits.timeout_s)
         else:
             self._enter(_Phase.HEAD, min(HEAD_S, self._limits.timeout_s))
-        self._next()
+        if ahead:
+            self.data_received(ahead)
+        else:
+            self._next()
 
     def _refuse_incoming(self, refusal: Refused) -> None:
         """Answer with an error after what was asked before, and read no further."""

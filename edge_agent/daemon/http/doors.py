@@ -54,6 +54,8 @@ class Door(asyncio.Protocol):
         Raises:
             NoDoor: it left without a word.
         """
+        if self._hello.done():
+            return self._hello.result()
         try:
             async with asyncio.timeout(CONNECT_S):
                 return await asyncio.shield(self._hello)

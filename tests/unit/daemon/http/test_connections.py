@@ -20,7 +20,7 @@ from tests.support.http_front import HttpFront, echo
 from tests.support.waiting import wait_for
 
 INFER = "/v2/models/shuttle/infer"
-SMALL = Limits(max_body_bytes=100_000, max_held_bytes=150_000, max_connections=3, timeout_s=30)
+SMALL = Limits(max_body_bytes=100_000, max_held_bytes=150_000)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,40 @@ def test_requests_sent_ahead_are_answered_in_order(front: HttpFront) -> None:
     said = exchange(front, ahead + one + b"connection: close\r\n\r\n[9]")
     assert [said.count(b"[%d]" % number) for number in (0, 1, 2, 3, 4, 9)] == [1] * 6
     assert said.index(b"[0]") < said.index(b"[4]") < said.index(b"[9]")
+
+
+def test_a_client_that_says_it_sends_no_more_still_gets_its_answers(front: HttpFront) -> None:
+    one = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n".encode()
+    with front.socket() as client:
+        client.sendall(one + b"[1]" + one + b"[2]")
+        client.shutdown(socket.SHUT_WR)
+        said = receive_all(client)
+    assert said.count(b"200 OK") == 2
+    assert said.endswith(b"[2]")
+
+
+def test_what_is_sent_while_another_is_answered_waits_for_its_turn(tmp_path: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(ask: DoorAsk, body: bytes) -> Answer:
+        began.set()
+        go_on.wait(30)
+        return echo(ask, body)
+
+    one = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n".encode()
+    with HttpFront(tmp_path) as front, front.socket() as client:
+        front.add(answer=slow)
+        client.sendall(one + b"[1]")
+        assert began.wait(30)
+        client.sendall(one + b"[2]" + one[:20])
+        client.sendall(one[20:] + b"[3]")
+        client.shutdown(socket.SHUT_WR)
+        go_on.set()
+        said = receive_all(client)
+    assert [said.index(b"[%d]" % number) for number in (1, 2, 3)] == sorted(
+        said.index(b"[%d]" % number) for number in (1, 2, 3)
+    )
+    assert said.count(b"200 OK") == 3
 
 
 def test_too_many_requests_sent_ahead_are_refused(front: HttpFront) -> None:
@@ -193,18 +227,18 @@ def test_an_offer_to_upgrade_is_not_taken(front: HttpFront) -> None:
     assert said.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_one_connection_too_many_is_told_so(front: HttpFront) -> None:
-    await_connections(front, 1)
-    kept = [front.connect() for _ in range(SMALL.max_connections)]
-    for client in kept:
-        client.request("GET", "/v2")
-        client.getresponse().read()
-    said = exchange(front, b"")
-    assert said.startswith(b"HTTP/1.1 503")
-    assert b"at most 3 connections" in said
-    for client in kept:
-        client.close()
-    wait_for(lambda: _is_served(front), 30)
+def test_one_connection_too_many_is_told_so(tmp_path: Path) -> None:
+    with HttpFront(tmp_path, Limits(max_connections=3)) as front:
+        kept = [front.connect() for _ in range(3)]
+        for client in kept:
+            client.request("GET", "/v2")
+            assert client.getresponse().read()
+        said = exchange(front, b"")
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"at most 3 connections" in said
+        for client in kept:
+            client.close()
+        wait_for(lambda: _is_served(front), 30)
 
 
 def _is_served(front: HttpFront) -> bool:
