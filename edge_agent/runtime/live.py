@@ -96,8 +96,8 @@ class LiveSlot:
         since = self._queue.oldest_s
         if since is None:
             return None
-        if not self._delay_s or len(self._queue) >= self._most():
-            return 0.0
+        if not self._delay_s or self._engine.most_rows == 1 or len(self._queue) >= self._most():
+            return 0.0  # there is no company to wait for, or it is there
         # However the clock is set, nobody waits longer than the module allows.
         return min(self._delay_s, max(0.0, since + self._delay_s - now))
 
@@ -151,11 +151,15 @@ class LiveSlot:
                 self._guard.end()
 
     def _settle(self, message: Incoming, answer: Answer | None) -> Settled:
+        """Be done with a message that the engine has seen."""
         is_told = answer is None or bool(answer.topic)
         if is_told and self._mirror is not None and self._mirror.is_on:
             self._note(self._mirror, message, answer)
         if answer is None:
             return Settled(message.token, None)
+        return self._publish(message, answer)
+
+    def _publish(self, message: Incoming, answer: Answer) -> Settled:
         counters = self._counters
         if answer.ok:
             counters.messages_out += 1
@@ -172,7 +176,7 @@ class LiveSlot:
         return Settled(message.token, outgoing)
 
     def _leave(self, item: Left) -> Settled:
-        """Be done with a message that the model does not see."""
+        """Be done with a message that the model does not see; nor does a shadow."""
         message, reason = item.message, item.reason
         if reason is not Reason.REFUSED:
             self._counters.drop(reason.value)
@@ -182,7 +186,7 @@ class LiveSlot:
             code=reason.value,
             hint="send less, or raise runtime.max_queue of the module",
         )
-        return self._settle(message, self._engine.refuse(message, error))
+        return self._publish(message, self._engine.refuse(message, error))
 
     def _without_poison(
         self, messages: Sequence[Incoming], guard: RunGuard
@@ -197,7 +201,7 @@ class LiveSlot:
         refused: list[Settled] = []
         for message in messages:
             if guard.is_poison(message):
-                refused.append(self._settle(message, self._engine.refuse(message, error)))
+                refused.append(self._publish(message, self._engine.refuse(message, error)))
             else:
                 harmless.append(message)
         return harmless, refused

@@ -260,6 +260,12 @@ def test_a_batch_waits_for_company_as_long_as_the_module_says() -> None:
     assert slot.live.due(now) == 0.0, "the batch is full"
 
 
+def test_nobody_waits_for_company_that_shares_no_run() -> None:
+    slot = Slot(max_delay_ms=20, max_batch=1)
+    slot.offer(slot.message())
+    assert slot.live.due(slot.clock.now) == 0.0
+
+
 def test_a_topic_that_does_not_belong_here_is_dropped() -> None:
     slot = Slot()
     assert slot.ask(topic="other") is None
