@@ -59,6 +59,7 @@ def test_the_environment_wins_over_the_file():
         ('[agent]\ndevice = "a"\n[cloud]\nurl = "ftp://x"\n', "line 4: cloud.url expected http://"),
         ('[agent]\ndevice = "a"\n[cloud]\nbroker = "x:1883"\n', "cloud.broker expected mqtt://"),
         ('[agent]\ndevice = "a"\n[data]\nbroker = "mqtt://h:p"\n', "data.broker expected mqtt://"),
+        ('[agent]\ndevice = "a"\n[data]\nprotocol = "4"\n', "line 4: data.protocol expected"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, expected: str):
