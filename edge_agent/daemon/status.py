@@ -85,7 +85,8 @@ class SlotExplanation(Struct, frozen=True, kw_only=True):
 
 
 def one_line(slots: Mapping[str, SlotHealth], *, is_connected: bool) -> str:
-    """How the agent does, for the service manager."""
+    """How the agent does, for the service manager. Shadows answer nobody."""
+    slots = {slot: health for slot, health in slots.items() if health.shadow is None}
     running = sum(health.state == "running" and health.connected for health in slots.values())
     cloud = "connected" if is_connected else "offline"
     return f"{running} of {len(slots)} slots answer, cloud {cloud}"
@@ -99,7 +100,7 @@ _BY_CODE: Final = {
     "cloud_unreachable": "check cloud.url in agent.toml, and the network to it",
     "wrong_module": "deploy the module again",
     "version_newer": "update the agent on this device",
-    "mode_unsupported": "deploy it with mode 'run', or update the agent on this device",
+    "shadow_misfit": "deploy the slot that it should shadow, or remove it",
 }
 
 
