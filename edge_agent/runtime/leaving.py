@@ -2,7 +2,8 @@
 
 1. Answer: go on until, at one instant, nothing is unread, unwritten or unsettled. Under load such
    an instant may not come by itself, so this has an end.
-2. Drain: leave new QoS 1 messages unanswered, for the successor; await what is unsettled.
+2. Drain: leave QoS 1 messages that are new, or wait for their turn, to the successor; await what
+   is unsettled.
 3. Confirm: ask the broker something that it answers in order, so that it must have read our last
    acknowledgements first. Closing a connection with unread data resets it, and a broker may then
    throw away what it has not read; it would give messages that we answered to the successor.
@@ -14,8 +15,8 @@ from typing import Final
 
 ANSWER_S: Final = 1.0
 """Longest time for step 1, after the order to stop."""
-LONGEST_S: Final = 2.0
-"""Longest time for everything."""
+LONGEST_S: Final = 4.0
+"""Longest time for everything; the agent ends a worker a second later."""
 
 
 class Step(StrEnum):
