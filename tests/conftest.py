@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from benchmarks.peers.environment import python_of
 from cloud_sync.broker.embedded import EmbeddedBroker
@@ -26,6 +27,10 @@ PROGRAMS = {
     "systemd-analyze": ("systemd-analyze", "/usr/bin/systemd-analyze"),
 }
 """What a test may need: the program's name on the PATH, and where Debian puts it."""
+
+# No example is refused for being slow: the machine may be busy, and tests are no stopwatches.
+settings.register_profile("shoal", deadline=None)
+settings.load_profile("shoal")
 
 _missing: dict[str, int] = {}
 
