@@ -32,8 +32,6 @@ class Delivery:
         receive_maximum: unacknowledged answers that the broker takes.
         maximum_packet_size: bytes that it takes; 0 for any.
 
-    Attributes:
-        is_closing: new QoS 1 messages are left for a successor.
     """
 
     def __init__(
@@ -45,7 +43,7 @@ class Delivery:
         receive_maximum: int = 65535,
         maximum_packet_size: int = 0,
     ) -> None:
-        self.is_closing = False
+        self._is_closing = False
         self._epoch = epoch
         self._base = epoch << 16
         self._writer = writer
@@ -60,6 +58,11 @@ class Delivery:
     def __len__(self) -> int:
         """QoS 1 messages that are not settled."""
         return len(self._pending)
+
+    def close(self) -> None:
+        """QoS 1 messages that are new, or were withdrawn from the slot, are for a successor."""
+        self._is_closing = True
+        self._pending.forget_unanswered([packet_id for packet_id, _ in self._waiting])
 
     def next_id(self) -> int:
         """A packet id that nothing of ours has."""
@@ -84,7 +87,7 @@ class Delivery:
                 if receipt is Receipt.SETTLED:
                     self._out.append(self._writer.puback(packet_id))
                 return None
-            if self.is_closing:
+            if self._is_closing:
                 self._pending.forget(packet_id)
                 return None
             token = self._base | packet_id

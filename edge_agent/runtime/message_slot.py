@@ -22,5 +22,5 @@ class MessageSlot(Protocol):
         ...
 
     def withdraw(self) -> None:
-        """Forget the messages with a token: their connection is lost, and they come again."""
+        """Forget the messages with a token: they come again, here or to a successor."""
         ...

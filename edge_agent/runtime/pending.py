@@ -6,6 +6,7 @@ answered a second time. Packet ids mean something on one connection only, so eac
 a new `Pending`.
 """
 
+from collections.abc import Collection
 from enum import Enum
 from typing import Final
 
@@ -60,6 +61,11 @@ class Pending:
     def forget(self, packet_id: int) -> None:
         """A message was left alone, for somebody else."""
         self._open.pop(packet_id, None)
+
+    def forget_unanswered(self, answered: Collection[int]) -> None:
+        """Messages without a result on its way are left alone, but for those that are told."""
+        kept = {*self._by_result.values(), *answered}
+        self._open = {key: value for key, value in self._open.items() if key in kept}
 
     def answered(self, packet_id: int, result_id: int) -> None:
         """An open input has a result, whose acknowledgement is to be awaited."""

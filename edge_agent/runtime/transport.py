@@ -44,7 +44,8 @@ from edge_agent.runtime.protocol import BrokerAddress
 ACCEPT_TIMEOUT_S: Final = 10.0
 """For the broker's word to CONNECT and SUBSCRIBE."""
 KEEPALIVE_S: Final = 30
-MAX_IN_FLIGHT: Final = 1000
+MAX_IN_FLIGHT: Final = 64
+"""A batch: more would only wait here, where a successor cannot have them."""
 
 _LEAVE_STEP_S: Final = 0.002
 _NO_FILTER: Final = "nobody/subscribes/to/this"
@@ -360,7 +361,9 @@ class Transport:
             is_confirmed=self._is_confirmed,
         )
         self._is_quiet = True
-        delivery.is_closing = self._step is not Step.ANSWER
+        if before is Step.ANSWER and self._step is not before:
+            self._slot.withdraw()
+            delivery.close()
         if self._step is Step.CONFIRM and before is not Step.CONFIRM:
             # The question that changes nothing: to end a subscription that never was.
             self._question = delivery.next_id()

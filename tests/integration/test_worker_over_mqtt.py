@@ -21,6 +21,9 @@ from tests.support.mqtt import Client
 from tests.support.workers import Worker
 
 RESULTS = "results/#"
+WAIT_S = 60
+MAX_AHEAD = 200
+"""Messages of a load that are not answered yet."""
 
 
 def live(module: BuiltModule, broker: Broker, **options: object) -> Worker:
@@ -175,6 +178,8 @@ def test_handover_under_load_loses_and_doubles_nothing(any_broker: Broker, tmp_p
     def load(client: Client) -> None:
         nonlocal sent
         while not stop.wait(0.001):
+            if sent - len(client.received) > MAX_AHEAD:
+                continue  # a slow machine gets less, not a queue that grows for ever
             client.publish("sensors/x/rows", {"id": sent, "a": 1, "b": 1, "c": 1})
             sent += 1
 
@@ -187,14 +192,14 @@ def test_handover_under_load_loses_and_doubles_nothing(any_broker: Broker, tmp_p
         second.wait_event(WorkerReady)
         loader = threading.Thread(target=load, args=(client,))
         loader.start()
-        client.wait_for_count(300)
+        client.wait_for_count(300, WAIT_S)
         assert first.process.stop() == 0
         second.connect()
         second.wait_event(WorkerConnected)
-        client.wait_for_count(900)
+        client.wait_for_count(900, WAIT_S)
         stop.set()
         loader.join(10)
-        client.wait_for(lambda _: len(counted(client)) == sent, timeout_s=20)
+        client.wait_for(lambda _: len(counted(client)) == sent, WAIT_S)
         answers = counted(client)
         assert set(answers) == set(range(sent))
         assert [number for number, times in answers.items() if times > 1] == []

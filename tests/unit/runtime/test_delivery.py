@@ -63,11 +63,26 @@ def test_an_answer_for_a_lost_connection_is_thrown_away() -> None:
 
 def test_a_worker_that_leaves_takes_no_more_messages_with_qos_1() -> None:
     wire = Wire()
-    wire.delivery.is_closing = True
+    wire.delivery.close()
     assert wire.delivery.received(Publish("in", b"x", 7), 0.0) is None
     assert wire.written() == []
     assert len(wire.delivery) == 0
     assert wire.receive(b"lost otherwise") is not None
+
+
+def test_a_worker_that_leaves_keeps_what_is_answered_and_leaves_what_waits() -> None:
+    wire = Wire(receive_maximum=1)
+    for packet_id in (1, 2):
+        wire.answer(wire.receive(b"%d" % packet_id, packet_id))
+    wire.receive(b"waits in the slot", 3)
+    assert len(wire.delivery) == 3
+    wire.delivery.close()
+    assert len(wire.delivery) == 2
+    for _ in range(2):
+        [published] = [found for found in wire.written() if isinstance(found, Publish)]
+        wire.delivery.confirmed(PubAck(published.packet_id))
+    assert wire.written() == [PubAck(2)]
+    assert len(wire.delivery) == 0
 
 
 def test_an_answer_that_was_refused_is_said_once_and_settles_its_message(
