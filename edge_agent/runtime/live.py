@@ -98,8 +98,9 @@ class LiveSlot:
             return None
         if not self._delay_s or self._engine.most_rows == 1 or len(self._queue) >= self._most():
             return 0.0  # there is no company to wait for, or it is there
-        # However the clock is set, nobody waits longer than the module allows.
-        return min(self._delay_s, max(0.0, since + self._delay_s - now))
+        if now < since:
+            return 0.0  # the clock was set back; nobody knows how long it has waited
+        return max(0.0, since + self._delay_s - now)
 
     def run(self, now: float) -> list[Settled]:
         """Answer one batch of what waits, due or not.

@@ -255,7 +255,7 @@ def test_a_batch_waits_for_company_as_long_as_the_module_says() -> None:
     assert slot.live.due(now) == pytest.approx(0.02)
     assert slot.live.due(now + 0.015) == pytest.approx(0.005, abs=1e-6)
     assert slot.live.due(now + 1) == 0.0
-    assert slot.live.due(now - 3600) == pytest.approx(0.02), "the clock was set back"
+    assert slot.live.due(now - 3600) == 0.0, "the clock was set back"
     slot.offer(slot.message(), slot.message())
     assert slot.live.due(now) == 0.0, "the batch is full"
 
