@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from edge_agent.contract.messages import SlotHealth
+from edge_agent.contract.messages import ShadowHealth, SlotHealth
 from edge_agent.contract.state import SlotError
 from edge_agent.daemon.vitals import Vitals
 from edge_agent.reconcile.fitness import CURES, LOAD_S, complaint
@@ -264,6 +264,7 @@ class SlotWorker:
                 version=self.version.version,
                 digest=self.version.digest,
                 state=state,
+                shadow=ShadowHealth(of=self.spec.shadows) if self.spec.shadows else None,
             )
             last = f"{self.failure.code}: {self.failure.text}" if self.failure else ""
             ended = self.failure if self.state == "crashed" else None

@@ -19,6 +19,7 @@ from edge_agent.daemon.http.slot_doors import (
     LOOK_AGAIN_S,
     SlotDoors,
     has_worker,
+    is_asked,
     unavailable,
 )
 from edge_agent.daemon.http.tally import Tally
@@ -170,7 +171,9 @@ class Front:
 
     async def _ready(self) -> Response:
         status = await self._agent.status()
-        missing = [name for name, slot in status.slots.items() if not has_worker(slot)]
+        missing = [
+            name for name, slot in status.slots.items() if is_asked(slot) and not has_worker(slot)
+        ]
         if not missing:
             return as_json({"ready": True})
         text = f"not ready: {', '.join(missing)}"
@@ -187,7 +190,7 @@ class Front:
                 reason=slot.state.error.text if slot.state.error else "",
             )
             for name, slot in status.slots.items()
-            if has_worker(slot) or not wants_ready
+            if is_asked(slot) and (has_worker(slot) or not wants_ready)
         ]
         return as_json(entries)
 

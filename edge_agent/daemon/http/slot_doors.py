@@ -65,6 +65,11 @@ def has_worker(slot: SlotStatus) -> bool:
     return worker is not None and worker.state == "running"
 
 
+def is_asked(slot: SlotStatus) -> bool:
+    """Whether a slot is there to be asked; a shadow answers nobody, and is nobody's business."""
+    return not slot.state.shadows and (slot.worker is None or slot.worker.shadow is None)
+
+
 def slot_of(model: str, status: AgentStatus) -> str:
     """The slot of this name, or the only one with a module of this name.
 
@@ -73,7 +78,9 @@ def slot_of(model: str, status: AgentStatus) -> str:
     """
     if model in status.slots:
         return model
-    found = [name for name, slot in status.slots.items() if slot.state.module == model]
+    found = [
+        name for name, slot in status.slots.items() if slot.state.module == model and is_asked(slot)
+    ]
     if len(found) == 1:
         return found[0]
     if found:

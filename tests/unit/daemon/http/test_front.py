@@ -169,6 +169,14 @@ def test_a_shadow_answers_nobody(own: HttpFront) -> None:
     assert "shadow of 'shuttle'" in answer["error"]
 
 
+def test_a_shadow_stands_in_nobodys_way(own: HttpFront) -> None:
+    own.add("left")
+    own.slots["next"] = slot_status(state="crashed", shadow=ShadowHealth(of="left"))
+    assert own.get("/v2/models/forest")[0] == 200, "its module is asked for, in the only slot"
+    assert own.get("/v2/health/ready")[0] == 200
+    assert [entry["name"] for entry in own.post("/v2/repository/index")[1]] == ["left"]
+
+
 def test_the_index_may_be_asked_for_what_is_ready_alone(own: HttpFront) -> None:
     own.add("left")
     own.slots["right"] = slot_status(state="crashed")
