@@ -241,12 +241,14 @@ class Applier:
         record = self._put(record, transition.arrived(record, Phase.TRIAL, time.time()))
         passed = prove(self._workers, self._specs, record, target, is_superseded)
         log.info(
-            "event=proved slot=%s version=%d cases=%d p99_ms=%.3f max_difference=%g",
+            "event=proved slot=%s version=%d cases=%d p99_ms=%.3f max_difference=%g "
+            "peak_rss_mb=%.1f",
             record.slot,
             target.version,
             passed.cases,
             passed.p99_ms,
             passed.max_difference,
+            passed.peak_rss_mb,
         )
 
     def _switch(

@@ -26,6 +26,7 @@ BUSY = slot_status(
     version=4,
     pid=os.getpid(),
     restarts=2,
+    crashes={"worker_hung": 1},
     messages_in=10,
     messages_out=7,
     failed={"not_json": 2, 'odd"code\n': 1},
@@ -103,6 +104,7 @@ def test_a_slot_says_what_it_did_with_its_messages() -> None:
     ]
     assert found[f"shoal_slot_waiting_messages {SLOT}"] == 3
     assert found[f"shoal_slot_restarts_total {SLOT}"] == 2
+    assert found[f"shoal_slot_crashes_total code=worker_hung,{SLOT}"] == 1
     assert found[f"shoal_slot_resident_memory_bytes {SLOT}"] > 2**20
     assert found[f"shoal_slot_cpu_seconds_total {SLOT}"] > 0
     assert found[f"shoal_slot_run_threads {SLOT}"] == 2
