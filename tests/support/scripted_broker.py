@@ -121,3 +121,10 @@ class ScriptedBroker:
         peer = Peer(connection)
         self._peers.append(peer)
         return peer
+
+
+def leave(peer: Peer) -> None:
+    """Answer the question that a worker asks before it leaves."""
+    body = peer.expect(UNSUBSCRIBE)
+    peer.send(packet(UNSUBACK, body[:2]))
+    peer.expect(DISCONNECT)

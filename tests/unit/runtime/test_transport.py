@@ -1,13 +1,10 @@
 """The worker's connection against a broker that does what the test tells it to."""
 
-import ssl
-import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
-from edge_agent.errors import ConfigError, InvalidInput
+from edge_agent.errors import InvalidInput
 from edge_agent.runtime.loop import READ
 from tests.support.scripted_broker import (
     CONNACK,
@@ -18,10 +15,9 @@ from tests.support.scripted_broker import (
     PUBLISH,
     SUBACK,
     SUBSCRIBE,
-    UNSUBACK,
     UNSUBSCRIBE,
-    Peer,
     ScriptedBroker,
+    leave,
     message,
     packet,
     string,
@@ -34,13 +30,6 @@ V311, V5 = 4, 5
 
 def puback(packet_id: int) -> bytes:
     return packet(PUBACK, packet_id.to_bytes(2, "big"))
-
-
-def leave(peer: Peer) -> None:
-    """Answer the question that a worker asks before it leaves."""
-    body = peer.expect(UNSUBSCRIBE)
-    peer.send(packet(UNSUBACK, body[:2]))
-    peer.expect(DISCONNECT)
 
 
 def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1_at_once() -> None:
@@ -358,53 +347,3 @@ def test_a_worker_whose_broker_is_silent_leaves_nevertheless() -> None:
 def test_a_transport_without_a_filter_is_refused() -> None:
     with pytest.raises(InvalidInput):
         RunningTransport("mqtt://h", filters=[])
-
-
-def test_a_certificate_that_is_missing_is_said_before_anything_starts() -> None:
-    with pytest.raises(ConfigError) as caught:
-        RunningTransport("mqtts://h", ca_file="/nowhere/ca.pem")
-    assert caught.value.code == "tls_invalid"
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, with its key."""
-    file = tmp_path / "cert.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
-            *("ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(tmp_path / "key.pem"), "-out", str(file)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return file
-
-
-@pytest.mark.needs("openssl")
-def test_messages_over_tls(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    with (
-        ScriptedBroker(context) as broker,
-        RunningTransport(broker.url, protocol="3.1.1", ca_file=str(certificate)) as running,
-    ):
-        peer = broker.accept()
-        peer.let_in()
-        payload = bytes(range(256)) * 1000
-        peer.send(*(message("in", payload) for _ in range(20)))
-        assert [peer.answer()[0] == payload for _ in range(20)] == [True] * 20
-        running.transport.stop()
-        leave(peer)
-
-
-@pytest.mark.needs("openssl")
-def test_a_broker_that_nobody_vouches_for_is_not_spoken_to(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    with ScriptedBroker(context) as broker, RunningTransport(broker.url) as running:
-        with pytest.raises(ssl.SSLError):
-            broker.accept()
-        assert "certificate verify failed" in running.wait_lost()
