@@ -17,7 +17,7 @@ def main() -> int:
     names = sorted(path.stem for path in folder.glob("*.py") if path.stem not in NOT_BENCHMARKS)
     runs = [[name] for name in names]
     if Path(find_mosquitto()).exists():
-        runs.insert(names.index("worker") + 1, ["worker", "--broker", "mosquitto"])
+        runs.insert(names.index("worker"), ["worker", "--broker", "nats"])
     else:
         print("clients: left out, for want of mosquitto", flush=True)
         runs.remove(["clients"])

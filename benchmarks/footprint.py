@@ -4,7 +4,8 @@
 
 One agent with one module (the shuttle forest) on a local broker of its own; then another one with
 ten small modules: `first_module_pss_mb` is what the first adds to the control process, with the
-process that workers are forked from, and `further_module_pss_mb` what each of the nine others adds.
+process that workers are forked from, and `further_module_pss_mb` what each of the nine others adds;
+`idle_cpu_percent` is of all ten, `one_module_idle_cpu_percent` of the first device.
 Memory is PSS: pages that processes share are divided among them, so that the sum over processes is
 what is really used.
 """
@@ -144,7 +145,7 @@ def _run(
         "agent_pss_mb": round(control_mb + workers_mb, 1),
         "control_pss_mb": round(control_mb, 1),
         "worker_pss_mb": round(workers_mb, 1),
-        "idle_cpu_percent": round(idle_percent, 2),
+        "one_module_idle_cpu_percent": round(idle_percent, 2),
         "idle_seconds": idle_seconds,
         "offline_first_inference_s": round(statistics.median(first_answer_s), 3),
         "offline_first_inference_max_s": round(max(first_answer_s), 3),
@@ -169,7 +170,7 @@ def _many(folder: Path, idle_seconds: float) -> dict[str, str | int | float | bo
         "modules": MODULES,
         "first_module_pss_mb": round(children[0], 1),
         "further_module_pss_mb": round((children[1] - children[0]) / (MODULES - 1), 1),
-        "many_idle_cpu_percent": round(idle_percent, 2),
+        "idle_cpu_percent": round(idle_percent, 2),
     }
 
 

@@ -1,8 +1,9 @@
-"""How fast is a worker beside a bare echo? `python -m benchmarks.worker [--broker nats|mosquitto]`
+"""How fast is a worker beside a bare echo? `python -m benchmarks.worker [--broker mosquitto|nats]`
 
-The same rows, broker and load for all, in turns; medians of the rounds. The worker decodes JSON,
-checks nine fields, runs a random forest and encodes the result; the echo sends the bytes back with
-the same client and does nothing else. Keys of the result:
+On mosquitto where it is installed, else on the embedded broker. The same rows, broker and load for
+all, in turns; medians of the rounds. The worker decodes JSON, checks nine fields, runs a random
+forest and encodes the result; the echo sends the bytes back with the same client and does nothing
+else. Keys of the result:
 
 - `qos0_vs_echo`, `qos1_vs_echo`: messages/s of the worker, as a share of the echo's.
 - `c_echo_messages_per_s`, `c_echo_qos1_messages_per_s`: an echo in C, where a compiler is found;
@@ -190,7 +191,12 @@ def summary(found: dict[Key, list[dict[str, float]]]) -> dict[str, Figure]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--broker", choices=("nats", "mosquitto"), default="nats")
+    has_mosquitto = Path(find_mosquitto()).exists()
+    parser.add_argument(
+        "--broker",
+        choices=("mosquitto", "nats"),
+        default="mosquitto" if has_mosquitto else "nats",
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
