@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from edge_agent.contract.fit import check_fit
+from edge_agent.contract.kept import kept
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, read_manifest
 from edge_agent.errors import (
     IntegrityError,
@@ -18,6 +20,7 @@ from edge_agent.errors import (
     StorageError,
     Unsupported,
 )
+from edge_agent.runtime.binding.store import most_bytes
 from edge_agent.runtime.blobs import read_blob, read_file
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
@@ -57,7 +60,9 @@ def load(spec: WorkerSpec, pipe: EventPipe) -> Engine:
     check_digest_of("manifest", manifest_bytes, spec.digest)
     manifest = read_manifest(manifest_bytes)
     model = read_blob(manifest.model.blob, spec.blob_files)
-    limit_growth(manifest.runtime.memory_mb)
+    check_fit(manifest)
+    keeps = kept(manifest)
+    limit_growth(manifest.runtime.memory_mb, most_bytes(keeps) if keeps is not None else 0)
     try:
         engine = Engine.load(
             manifest_bytes,

@@ -25,7 +25,7 @@ def peak_rss_mb() -> float:
     return rss_mb()  # some kernels keep no high-water mark
 
 
-def limit_growth(memory_mb: int) -> None:
+def limit_growth(memory_mb: int, kept_bytes: int = 0) -> None:
     """Bound the address space to what is mapped now plus some.
 
     Beyond it, allocations fail where they are asked for, as an error of that one message, and
@@ -33,12 +33,14 @@ def limit_growth(memory_mb: int) -> None:
 
     Args:
         memory_mb: what may be added; 0 is no bound.
+        kept_bytes: what may be added besides, for windows and states, which have a bound of
+            their own.
     """
     if memory_mb == 0:
         return
     mapped = _pages(0) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = mapped + memory_mb * _MB
+    wanted = mapped + memory_mb * _MB + kept_bytes
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))

@@ -39,6 +39,16 @@ def paged(size: int) -> int:
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
+def region_bytes(slabs: int, slab_bytes: int) -> int:
+    """Size of a region.
+
+    Args:
+        slabs: how many there are.
+        slab_bytes: size of each.
+    """
+    return paged(_HEAD_BYTES + slabs * _ENTRY_BYTES) + slabs * paged(slab_bytes)
+
+
 class Region:
     """A region, attached by the one process that may use it now.
 
@@ -60,8 +70,8 @@ class Region:
         self._fd = fd
         self._slab_bytes = paged(slab_bytes)
         self._slabs = slabs
-        self._slabs_at = paged(_HEAD_BYTES + slabs * _ENTRY_BYTES)
-        size = self._slabs_at + slabs * self._slab_bytes
+        size = region_bytes(slabs, slab_bytes)
+        self._slabs_at = size - slabs * self._slab_bytes
         try:
             found = os.fstat(fd).st_size
             is_same = found == size and self._is_mine(fingerprint)
@@ -101,16 +111,22 @@ class Region:
         is_known = index is not None
         if index is None:
             if self._free:
-                index = self._free.pop()
+                index = self._free[-1]
             elif self._stale:
-                index = self._index.pop(self._stale.pop(0))
-                self.forgotten += 1
+                index = self._index[self._stale[0]]
             else:
                 return None
-        elif key in self._stale:
-            self._stale.remove(key)
+        # Before anything is given to anyone: it may fail.
         slab = self._map(index)
-        if not is_known:
+        if is_known:
+            if key in self._stale:
+                self._stale.remove(key)
+        else:
+            if self._free:
+                self._free.pop()
+            else:
+                del self._index[self._stale.pop(0)]
+                self.forgotten += 1
             # The first word first: a slab never says that it holds what is another source's.
             slab[:8] = bytes(8)
             self._index[key] = index

@@ -13,10 +13,22 @@ from edge_agent.errors import MessageError, StorageError
 from edge_agent.runtime.binding.memory import SourceMemory, States
 from edge_agent.runtime.binding.slab import Plan, Slab, plan_of, private_memory
 from edge_agent.runtime.binding.window import Rows
-from edge_agent.runtime.region import Region, key_of, paged
+from edge_agent.runtime.region import Region, key_of, paged, region_bytes
 
 MAX_SOURCES: Final = 1024
 MAX_BYTES: Final = 256 * 2**20
+
+
+def most_bytes(kept: Kept) -> int:
+    """Address space that a store can come to need, in a region or in this process.
+
+    Args:
+        kept: what it keeps.
+    """
+    if not kept.is_fixed:
+        return MAX_BYTES
+    size = plan_of(kept).size
+    return region_bytes(_slabs(size), size)
 
 
 class SourceStore:
@@ -55,13 +67,13 @@ class SourceStore:
                 "windows begin anew at each restart: rows of text, or of a length that the model "
                 "leaves open, are kept in the worker only"
             )
-        size = paged(self._plan.size)
+        size = self._plan.size
         try:
             region = Region(
                 fd,
                 fingerprint=self._kept.fingerprint(),
                 slab_bytes=size,
-                slabs=max(1, min(MAX_SOURCES, MAX_BYTES // size)),
+                slabs=_slabs(size),
             )
         except StorageError as error:
             return f"windows and states begin anew at each restart: {error.text}"
@@ -125,6 +137,11 @@ class SourceStore:
         self._forgotten += 1
         if self._region is not None:
             self._region.give(key_of(topic))
+
+
+def _slabs(size: int) -> int:
+    """How many sources of that many bytes each there may be."""
+    return max(1, min(MAX_SOURCES, MAX_BYTES // paged(size)))
 
 
 def _measured(kept: Kept, rows: Rows) -> Kept:

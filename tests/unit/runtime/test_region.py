@@ -1,6 +1,9 @@
 """Windows and states that outlive their worker: restarts, swaps, repeats, kills."""
 
+import errno
 import json
+import mmap
+import os
 from typing import Any
 
 import numpy as np
@@ -10,9 +13,10 @@ from msgspec.structs import replace
 from edge_agent.contract.kept import Kept, KeptRows
 from edge_agent.contract.manifest import Input, Tensor, Window
 from edge_agent.contract.signature import TensorSpec
-from edge_agent.runtime.binding.store import MAX_SOURCES, SourceStore
+from edge_agent.runtime.binding.store import MAX_SOURCES, SourceStore, most_bytes
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.message import Incoming
+from edge_agent.runtime.region import Region, key_of
 from tests.support.engines import TOPIC, load, of_array, of_fields, outputs, row, windowed
 from tests.support.models import fields, identity_model, manifest_of
 from tests.support.recurrent import Cell, rows_of
@@ -255,6 +259,51 @@ def test_a_slab_that_was_written_over_begins_empty() -> None:
         with region_copy(bytes(junk)) as copy:
             after = store_on(copy)
             assert [push(after, number) for number in (7, 8, 9)] == [None, None, [7, 8, 9, 8]]
+
+
+def without_room(*_: object, **__: object) -> mmap.mmap:
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+def test_a_slab_that_cannot_be_mapped_is_there_for_the_next_who_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b, new = (key_of(topic) for topic in ("a", "b", "new"))
+    layout = {"fingerprint": bytes(32), "slab_bytes": 4096, "slabs": 2}
+    with region_file() as fd:
+        region = Region(fd, **layout)
+        for free in (2, 1):
+            with monkeypatch.context() as patch:
+                patch.setattr(mmap, "mmap", without_room)
+                with pytest.raises(MemoryError):
+                    region.take(b)
+            assert region.take(a if free == 2 else b) is not None
+        successor = Region(fd, **layout)
+        with monkeypatch.context() as patch:
+            patch.setattr(mmap, "mmap", without_room)
+            for key in (a, new, b):
+                with pytest.raises(MemoryError):
+                    successor.take(key)
+        assert successor.forgotten == 0
+        known = successor.take(b)
+        assert known is not None
+        assert known[1], "nobody has taken it meanwhile"
+        assert successor.take(new) is not None
+        assert successor.forgotten == 1
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param(KEPT, id="many small ones"),
+        pytest.param(replace(KEPT, window=Window(size=10_000, step=1)), id="many"),
+        pytest.param(replace(KEPT, window=Window(size=40_000_000, step=1)), id="one too large"),
+    ],
+)
+def test_a_region_is_never_larger_than_what_is_said_of_it(kept: Kept) -> None:
+    with region_file() as fd:
+        store_on(fd, kept)
+        assert os.fstat(fd).st_size <= most_bytes(kept) <= 1.1 * os.fstat(fd).st_size + 2**20
 
 
 def test_a_kill_while_a_slab_changes_hands_mixes_no_two_sources() -> None:
