@@ -6,7 +6,7 @@ a bad message never makes it raise.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge_agent.contract.fit import check_fit
 from edge_agent.contract.manifest import Manifest, read_manifest
@@ -191,9 +191,10 @@ class Engine:
     def takes_addresses(self, takes: bool) -> None:
         self._pipeline.takes_addresses = takes
 
-    def count_runs(self, counter: RunCounter) -> None:
-        """Have somebody told of each run of the model."""
+    def count_runs(self, counter: RunCounter, on_begin: Callable[[], None] | None = None) -> None:
+        """Have somebody told of each run of the model, and before each."""
         self._runs.on_run = counter
+        self._runs.on_begin = on_begin
 
     def answer(
         self, topic: str, payload: bytes, received_s: float, *, content_type: str = ""

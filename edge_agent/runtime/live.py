@@ -68,7 +68,7 @@ class LiveSlot:
         self._delay_s = self._rules.max_delay_ms / 1e3
         self._alone_s = TURN_S
         counters.watch(engine)
-        engine.count_runs(self._count_run)
+        engine.count_runs(self._count_run, guard.begin_run if guard is not None else None)
 
     def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
         """Take messages that have arrived.

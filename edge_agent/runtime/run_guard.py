@@ -91,6 +91,10 @@ class RunGuard:
         self._on_run = [fingerprint(message) for message in messages]
         self._mark.begin(self._on_run, time.monotonic())
 
+    def begin_run(self) -> None:
+        """The model is asked about one of them, or about some; each run has its own time."""
+        self._mark.begin_another(time.monotonic())
+
     def end(self) -> None:
         """The run is over, and the process lives: whoever was suspected did not do it."""
         self._mark.end()

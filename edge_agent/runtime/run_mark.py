@@ -6,10 +6,11 @@ knows what its predecessors died of. Written by the worker while there is one, r
 never grows.
 
 Layout, in the machine's byte order:
-    0  float64  a run is going on since this instant, seconds, monotonic; 0 for none
+    0  float64  a run is going on since this instant, seconds, monotonic; 0 for none. Messages that
+                are taken together may have a run each; then it is the latest
     8  float64  longest time of a run, seconds; 0 until the model is loaded
-   16  uint64   runs that came to an end since the process started
-   24  uint64   messages in the run that is going on
+   16  uint64   turns that came to an end since the process started: messages taken together
+   24  uint64   messages in the turn that is going on
    32  uint64   [MOST_RUNNING] their fingerprints
  8224  uint64   [MOST_SUSPECTS, 2] fingerprint, deaths during a run of it
 """
@@ -37,7 +38,7 @@ class Running(Struct, frozen=True):
     Attributes:
         since: when the run that is going on began, seconds, monotonic; None if none is.
         limit_s: how long a run may take; 0 while that is not known.
-        ended: runs that came to an end since the process started.
+        ended: turns that came to an end since the process started.
     """
 
     since: float | None
@@ -102,7 +103,7 @@ class RunMark:
         self._times[1] = seconds
 
     def begin(self, fingerprints: Sequence[int], now: float) -> None:
-        """A run of these messages begins.
+        """A run of these messages begins, or several.
 
         Args:
             fingerprints: of the messages; those beyond the first `MOST_RUNNING` are not noted.
@@ -114,6 +115,14 @@ class RunMark:
             words[at] = fingerprint
             at += 1
         words[_COUNT] = at - _HEAD
+        self._times[0] = now
+
+    def begin_another(self, now: float) -> None:
+        """Another run of the same messages begins: each has its own time.
+
+        Args:
+            now: seconds, monotonic.
+        """
         self._times[0] = now
 
     def end(self) -> None:

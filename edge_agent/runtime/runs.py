@@ -39,7 +39,8 @@ class Runs:
 
     Attributes:
         most_rows: of a joined run; 1 where messages must not be joined.
-        on_run: told of each run.
+        on_begin: told before each run.
+        on_run: told of each run that gave something.
     """
 
     def __init__(self, manifest: Manifest, session: ModelSession, binding: Binding) -> None:
@@ -55,6 +56,7 @@ class Runs:
         self._can_join = binding.can_join and all(s.shape[:1] == (DYNAMIC,) for s in computed)
         self._max_batch = manifest.runtime.max_batch
         self.most_rows = 1
+        self.on_begin: Callable[[], None] | None = None
         self.on_run: RunCounter | None = None
 
     def alone(self, bound: Bound) -> Outputs:
@@ -139,6 +141,8 @@ class Runs:
         return RunOutputs(arrays[: len(self._published)])
 
     def _run(self, feed: Feed, rows: int) -> list[Array]:
+        if self.on_begin is not None:
+            self.on_begin()
         if self.on_run is None:
             return self._session.run(self._names, feed)
         began = _now()

@@ -6,10 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from edge_agent.contract.manifest import Runtime
+from edge_agent.errors import ModelError
+from edge_agent.runtime.counters import Counters
+from edge_agent.runtime.live import LiveSlot
 from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.protocol import WorkerPoison
 from edge_agent.runtime.run_guard import MOST_DEATHS, WARY_S, RunGuard, fingerprint
 from edge_agent.runtime.run_mark import MOST_RUNNING, MOST_SUSPECTS, RunMark, make_run_mark
+from edge_agent.runtime.session import Array, Feed
+from tests.support.engines import TOPIC, of_fields
+from tests.support.models import fields
 
 
 @pytest.fixture
@@ -52,6 +59,30 @@ def test_the_agent_sees_what_a_worker_is_at(page: int) -> None:
     assert (agent.running().since, agent.running().ended) == (None, 1)
     Process(page)
     assert agent.running().ended == 0
+
+
+def test_each_run_of_a_turn_has_its_own_time(page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = of_fields("float32", (-1, 1), *fields("a"), runtime=Runtime(max_batch=1))
+    slot = LiveSlot(engine, Counters(), lambda _: True, guard=Process(page).guard, clock=lambda: 0)
+    agent, session = RunMark(page), engine.opened.session
+    usual, begun = session.run, list[float | None]()
+
+    def run(names: list[str], feed: Feed) -> list[Array]:
+        begun.append(agent.running().since)
+        if len(begun) == 3:
+            raise ModelError("the run was ended", code="run_timeout")
+        return usual(names, feed)
+
+    monkeypatch.setattr(session, "run", run)
+    rows = [Incoming(topic=TOPIC, payload=b'{"a": 1}', received_s=0.0)] * 4
+    slot.offer(rows)
+    while slot.due(0.0) is not None:
+        slot.run(0.0)
+    found = [since for since in begun if since is not None]
+    assert len(found) == len(rows)
+    assert found == sorted(set(found)), "no run has the time of the one before"
+    assert agent.running().since is None
+    assert agent.running().ended == 2, "turns: one message first, to see how long it takes"
 
 
 def test_a_message_that_ends_every_process_is_refused_after_three(page: int) -> None:
