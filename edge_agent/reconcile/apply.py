@@ -53,6 +53,9 @@ FETCH_BYTES_PER_S: Final = 8 * 1024
 """A download may take two minutes, and a second more for every 8 KiB: slower lines are given up
 and continued, so that nothing hangs on them."""
 
+LOOK_AGAIN_S: Final = 0.5
+"""While a slot waits for another to bring a file, it looks so often whether it is still wanted."""
+
 SHADOW_TRIAL: Final = Trial(seconds=0, messages=0, max_error_rate=1)
 """A shadow answers nobody, so it needs no trial on live messages: it is kept once it runs."""
 
@@ -93,6 +96,9 @@ class Applier:
         self._due: dict[str, float] = {}
         # Held while files are listed as needed, and while what nothing needs is removed.
         self._collecting = threading.Lock()
+        # Digests that a slot brings now. Two slots may want one file, and it has one part.
+        self._arriving: set[str] = set()
+        self._arrival = threading.Condition()
 
     def recover(self) -> None:
         """At the start of the agent, before anything is planned.
@@ -208,20 +214,34 @@ class Applier:
         for digest, size in files.items():
             if is_superseded():
                 raise Superseded(f"{target.module} is not wanted any more")
-            # What is here already is hashed again: this phase promises verified files.
-            if self._blobs.has(digest, size) and self._blobs.is_intact(digest):
-                continue
-            self._download(Wanted(digest=digest, limit=size, size=size), is_superseded)
+            self._bring(Wanted(digest=digest, limit=size, size=size), is_superseded)
         self._put(record, transition.arrived(record, Phase.VERIFIED, time.time()))
 
     def _fetch_manifest(self, target: Installed, is_superseded: Callable[[], bool]) -> Manifest:
-        if not (self._blobs.has(target.digest) and self._blobs.is_intact(target.digest)):
-            self._download(Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES), is_superseded)
+        self._bring(Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES), is_superseded)
         return read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
 
-    def _download(self, wanted: Wanted, is_superseded: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + FETCH_BASE_S + wanted.limit / FETCH_BYTES_PER_S
-        self._downloader.fetch(self._blobs, wanted, deadline=deadline, is_superseded=is_superseded)
+    def _bring(self, wanted: Wanted, is_superseded: Callable[[], bool]) -> None:
+        """Have a whole file here; one that another slot is bringing is waited for."""
+        with self._arrival:
+            while wanted.digest in self._arriving:
+                self._arrival.wait(LOOK_AGAIN_S)
+                if is_superseded():
+                    raise Superseded(f"{wanted.digest} is not wanted any more")
+            self._arriving.add(wanted.digest)
+        try:
+            # What is here already is hashed again: this phase promises verified files.
+            if not (
+                self._blobs.has(wanted.digest, wanted.size) and self._blobs.is_intact(wanted.digest)
+            ):
+                deadline = time.monotonic() + FETCH_BASE_S + wanted.limit / FETCH_BYTES_PER_S
+                self._downloader.fetch(
+                    self._blobs, wanted, deadline=deadline, is_superseded=is_superseded
+                )
+        finally:
+            with self._arrival:
+                self._arriving.discard(wanted.digest)
+                self._arrival.notify_all()
 
     def _install(self, record: SlotRecord, target: Installed) -> None:
         manifest = read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
