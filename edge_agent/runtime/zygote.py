@@ -154,7 +154,7 @@ def _become_worker(title: str, handles: Sequence[int], work: Callable[[], int]) 
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
-        _take_over(handles)
+        take_over(handles)
         # 2. What must differ from one child to the next.
         random.seed()
         _set_title(title)
@@ -171,13 +171,17 @@ def _become_worker(title: str, handles: Sequence[int], work: Callable[[], int]) 
         os._exit(status)
 
 
-def _take_over(handles: Sequence[int]) -> None:
+def take_over(handles: Sequence[int]) -> None:
     """Make the given descriptors 0, 1, 2 ... and close everything else."""
     # Above all targets first: one of them may itself be the number that another is to get.
     above = [fcntl.fcntl(handle, fcntl.F_DUPFD, MAX_HANDLES) for handle in handles]
     for target, handle in enumerate(above):
         os.dup2(handle, target)
-    os.closerange(len(handles), os.sysconf("SC_OPEN_MAX"))
+    # By what is there: the limit may be a thousand million, and may have been higher before.
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        if int(entry.name) >= len(handles):
+            with contextlib.suppress(OSError):  # that of the list itself
+                os.close(int(entry.name))
 
 
 def _set_title(title: str) -> None:

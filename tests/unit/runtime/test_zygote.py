@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -66,6 +68,28 @@ def test_a_worker_has_its_own_files_and_group_and_none_of_its_siblings(
         # Each page of its own has the same name.
         named = {name for name in shared if name != stderr and "memfd" not in name}
         assert not {name for name in named if not name.startswith("anon_inode:")}, named
+
+
+TAKES_OVER = """
+import os, resource, sys
+from edge_agent.runtime.zygote import take_over
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+low, high = os.pipe()
+os.dup2(low, 200)
+os.dup2(high, 3)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+out = os.dup(1)
+take_over([0, 3, out])
+os.write(2, " ".join(sorted(os.listdir("/proc/self/fd"), key=int)).encode())
+"""
+
+
+def test_what_is_open_is_closed_whatever_number_it_has_and_nothing_else_is_tried() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TAKES_OVER], capture_output=True, check=True, timeout=30
+    )
+    # The last one is the listing itself.
+    assert done.stdout == b"0 1 2 3"
 
 
 def test_a_killed_worker_is_reported_by_its_signal(spec: WorkerSpec, launcher: Launcher) -> None:
