@@ -37,6 +37,10 @@ class EchoSlot:
     def withdraw(self) -> None:
         """Nothing waits here."""
 
+    def left_out(self, reason: str, answer: Outgoing | None) -> None:  # noqa: ARG002 -- the interface's
+        """A measurement without this message would be wrong."""
+        raise RuntimeError(f"a message was left out: {reason}")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)

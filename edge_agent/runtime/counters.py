@@ -37,7 +37,8 @@ class Counters:
 
     Attributes:
         messages_in: received.
-        messages_out: results published, errors not counted.
+        messages_out: results published, errors not counted. One that turns out not to be
+            publishable is taken back.
         failed: error code to count.
         dropped: reason to count.
         total: receipt to answer.
@@ -63,6 +64,7 @@ class Counters:
         self.age = Histogram()
         self.batches = BatchHistogram()
         self.waiting = 0
+        self._told_out = 0
         self._subject: Subject | None = None
 
     def watch(self, subject: Subject) -> None:
@@ -80,6 +82,8 @@ class Counters:
     def health(self, *, module: str, version: int, digest: str, pid: int) -> SlotHealth:
         """All of it, as a message."""
         subject = self._subject
+        # A reader takes a counter that went down for one that began anew.
+        self._told_out = max(self._told_out, self.messages_out)
         return SlotHealth(
             module=module,
             version=version,
@@ -87,7 +91,7 @@ class Counters:
             state="running",
             pid=pid,
             messages_in=self.messages_in,
-            messages_out=self.messages_out,
+            messages_out=self._told_out,
             failed=dict(self.failed),
             dropped={**self.dropped, **(subject.losses if subject else {})},
             total=self.total.timing(),

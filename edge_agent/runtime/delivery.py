@@ -10,8 +10,8 @@ our client id. An answer that comes when its connection is gone is thrown away f
 
 import collections
 import logging
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, Literal
 
 from edge_agent.runtime.message import Incoming, Outgoing, Settled
 from edge_agent.runtime.mqtt.packets import FAILURE, PubAck, Publish, Unreadable, words_of
@@ -29,6 +29,7 @@ class Delivery:
         epoch: number of the connection, from 1; part of every token.
         writer: of the connection.
         out: what it sends next.
+        on_left_out: told why a message (None) could not be read, or an answer not be published.
         receive_maximum: unacknowledged answers that the broker takes.
         maximum_packet_size: bytes that it takes; 0 for any.
 
@@ -39,6 +40,7 @@ class Delivery:
         epoch: int,
         writer: PacketWriter,
         out: list[bytes],
+        on_left_out: Callable[[str, Outgoing | None], None],
         *,
         receive_maximum: int = 65535,
         maximum_packet_size: int = 0,
@@ -48,12 +50,13 @@ class Delivery:
         self._base = epoch << 16
         self._writer = writer
         self._out = out
+        self._on_left_out = on_left_out
         self._receive_maximum = receive_maximum
         self._maximum_packet_size = maximum_packet_size
         self._pending = Pending()
         self._waiting: collections.deque[tuple[int, Outgoing]] = collections.deque()
         self._last_id = 0
-        self._has_complained = False
+        self._complaints: set[str] = set()
 
     def __len__(self) -> int:
         """QoS 1 messages that are not settled."""
@@ -105,7 +108,8 @@ class Delivery:
 
     def unreadable(self, message: Unreadable) -> None:
         """A message was stepped over; acknowledged, or it would come for ever."""
-        _log.warning("message_unreadable reason=%s", message.reason)
+        self._on_left_out("unreadable", None)
+        self._complain("message_unreadable", f"reason={message.reason}")
         if message.packet_id:
             self._out.append(self._writer.puback(message.packet_id))
 
@@ -127,9 +131,8 @@ class Delivery:
 
     def confirmed(self, packet: PubAck) -> None:
         """The broker has an answer, or refuses it: its message is done with either way."""
-        if packet.code >= FAILURE and not self._has_complained:
-            self._has_complained = True
-            _log.warning("answer_refused reason=%s", words_of(packet.code))
+        if packet.code >= FAILURE:
+            self._complain("answer_refused", f"reason={words_of(packet.code)}")
         packet_id = self._pending.acknowledged(packet.packet_id)
         if packet_id is not None:
             self._out.append(self._writer.puback(packet_id))
@@ -152,8 +155,8 @@ class Delivery:
         if self._maximum_packet_size:
             size = len(answer.payload) + len(answer.topic.encode()) + len(answer.correlation)
             if size + len(answer.content_type) + _HEAD_BYTES > self._maximum_packet_size:
-                _log.warning("answer_too_large bytes=%d topic=%r", size, answer.topic[:200])
-                return False
+                found = f"bytes={size} topic={answer.topic[:200]!r}"
+                return self._leave_out("answer_too_large", answer, found)
         try:
             self._writer.publish(
                 self._out,
@@ -164,6 +167,17 @@ class Delivery:
                 correlation=answer.correlation,
             )
         except ValueError as error:
-            _log.warning("answer_impossible reason=%s topic=%r", error, answer.topic[:200])
-            return False
+            found = f"reason={error} topic={answer.topic[:200]!r}"
+            return self._leave_out("answer_impossible", answer, found)
         return True
+
+    def _leave_out(self, reason: str, answer: Outgoing, found: str) -> Literal[False]:
+        self._on_left_out(reason, answer)
+        self._complain(reason, found)
+        return False
+
+    def _complain(self, event: str, found: str) -> None:
+        """Log something that a sender may do a thousand times a second: the first time only."""
+        if event not in self._complaints:
+            self._complaints.add(event)
+            _log.warning("%s %s", event, found)

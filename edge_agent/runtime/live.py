@@ -123,6 +123,17 @@ class LiveSlot:
             self._count(taken, answers, began)
         return settled
 
+    def left_out(self, reason: str, answer: Outgoing | None) -> None:
+        """Count what the connection cannot carry.
+
+        Args:
+            reason: why.
+            answer: that cannot be published; None for a message that could not be read.
+        """
+        self._counters.drop(reason)
+        if answer is not None and answer.is_result:
+            self._counters.messages_out -= 1
+
     def withdraw(self) -> None:
         """Forget the messages that the broker will send again, because their connection is lost."""
         for _ in range(self._queue.withdraw()):
@@ -173,7 +184,9 @@ class LiveSlot:
             return Settled(message.token, None)
         else:
             counters.fail(answer.code)
-        outgoing = Outgoing(answer.topic, answer.payload, answer.content_type, answer.correlation)
+        outgoing = Outgoing(
+            answer.topic, answer.payload, answer.content_type, answer.correlation, answer.ok
+        )
         return Settled(message.token, outgoing)
 
     def _leave(self, item: Left) -> Settled:

@@ -36,12 +36,14 @@ class Outgoing(Struct, frozen=True, gc=False):
     Attributes:
         content_type: told where the transport can (MQTT 5).
         correlation: of the request; told where the transport can.
+        is_result: whether it is what was asked for, and not an error.
     """
 
     topic: str
     payload: bytes
     content_type: str = ""
     correlation: bytes = b""
+    is_result: bool = False
 
 
 class Settled(Struct, frozen=True, gc=False):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_agent.runtime.message import Incoming, Settled
+from edge_agent.runtime.message import Incoming, Outgoing, Settled
 
 
 class MessageSlot(Protocol):
@@ -19,6 +19,10 @@ class MessageSlot(Protocol):
 
     def run(self, now: float) -> list[Settled]:
         """Run one batch of what waits, due or not; returns what is done with."""
+        ...
+
+    def left_out(self, reason: str, answer: Outgoing | None) -> None:
+        """Count what cannot be carried: an answer, or a message that cannot be read if None."""
         ...
 
     def withdraw(self) -> None:

@@ -255,6 +255,7 @@ class Transport:
             self._epoch,
             self._writer,
             connection.out,
+            self._slot.left_out,
             receive_maximum=packet.receive_maximum,
             maximum_packet_size=packet.maximum_packet_size,
         )

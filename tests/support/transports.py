@@ -19,6 +19,7 @@ class EchoSlot:
         self.seen: list[Incoming] = []
         self.batches: list[int] = []
         self.withdrawals = 0
+        self.left_out_for: list[str] = []
         self._waiting: list[Incoming] = []
 
     def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
@@ -37,6 +38,9 @@ class EchoSlot:
     def withdraw(self) -> None:
         self.withdrawals += 1
         self._waiting = [one for one in self._waiting if not one.token]
+
+    def left_out(self, reason: str, answer: Outgoing | None) -> None:
+        self.left_out_for.append(reason)
 
     def _answer(self, one: Incoming) -> Outgoing | None:
         if one.payload == b"hush":

@@ -16,7 +16,11 @@ class Wire:
 
     def __init__(self, epoch: int = 1, **limits: int) -> None:
         self.out: list[bytes] = []
-        self.delivery = Delivery(epoch, PacketWriter(V311), self.out, **limits)
+        self.left_out: list[tuple[str, Outgoing | None]] = []
+        self.delivery = Delivery(epoch, PacketWriter(V311), self.out, self._leave_out, **limits)
+
+    def _leave_out(self, reason: str, answer: Outgoing | None) -> None:
+        self.left_out.append((reason, answer))
 
     def receive(self, payload: bytes, packet_id: int = 0, *, is_dup: bool = False) -> Incoming:
         found = self.delivery.received(Publish("in", payload, packet_id, is_dup), 1000.0)
@@ -104,9 +108,21 @@ def test_an_answer_that_was_refused_is_said_once_and_settles_its_message(
 def test_an_answer_with_an_impossible_topic_settles_its_message() -> None:
     wire = Wire()
     message = wire.receive(b"x", 7)
-    wire.delivery.settle([Settled(message.token, Outgoing("t" * 70_000, b"out"))])
+    answer = Outgoing("t" * 70_000, b"out")
+    wire.delivery.settle([Settled(message.token, answer)])
     assert wire.written() == [PubAck(7)]
     assert len(wire.delivery) == 0
+    assert wire.left_out == [("answer_impossible", answer)]
+
+
+def test_an_answer_that_the_broker_does_not_take_settles_its_message() -> None:
+    wire = Wire(maximum_packet_size=1000)
+    message = wire.receive(b"x", 7)
+    answer = Outgoing("out", bytes(1000))
+    wire.delivery.settle([Settled(message.token, answer), Settled(0, answer)])
+    assert wire.written() == [PubAck(7)]
+    assert len(wire.delivery) == 0
+    assert wire.left_out == [("answer_too_large", answer)] * 2
 
 
 def test_unreadable_messages_are_acknowledged() -> None:
@@ -114,6 +130,21 @@ def test_unreadable_messages_are_acknowledged() -> None:
     wire.delivery.unreadable(Unreadable(7, "packet_too_large"))
     wire.delivery.unreadable(Unreadable(0, "packet_too_large"))
     assert wire.written() == [PubAck(7)]
+    assert wire.left_out == [("unreadable", None)] * 2
+
+
+def test_what_is_left_out_is_said_once_a_connection_and_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wire = Wire(maximum_packet_size=1000)
+    caplog.set_level(logging.WARNING)
+    for number in range(3):
+        wire.delivery.unreadable(Unreadable(0, f"packet_too_large: found {number} bytes"))
+        wire.delivery.settle([Settled(0, Outgoing("out", bytes(2000 + number)))])
+    assert [record.getMessage() for record in caplog.records] == [
+        "message_unreadable reason=packet_too_large: found 0 bytes",
+        "answer_too_large bytes=2003 topic='out'",
+    ]
 
 
 def test_ids_of_answers_that_are_on_their_way_are_not_given_again() -> None:
@@ -139,7 +170,8 @@ def test_content_type_and_correlation_are_told_with_mqtt_5_only() -> None:
     found = []
     for version in (V311, V5):
         out: list[bytes] = []
-        Delivery(1, PacketWriter(version), out).settle([Settled(0, answer)])
+        delivery = Delivery(1, PacketWriter(version), out, lambda _reason, _answer: None)
+        delivery.settle([Settled(0, answer)])
         found += PacketReader(version).feed(b"".join(out))
     assert found == [
         Publish("out", b"x"),

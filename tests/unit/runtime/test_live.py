@@ -144,6 +144,22 @@ def test_answers_and_failures_are_counted() -> None:
     assert health.threads >= 1
 
 
+def test_what_the_connection_cannot_carry_is_counted_and_no_result_that_was_published() -> None:
+    slot = Slot()
+    good, other, bad = slot.ask(), slot.ask(), slot.ask(b"nonsense")
+    assert slot.health().messages_out == 2
+    for answer in (good, bad):
+        slot.live.left_out("answer_too_large", answer)
+    slot.live.left_out("unreadable", None)
+    assert slot.counters.messages_out == 1
+    assert slot.health().messages_out == 2, "what was reported is never taken back"
+    assert slot.health().dropped == {"answer_too_large": 2, "unreadable": 1}
+    assert slot.ask() is not None
+    assert slot.ask() is not None
+    assert slot.health().messages_out == 3
+    assert other is not None
+
+
 def test_messages_that_wait_together_share_a_run_and_keep_their_answers() -> None:
     slot = Slot()
     messages = [slot.message(row(n)) for n in range(40)]

@@ -265,6 +265,7 @@ def test_a_message_that_is_too_long_is_acknowledged_and_left_out() -> None:
         assert peer.expect(PUBACK) == b"\x00\x09"
         assert peer.answer() == (b"next", 0)
         assert running.lost == []
+        assert running.slot.left_out_for == ["unreadable"]
 
 
 def test_a_broker_that_fell_silent_is_left() -> None:
