@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.peers.environment import NAMES, python_of
 from tests.support.brokers import find_mosquitto
 
 NOT_BENCHMARKS = {
@@ -21,6 +22,11 @@ def main() -> int:
     else:
         print("clients: left out, for want of mosquitto", flush=True)
         runs.remove(["clients"])
+    if all(python_of(name) for name in NAMES):
+        # Else a result without peers would take the place of one with them.
+        runs[runs.index(["http"])].append("--peers")
+    else:
+        print("http: without its peers, for want of `python -m benchmarks.peers`", flush=True)
     failed: list[str] = []
     for name, *options in runs:
         print(f"== python -m benchmarks.{name} {' '.join(options)}", flush=True)

@@ -5,7 +5,8 @@
 A random forest of 50 trees on the Shuttle data, one row a request, one request at a time, on one
 kept connection, the same JSON bytes for everybody. With `--peers`, KServe and MLServer answer
 beside us in the same run, in turns with us; each is installed into an environment of its own
-first (`python -m benchmarks.peers`). Keys of the result:
+first (`python -m benchmarks.peers`); `python -m benchmarks` runs it with them where they are
+installed. The latest result with peers stays in `http-peers.json`. Keys of the result:
 
 - `http_p50_ms`, `http_p99_ms`: our JSON round trip; `http_binary_p50_ms`: with raw tensors.
 - `raw_ort_p50_ms`: the call of onnxruntime alone, in this process: the floor.
