@@ -119,7 +119,7 @@ class Front:
                     403,
                     f"expected no {route.asks}: what runs on a device is decided by its desired "
                     "state",
-                    hint="use 'shoal deploy' and 'shoal undeploy'",
+                    hint="use 'shoal deploy' and 'shoal remove'",
                     code="not_ours_to_decide",
                 )
             case "metrics":

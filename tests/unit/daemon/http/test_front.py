@@ -113,7 +113,7 @@ def test_the_repository_is_listed_and_never_changed(front: HttpFront) -> None:
         status, answer = front.post(f"/v2/repository/models/shuttle/{verb}")
         assert status == 403
         assert "desired state" in answer["error"]
-        assert "shoal deploy" in answer["error"]
+        assert "'shoal deploy' and 'shoal remove'" in answer["error"]
 
 
 @pytest.mark.parametrize(
