@@ -109,7 +109,8 @@ class HttpProcess:
         with self._lock:
             self._process = process
             self._starts += 1
-            self._said = ServerSaid()
+            # Until it listens, what ended the one before is what there is to say.
+            self._said = ServerSaid(error=self._said.error)
         if self._stop.is_set():
             process.terminate()  # `stop` came between the start and the note of it
         self._tell(process)

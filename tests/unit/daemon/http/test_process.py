@@ -53,6 +53,9 @@ def test_a_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> None:
         server.start()
         said = wait_for(lambda: server.status().error, 30)
         assert f"cannot listen on 127.0.0.1 port {port}" in said
+        # Not only in the moments between two attempts.
+        wait_for(lambda: server.status().restarts == 2, 30)
+        assert server.status().error == said
         assert server.status().url == ""
     # The port is free now.
     wait_for(lambda: server.status().url == f"http://127.0.0.1:{port}", 30)
