@@ -123,7 +123,15 @@ def remove(
     if as_json:
         print_json(result)
         return
-    print_line(_summary("removed", result))
+    print_line(_removed(result))
+
+
+def _removed(result: "DeploymentResult") -> str:
+    """One line about a removal."""
+    text = f"slot {result.slot} is removed from {_names(sorted(result.revisions))}"
+    if result.unchanged:
+        text += f"; {_names(sorted(result.unchanged))} did not have it"
+    return text
 
 
 def _summary(what: str, result: "DeploymentResult") -> str:

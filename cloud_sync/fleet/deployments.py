@@ -19,7 +19,7 @@ from cloud_sync.registry.modules import choose, manifest_of, manifests_of
 from cloud_sync.resources import Deployment, DeploymentResult, ModuleVersion, Removal
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.routes import config_problems
-from edge_agent.contract.shadows import check_shadow, shadow_slot
+from edge_agent.contract.shadows import SHADOW_MISFIT, check_shadow, shadow_slot
 from edge_agent.contract.state import SlotConfig, WantedSlot
 
 
@@ -113,6 +113,8 @@ def _change_slot(
         slots = {name: value for name, value in before.slots.items() if name != slot}
         if wanted is not None:
             slots[slot] = wanted
+        else:
+            _refuse_to_leave_shadows(device, slot, slots)
         _refuse_misfits(device, slots)
         if wanted is not None and wanted.mode == "run":
             _refuse_cycle(device, slot, slots, manifests)
@@ -135,6 +137,17 @@ def _check_config(manifest: Manifest, config: SlotConfig) -> None:
             f"this configuration does not fit {manifest.name}: {'; '.join(problems)}",
             code="config_misfit",
         )
+
+
+def _refuse_to_leave_shadows(device: str, slot: str, slots: dict[str, WantedSlot]) -> None:
+    """Refuse to remove what another slot shadows."""
+    for name, other in slots.items():
+        if other.mode == "shadow" and other.shadows == slot:
+            raise Conflict(
+                f"{device}: slot {slot!r} has the shadow {name!r}",
+                hint=f"remove {name!r} first",
+                code=SHADOW_MISFIT,
+            )
 
 
 def _refuse_misfits(device: str, slots: dict[str, WantedSlot]) -> None:

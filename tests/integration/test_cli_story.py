@@ -239,7 +239,10 @@ def test_a_deployment_reaches_whom_it_names_and_protects_what_it_needs(
     assert "error: 2 devices of 2 expected to run it, found:" in late.err
     assert "  line-1: never seen: is its agent running?" in late.err
 
-    shoal.ok("remove", "wine", "--to", "all")
+    gone = shoal.ok("remove", "wine", "--to", "all").out
+    assert gone == "slot wine is removed from line-1, line-2\n"
+    again = shoal.ok("remove", "wine", "--to", "all").out
+    assert again == "slot wine is removed from no device; line-1, line-2 did not have it\n"
     shoal.ok("remove", "second", "--to", "line-2")
     assert shoal.ok("module", "delete", "wine/1").out.startswith("deleted ")
     log = shoal.ok("audit", "--json").json(list[AuditEntry])

@@ -98,7 +98,8 @@ def test_a_slot_that_has_a_shadow_is_removed_after_it(fleet: Cloud) -> None:
     removal = Removal(slot="probe", to="line-1")
     with pytest.raises(Conflict) as caught:
         fleet.parts.deployments.remove(removal, change())
-    assert "probe-shadow" in caught.value.text
+    assert caught.value.text == "line-1: slot 'probe' has the shadow 'probe-shadow'"
+    assert caught.value.hint == "remove 'probe-shadow' first"
     fleet.parts.deployments.remove(Removal(slot="probe-shadow", to="line-1"), change())
     fleet.parts.deployments.remove(removal, change())
     assert wanted(fleet, "line-1") == {}
