@@ -109,7 +109,7 @@ def build(
         hint = error.hint
         if error.code in _GOLDEN_CODES and GOLDEN_FILE in error.text:
             command = f"shoal module golden {shlex.quote(str(folder))}"
-            hint = f"if the binding was changed on purpose: {command}"
+            hint = f"if the model or the binding was changed on purpose: {command}"
         raise ModelError(f"{folder}: {error.text}", hint=hint, code=error.code) from error
     golden = {blob.digest: module.golden[blob.path] for blob in manifest.health.golden}
     return Built(
