@@ -39,7 +39,7 @@ def print_numbers(detail: DeviceDetail) -> None:
     """Print the figures of the last health report, if there was one."""
     slots = detail.health.slots if detail.health is not None else {}
     if not slots:
-        print_line("no figures yet: they come with the first health report")
+        print_line("no figures yet: they come with the next health report")
         return
     ordered = dict(sorted(slots.items()))
     print_table(_LOAD, [_load(name, slot) for name, slot in ordered.items()], "")
