@@ -101,9 +101,7 @@ class ScriptedDevice:
     def vanish(self) -> None:
         """Lose the connection without a goodbye, so that the last will speaks."""
         self._client.loop_stop()
-        found = self._client.socket()
-        if found is not None:
-            found.close()  # type: ignore[union-attr]
+        self._client._reset_sockets()
 
     def _await(self, is_done: Callable[[], bool], timeout_s: float = 20) -> None:
         with self._changed:

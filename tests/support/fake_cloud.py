@@ -28,6 +28,7 @@ from edge_agent.contract.state import DesiredState, ReportedSlot, ReportedState,
 from edge_agent.contract.topics import Channel, control, parse, up_filters
 from edge_agent.contract.wire import decode, encode
 from tests.support.models import BuiltModule
+from tests.support.mqtt import leave
 from tests.support.waiting import wait_for
 
 _RANGE = re.compile(r"^bytes=(\d+)-$")
@@ -83,8 +84,7 @@ class FakeCloud:
     def close(self) -> None:
         self.release.set()
         if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
+            leave(self._client)
             self._client = None
         self._server.shutdown()
         self._server.server_close()

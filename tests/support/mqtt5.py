@@ -9,6 +9,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.support.mqtt import leave
+
 
 @dataclass(frozen=True)
 class Received5:
@@ -42,8 +44,7 @@ class Client5:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1, **told: Any) -> None:
         """Publish with properties, named as paho names them, such as `ResponseTopic`."""

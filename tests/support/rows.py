@@ -8,6 +8,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.mqtt import leave
 from tests.support.waiting import wait_for
 
 
@@ -51,8 +52,7 @@ class RowsClient:
         self._client.loop_start()
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def listen(self, topic_filter: str) -> None:
         self._granted.clear()
