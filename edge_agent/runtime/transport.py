@@ -17,7 +17,7 @@ from edge_agent.errors import InvalidInput
 from edge_agent.runtime.broker_url import parse_broker_url
 from edge_agent.runtime.connection import Connection
 from edge_agent.runtime.delivery import Delivery
-from edge_agent.runtime.dial import dial, retry_delay_s, tls_context
+from edge_agent.runtime.dial import dial, next_attempt, retry_delay_s, tls_context
 from edge_agent.runtime.leaving import Step, next_step
 from edge_agent.runtime.loop import Loop, Timer, Work
 from edge_agent.runtime.message import Incoming
@@ -108,6 +108,7 @@ class Transport:
         self._choice = VersionChoice(address.protocol)
         self._epoch = 0
         self._attempt = 0
+        self._subscribed_s = 0.0
         self._stop_at: float | None = None
         self._keep_alive_s = KEEPALIVE_S / 2
         self._has_left = False
@@ -199,7 +200,8 @@ class Transport:
         if self._stop_at is not None:
             self._left()
             return
-        self._attempt = 0 if self._is_subscribed else self._attempt + 1
+        held_s = time.monotonic() - self._subscribed_s if self._is_subscribed else 0.0
+        self._attempt = next_attempt(self._attempt, held_s)
         if had_connection and not self._is_answered:
             self._choice.hung_up()
         self._on_disconnected(reason)
@@ -301,7 +303,7 @@ class Transport:
             self._end(f"{self._where()} refused the subscription to {refused or self._filters}")
             return
         self._is_subscribed = True
-        self._attempt = 0
+        self._subscribed_s = time.monotonic()
         if self._timer is not None:
             self._timer.cancel()
         self._has_news = True

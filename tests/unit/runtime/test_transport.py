@@ -277,6 +277,15 @@ def test_a_broker_that_fell_silent_is_left() -> None:
         assert "keep alive timeout" in running.wait_lost()
 
 
+def test_a_client_that_is_thrown_out_again_and_again_comes_back_more_and_more_slowly() -> None:
+    with ScriptedBroker() as broker, RunningTransport(broker.url, protocol="3.1.1") as running:
+        for number in range(1, 4):
+            peer = broker.accept()
+            peer.let_in()
+            peer.close()
+            wait_for(lambda number=number: running.transport._attempt == number, 30)
+
+
 def test_a_lost_connection_withdraws_what_comes_again() -> None:
     with (
         ScriptedBroker() as broker,
