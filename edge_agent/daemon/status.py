@@ -152,13 +152,13 @@ def _advice(status: AgentStatus, found: SlotStatus) -> str:
         case Phase.FETCHING | Phase.VERIFIED | Phase.INSTALLED:
             return "it is being installed; nothing to do"
         case Phase.FAILED:
-            return "it is tried again by itself; 'retry-slot' tries at once"
+            return "it is tried again by itself; deploying another version ends that"
         case Phase.REJECTED:
             return "this version cannot run here: publish a corrected one and deploy that"
         case Phase.ROLLED_BACK:
             return (
                 "the version before it runs on: look at the error, publish a corrected version "
-                "and deploy that, or ask for another try with 'retry-slot'"
+                "and deploy that"
             )
         case Phase.ABSENT:
             return "it is not installed here"

@@ -98,6 +98,7 @@ def main() -> int:
     from edge_agent.contract.manifest import read_manifest
     from edge_agent.runtime.blobs import read_blob, read_file
     from edge_agent.runtime.engine import Engine
+    from edge_agent.runtime.run_watch import deadline
 
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=InferRequest)
     answer: InferAnswer | InferRefusal
@@ -115,7 +116,10 @@ def main() -> int:
             config=request.config,
         )
         load_ms = (time.perf_counter() - started) * 1e3
-        found = engine.answer(request.topic or engine.sample_topic(), request.payload, time.time())
+        timeout_s = engine.manifest.runtime.run_timeout_ms / 1e3
+        with deadline(engine.opened.session, timeout_s):
+            topic = request.topic or engine.sample_topic()
+            found = engine.answer(topic, request.payload, time.time())
         answer = InferAnswer(
             is_answered=found is not None and found.ok,
             topic=found.topic if found else "",

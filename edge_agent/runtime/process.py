@@ -256,6 +256,13 @@ def _not_started(error: Exception) -> WorkerFailed:
     )
 
 
+_ENDED_BY: Final[dict[int, str]] = {
+    signal.SIGKILL: "somebody killed it, or the system was short of memory: see the kernel's log",
+    signal.SIGSEGV: "the model crashes onnxruntime on this machine; try another version of it",
+    signal.SIGILL: "onnxruntime needs a processor that this machine does not have",
+}
+
+
 def crash(returncode: int) -> ModelError:
     """The error for a process that ended without a word.
 
@@ -274,8 +281,8 @@ def crash(returncode: int) -> ModelError:
         except ValueError:
             name = f"signal {-returncode}"
         return ModelError(
-            f"the model ended its process by {name}",
-            hint="this model crashes onnxruntime on this machine; try another version of it",
+            f"its process was ended by {name}",
+            hint=_ENDED_BY.get(-returncode, "see its log, and try another version of the model"),
             code="crashed",
         )
     return ModelError(

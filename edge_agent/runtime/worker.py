@@ -25,9 +25,7 @@ MAX_SPEC_BYTES: Final = 4 * 2**20
 
 def main() -> int:
     """Run one worker on this process's standard input and output; returns the exit status."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_log_format("-"))
     # Ctrl-C in a terminal reaches the whole group; the agent decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders, events = _take_pipes()
@@ -36,12 +34,20 @@ def main() -> int:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         sys.stderr.write(f"the first line of standard input is no WorkerSpec: {error}\n")
         return ExitStatus.BAD_SPEC
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format=_log_format(spec.slot), force=True
+    )
     handles = Handles(RUN_MARK_FD, STATE_FD if spec.has_state else None)
     if spec.mode == "trial":
         return try_out(spec, orders, events)
     if spec.mode == "shadow":
         return observe(spec, orders, events)
     return serve(spec, orders, events, handles)
+
+
+def _log_format(slot: str) -> str:
+    """As the agent's own lines, between which ours stand."""
+    return f"%(asctime)s %(levelname)s event=%(message)s slot={slot}"
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
