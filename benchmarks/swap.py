@@ -62,7 +62,7 @@ def _measure(device: Device, swaps: int, seconds: float) -> dict[str, Figure]:
         device.install(SLOT, 3 - version, built[3 - version], Phase.ACTIVE)
         took.append(time.monotonic() - begun)
         load.next_answer_s(time.monotonic(), LONGEST_S)
-        memory.append(_pss_mb(device.pid))
+        memory.append(_rss_mb(device.pid))
         if len(took) % SOME == 0:
             say(f"{len(took)} swaps, {memory[-1]:.1f} MB")
     sent, lost, doubled = load.finish(LAST_WAIT_S)
@@ -74,19 +74,22 @@ def _measure(device: Device, swaps: int, seconds: float) -> dict[str, Figure]:
         "sent": sent,
         "lost": lost,
         "duplicated": doubled,
-        "first_pss_mb": round(first, 1),
-        "last_pss_mb": round(last, 1),
+        "first_rss_mb": round(first, 1),
+        "last_rss_mb": round(last, 1),
         "rss_growth_percent": round(100 * (last - first) / first, 2),
     }
 
 
-def _pss_mb(pid: int) -> float:
-    """PSS of a process and all below it; one that ends meanwhile counts for nothing."""
+def _rss_mb(pid: int) -> float:
+    """Resident memory of a process and all below it; one that ends meanwhile counts for nothing.
+
+    Not PSS, which grows when another program that shares a library ends.
+    """
     top = psutil.Process(pid)
     total = 0.0
     for process in (top, *top.children(recursive=True)):
         try:
-            total += process.memory_full_info().pss / 1e6
+            total += process.memory_info().rss / 1e6
         except psutil.NoSuchProcess:
             continue
     return total
