@@ -16,6 +16,9 @@ from edge_agent.errors import ContractError
 CPU: Final = "CPUExecutionProvider"
 """Always there: onnxruntime runs on it whatever no other provider takes."""
 
+REMOTE: Final = frozenset({"AzureExecutionProvider"})
+"""In every build for the CPU, and for no hardware: they have a service far away compute."""
+
 SHORT_NAMES: Final[dict[str, str]] = {
     "acl": "ACLExecutionProvider",
     "cann": "CANNExecutionProvider",
@@ -40,6 +43,7 @@ SHORT_NAMES: Final[dict[str, str]] = {
 _LONG_NAMES: Final = {name: short for short, name in SHORT_NAMES.items()}
 _FULL: Final = re.compile(r"[A-Za-z0-9]{1,50}ExecutionProvider")
 _NOT_OFFERED: Final = "the installed onnxruntime does not offer it"
+_NOT_HERE: Final = "it has a service far away compute, and models run on the device"
 
 
 class Choice(Struct, frozen=True):
@@ -99,7 +103,7 @@ def choose(wanted: Iterable[str], preferred: Iterable[str], found: Mapping[str, 
     for name in map(full_name, (*wanted, *preferred)):
         if name == CPU:
             break
-        reason = found.get(name, _NOT_OFFERED)
+        reason = _NOT_HERE if name in REMOTE else found.get(name, _NOT_OFFERED)
         if not reason:
             chosen.append(name)
         elif not chosen:

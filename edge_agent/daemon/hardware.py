@@ -44,7 +44,7 @@ MAX_BYTES: Final = 2**16
 WAIT_S: Final = 300.0
 """Longest time that a worker waits for the providers to be tried; then it runs on the CPU."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _NOT_KNOWN: Final = "the device is still trying its providers"
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from edge_agent.contract.providers import CPU
+from edge_agent.contract.providers import CPU, REMOTE
 from edge_agent.runtime.probe import RuntimeFacts, probe
 
 TIMEOUT_S: Final = 60.0
@@ -73,7 +73,7 @@ class FoundProviders(Struct, frozen=True, kw_only=True):
 def probe_providers(
     options: Mapping[str, Mapping[str, str]], *, timeout_s: float = TIMEOUT_S
 ) -> FoundProviders:
-    """Try every provider that the installed onnxruntime lists, one after the other.
+    """Try every provider for this machine that the installed onnxruntime lists, one by one.
 
     Args:
         options: by provider.
@@ -87,6 +87,7 @@ def probe_providers(
     found = {
         name: try_provider(Trial(name, dict(options.get(name, {}))), timeout_s=timeout_s)
         for name in facts.providers
+        if name not in REMOTE
     }
     return FoundProviders(onnxruntime=facts.onnxruntime, providers=found)
 

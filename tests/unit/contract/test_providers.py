@@ -92,3 +92,10 @@ def test_options_are_told_to_their_provider() -> None:
 def test_what_is_no_option_is_refused(option: str) -> None:
     with pytest.raises(ContractError, match=r"openvino\.device_type=GPU"):
         parse_options((option,))
+
+
+def test_a_provider_that_asks_a_service_far_away_runs_no_model_here() -> None:
+    azure = "AzureExecutionProvider"
+    choice = choose((azure,), (), {azure: "", CPU: ""})
+    assert choice.providers == (CPU,)
+    assert "service far away" in choice.notes[0]

@@ -83,7 +83,7 @@ def test_what_was_found_is_kept_until_something_changes(tmp_path: Path) -> None:
     assert other.tries == 1
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"v": 2}'])
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"v": 9}'])
 def test_a_damaged_file_is_found_out_again(tmp_path: Path, text: bytes) -> None:
     (tmp_path / FILE).write_bytes(text)
     device = Device(tmp_path)
