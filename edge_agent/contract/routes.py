@@ -56,6 +56,11 @@ def request_filter(topic_filter: str) -> str:
     return "" if topic_filter.split("/")[-1] == "#" else f"{topic_filter}/{REQUEST_LEVEL}/+"
 
 
+def response_filter(topic_filter: str) -> str:
+    """Where the answers to the requests of `request_filter` go; for the same filters only."""
+    return f"{topic_filter}/{RESPONSE_LEVEL}/+"
+
+
 def input_filters(
     manifest: Manifest, config: SlotConfig, *, device: str, prefix: str
 ) -> tuple[str, ...]:
