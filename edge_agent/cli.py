@@ -169,7 +169,7 @@ def explain(
 
 @app.command()
 def check(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Check that this device is ready: settings, disk, clock, onnxruntime, cloud, brokers.
+    """Check that this device is ready: settings, disk, clock, onnxruntime, cloud, brokers, HTTP.
 
     Exits with 1 if something fails; what only warns can come later.
 

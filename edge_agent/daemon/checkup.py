@@ -3,7 +3,9 @@
 Never changes anything but a probe file in the state directory, which it removes again.
 """
 
+import os
 import shutil
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from edge_agent.config import HardwareSection, Settings
-from edge_agent.contract.address import parse_address
+from edge_agent.contract.address import Address, parse_address
 from edge_agent.contract.providers import choose, full_name, parse_options, short_name
 from edge_agent.daemon.links import control_link, data_link
 from edge_agent.daemon.local import ask_status
@@ -54,8 +56,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     if not settings.shares_cloud_broker:
         data = data_link(settings)
         yield _attempt("data broker", "warn", lambda: _broker(data, settings.agent.device))
-    if settings.http.listen:
-        yield _http(settings)
+    yield check_http(settings)
     yield _agent(folder)
 
 
@@ -139,16 +140,53 @@ def _broker(link: BrokerLink, device: str) -> str:
     return f"{link.shown} takes connections"
 
 
-def _http(settings: Settings) -> Finding:
-    is_open = not parse_address(settings.http.listen).is_loopback
+def check_http(settings: Settings) -> Finding:
+    """Whether local HTTP is asked for, and who serves it: our own agent, nobody yet, a stranger."""
+    name, listen = "local HTTP", settings.http.listen
+    if not listen:
+        return Finding(name=name, state="ok", text="off: [http] listen is not set")
+    try:
+        served = ask_status(Path(settings.agent.state_dir)).http
+    except Unavailable:
+        served = None
+    if served is not None and served.url:
+        return _http_found(listen, f"{served.url}, served by the agent that runs")
+    address = parse_address(listen)
+    try:
+        _try_to_listen(address)
+    except OSError as error:
+        return Finding(
+            name=name,
+            state="fail",
+            text=f"http://{listen} cannot be served: {os.strerror(error.errno or 0)}",
+            hint="end what listens there, or set another [http] listen",
+        )
+    return _http_found(listen, f"http://{listen} is free for the agent")
+
+
+def _http_found(listen: str, text: str) -> Finding:
+    is_open = not parse_address(listen).is_loopback
     return Finding(
         name="local HTTP",
         state="warn" if is_open else "ok",
-        text=f"{settings.http.listen}{', open to other machines' if is_open else ''}",
+        text=f"{text}{'; it is open to other machines' if is_open else ''}",
         hint="whoever reaches it can use every model: let a firewall say who does"
         if is_open
         else "",
     )
+
+
+def _try_to_listen(address: Address) -> None:
+    """Listen for a moment, as the server would.
+
+    Raises:
+        OSError: it is not possible.
+    """
+    family, _, _, _, place = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.create_server(place[:2], family=family):
+        pass
 
 
 def _agent(folder: Path) -> Finding:
