@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         held: shared by all connections.
         on_open: told of this connection when it is there; returns whether it may stay.
         on_closed: told of it when it is gone.
+        on_refused: told the status of each answer that `answer` was not asked for.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Connection(asyncio.Protocol):
         held: Held,
         on_open: Callable[["Connection"], bool],
         on_closed: Callable[["Connection"], None],
+        on_refused: Callable[[int], None],
     ) -> None:
         self._answer = answer
         self._limits = limits
         self._held = held
         self._on_open = on_open
         self._on_closed = on_closed
+        self._on_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._phase = _Phase.IDLE
@@ -96,7 +99,7 @@ class Connection(asyncio.Protocol):
                 headers=(("retry-after", "1"),),
                 closes=True,
             )
-            self._write(as_error(crowded), closes=True)
+            self._write(self._refused(crowded), closes=True)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The client is gone: what it asked is of no interest any more."""
@@ -288,10 +291,15 @@ class Connection(asyncio.Protocol):
                 )
             )
         except Refused as refusal:
-            return as_error(refusal)
+            return self._refused(refusal)
         except Exception:  # a fault of ours in one request must not end the others
             log.exception("event=request_failed path=%r", incoming.url[:200])
-            return as_error(Refused(500, "internal error; see the agent's log", code="internal"))
+            fault = Refused(500, "internal error; see the agent's log", code="internal")
+            return self._refused(fault)
+
+    def _refused(self, refusal: Refused) -> Response:
+        self._on_refused(refusal.status)
+        return as_error(refusal)
 
     def _write(self, response: Response, *, closes: bool) -> None:
         self._transport.write(head_of(response, closes=closes) + response.body)

@@ -20,7 +20,7 @@ class Server:
     Args:
         front: answers requests.
         limits: what clients may cost.
-        tally: counts connections.
+        tally: counts connections, and requests that the front is not asked.
     """
 
     def __init__(self, front: Front, limits: Limits, tally: Tally) -> None:
@@ -70,6 +70,7 @@ class Server:
             held=self._held,
             on_open=self._opened,
             on_closed=self._closed,
+            on_refused=lambda status: self._tally.count("unread", status, 0.0),
         )
 
     def _opened(self, connection: Connection) -> bool:

@@ -28,7 +28,8 @@ class Tally:
         """Count an answer.
 
         Args:
-            asks: what was asked, as of `Route.asks`, or "unknown".
+            asks: what was asked, as of `Route.asks`; "unknown" if there is no such question,
+                "unread" if it was refused before anybody looked at what it asks.
             status: of HTTP.
             took_s: from the whole request to the answer, seconds.
         """

@@ -44,6 +44,19 @@ def await_connections(front: HttpFront, count: int) -> None:
     wait_for(lambda: counted in front.ask("GET", "/metrics")[2].decode(), 30)
 
 
+def await_refused(front: HttpFront, status: int) -> None:
+    """Wait until a request that was refused unread is counted."""
+    counted = f'shoal_http_requests_total{{asks="unread",status="{status}"}}'
+
+    def is_counted() -> bool:
+        try:
+            return counted in front.ask("GET", "/metrics")[2].decode()
+        except (OSError, http.client.HTTPException):  # a slow machine is cut off, too
+            return False
+
+    wait_for(is_counted, 30)
+
+
 def receive_all(client: socket.socket) -> bytes:
     found = b""
     while chunk := client.recv(65_536):
@@ -158,6 +171,7 @@ def test_a_client_that_sends_a_body_that_is_too_long_still_gets_its_answer(
     status, answer = front.post(INFER, b" " * 2_000_000)
     assert status == 413
     assert "http.max_body_mb" in answer["error"]
+    await_refused(front, 413)
 
 
 def test_chunks_that_are_too_much_together_are_refused(front: HttpFront) -> None:
@@ -190,6 +204,7 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(
     assert said.startswith(b"HTTP/1.1 %d " % status), said
     assert b"connection: close" in said
     assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]
+    await_refused(front, status)
     assert front.get("/v2/health/live") == (200, {"live": True})
 
 
@@ -239,6 +254,7 @@ def test_one_connection_too_many_is_told_so(tmp_path: Path) -> None:
         for client in kept:
             client.close()
         wait_for(lambda: _is_served(front), 30)
+        await_refused(front, 503)
 
 
 def _is_served(front: HttpFront) -> bool:
@@ -281,6 +297,7 @@ def test_a_client_that_sends_slowly_is_cut_off(tmp_path: Path, sent: bytes) -> N
     limits = Limits(timeout_s=0.1)
     with HttpFront(tmp_path, limits) as front:
         assert exchange(front, sent).startswith(b"HTTP/1.1 408")
+        await_refused(front, 408)
 
 
 def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
