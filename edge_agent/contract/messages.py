@@ -103,8 +103,8 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
     """Counters of one worker, all since it started.
 
     Attributes:
-        messages_in: messages received.
-        messages_out: results published.
+        messages_in: messages received, and requests over HTTP.
+        messages_out: results published, and requests answered.
         connected: whether it answers messages now; a worker may run and its broker be away.
         error: why it does not: the broker's refusal, or how its process ended. Empty if it does.
         crashes: error code to count: how often its process ended by itself or had to be ended,

@@ -6,7 +6,6 @@ question never makes it raise.
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Final
 
 from edge_agent.contract.datatypes import DATATYPES
@@ -16,6 +15,7 @@ from edge_agent.errors import MessageError, ModelError, ShoalError
 from edge_agent.runtime.binding.tensors import TensorInputs
 from edge_agent.runtime.codecs.oip import OipCodec
 from edge_agent.runtime.codecs.oip_response import OipBody, write_response
+from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.door_wire import DoorAsk, DoorHello, DoorReply, DoorTensor, Outcome
 from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.run_guard import MOST_DEATHS, RunGuard
@@ -35,7 +35,7 @@ class DoorAnswers:
         session: with its model.
         version: of the module.
         digest: of the manifest.
-        on_run: told of each run: rows, microseconds.
+        counters: of the slot: a question is counted like a message.
         guard: notes what is run, and knows what must not be; None for nobody.
     """
 
@@ -46,7 +46,7 @@ class DoorAnswers:
         *,
         version: int,
         digest: str,
-        on_run: Callable[[int, float], None],
+        counters: Counters,
         guard: RunGuard | None = None,
     ) -> None:
         self.hello = DoorHello(
@@ -62,14 +62,27 @@ class DoorAnswers:
         self._codec = OipCodec(manifest)
         self._inputs = TensorInputs(manifest)
         self._outputs = [spec.name for spec in manifest.model.outputs]
-        self._on_run = on_run
+        self._counters = counters
         self._guard = guard
 
     def answer(self, ask: DoorAsk, body: bytes) -> tuple[DoorReply, bytes]:
-        """Answer one question; never raises."""
+        """Answer one question, and count it; never raises."""
+        began = time.perf_counter()
+        counters = self._counters
+        counters.messages_in += 1
         if time.monotonic() > ask.expires_s:
+            counters.drop("deadline")
             reply = DoorReply(outcome="late", code="deadline", text="it waited for too long")
             return reply, b""
+        reply, answer = self._answer(ask, body)
+        if reply.outcome == "ok":
+            counters.messages_out += 1
+        else:
+            counters.fail(reply.code)
+        counters.total.record((time.perf_counter() - began) * 1e6)
+        return reply, answer
+
+    def _answer(self, ask: DoorAsk, body: bytes) -> tuple[DoorReply, bytes]:
         try:
             answer = self._guarded(ask, body)
         except MessageError as error:
@@ -108,7 +121,8 @@ class DoorAnswers:
         names = [name for name, _ in request.outputs] or self._outputs
         began = time.perf_counter()
         values = self._session.run(names, feed)
-        self._on_run(rows, (time.perf_counter() - began) * 1e6)
+        self._counters.run.record((time.perf_counter() - began) * 1e6)
+        self._counters.batches.record(rows)
         outputs = dict(zip(names, values, strict=True))
         return write_response(ask.name, self._version, request, outputs)
 

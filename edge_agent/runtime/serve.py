@@ -141,16 +141,12 @@ def _transport(
 def _door(
     spec: WorkerSpec, engine: Engine, counters: Counters, guard: RunGuard, loop: Loop
 ) -> Door:
-    def on_run(rows: int, run_us: float) -> None:
-        counters.run.record(run_us)
-        counters.batches.record(rows)
-
     answers = DoorAnswers(
         engine.manifest,
         engine.opened.session,
         version=spec.version,
         digest=spec.digest,
-        on_run=on_run,
+        counters=counters,
         guard=guard,
     )
     return Door(spec.door_path, answers.hello, answers.answer, loop)

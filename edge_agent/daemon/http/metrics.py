@@ -153,8 +153,8 @@ def _slots(status: AgentStatus) -> Iterator[Metric]:
 
 
 def _messages(workers: _Workers) -> Iterator[Metric]:
-    received = _family_counter("received_messages", "Messages received.")
-    answered = _family_counter("answered_messages", "Results published, errors not counted.")
+    received = _family_counter("received_messages", "Messages and requests received.")
+    answered = _family_counter("answered_messages", "Results given, errors not counted.")
     failed = _family_counter("failed_messages", "Messages answered with an error.", "code")
     dropped = _family_counter("dropped_messages", "Messages left out on purpose.", "reason")
     waiting = _family_gauge("waiting_messages", "In the queue now.")

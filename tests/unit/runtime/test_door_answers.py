@@ -10,6 +10,7 @@ import pytest
 
 from edge_agent.contract.manifest import Input, Runtime, Tensor
 from edge_agent.contract.signature import TensorSpec
+from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.door_answers import DoorAnswers
 from edge_agent.runtime.door_wire import DoorAsk, DoorReply, DoorTensor
 from edge_agent.runtime.message import Incoming
@@ -31,15 +32,19 @@ class Asked:
             source=Input(topic="sensors/+/rows", max_bytes=4096),
             **options,
         )
-        self.runs: list[int] = []
+        self.counters = Counters()
         self.answers = DoorAnswers(
             engine.manifest,
             engine.opened.session,
             version=3,
             digest="sha256:" + "0" * 64,
-            on_run=lambda rows, _us: self.runs.append(rows),
+            counters=self.counters,
             guard=guard,
         )
+
+    @property
+    def runs(self) -> int:
+        return self.counters.batches.sizes().runs
 
     def ask(
         self, body: bytes, json_bytes: int | None = None, *, seconds: float = 30
@@ -76,7 +81,7 @@ def test_json_is_answered_with_json_under_the_name_it_was_asked_by(asked: Asked)
     assert by_name["x_out"]["data"] == rows(2)["data"]
     assert by_name["x_out"]["shape"] == [2, 3]
     assert by_name["mode_out"]["data"] == [7]  # what the module holds constant need not be sent
-    assert asked.runs[-1] == 2
+    assert asked.counters.batches.sizes().largest == 2
 
 
 def test_only_what_is_asked_for_is_answered(asked: Asked) -> None:
@@ -129,11 +134,11 @@ def test_a_raw_body_fills_the_only_input_that_is_not_constant(asked: Asked) -> N
     ],
 )
 def test_a_bad_question_is_told_why(asked: Asked, body: bytes, code: str) -> None:
-    before = len(asked.runs)
+    before = asked.runs
     reply, rest = asked.ask(body)
     assert (reply.outcome, reply.code, rest) == ("invalid", code, b"")
     assert reply.text
-    assert len(asked.runs) == before
+    assert asked.runs == before
 
 
 def test_more_rows_than_the_module_takes_are_refused() -> None:
@@ -143,10 +148,10 @@ def test_more_rows_than_the_module_takes_are_refused() -> None:
 
 
 def test_a_question_that_waited_too_long_is_not_run(asked: Asked) -> None:
-    before = len(asked.runs)
+    before = asked.runs
     reply, _ = asked.ask(json.dumps({"inputs": [rows(1)]}).encode(), seconds=-1)
     assert reply.outcome == "late"
-    assert len(asked.runs) == before
+    assert asked.runs == before
 
 
 def test_a_request_that_ended_several_processes_is_not_run_again() -> None:
@@ -160,5 +165,20 @@ def test_a_request_that_ended_several_processes_is_not_run_again() -> None:
     reply, _ = asked.ask(bad)
     assert (reply.outcome, reply.code) == ("model", "poison")
     assert asked.ask(good)[0].outcome == "ok"
-    assert asked.runs == [1]
+    assert asked.runs == 1
     os.close(page)
+
+
+def test_a_question_is_counted_like_a_message() -> None:
+    asked = Asked()
+    good = json.dumps({"inputs": [rows(2)]}).encode()
+    asked.ask(good)
+    asked.ask(good)
+    asked.ask(b"{}")
+    asked.ask(good, seconds=-1)
+    health = asked.counters.health(module="probe", version=3, digest="d", pid=1)
+    assert (health.messages_in, health.messages_out) == (4, 2)
+    assert health.failed == {"wrong_type": 1}
+    assert health.dropped == {"deadline": 1}
+    assert health.total.count == 3
+    assert (health.run.count, health.batches.runs, health.batches.rows) == (2, 2, 4)
