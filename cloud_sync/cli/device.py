@@ -246,7 +246,7 @@ def health(
             words.clock(report.time),
             words.duration(report.uptime_s),
             f"{report.cpu_percent:.1f}",
-            f"{report.rss_mb:.0f}",
+            f"{report.memory_mb:.0f}",
             words.size(report.disk_free_mb * 1e6),
             words.count(report.outbox_rows),
             words.count(report.outbox_dropped),
@@ -302,7 +302,7 @@ def _facts(detail: "DeviceDetail") -> "dict[str, str | Cell]":
     facts["health"] = words.age(detail.health_age_s)
     if health is not None:
         facts["load"] = (
-            f"{health.cpu_percent:.1f} % CPU, {health.rss_mb:.0f} MB memory, "
+            f"{health.cpu_percent:.1f} % CPU, {health.memory_mb:.0f} MB memory, "
             f"{words.size(health.disk_free_mb * 1e6)} disk free"
         )
         facts["outbox"] = (

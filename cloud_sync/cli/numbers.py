@@ -60,7 +60,7 @@ def _load(name: str, slot: SlotHealth) -> Row:
         Cell(words.count(dropped), "yellow" if dropped else ""),
         words.count(slot.waiting),
         _batch(slot),
-        f"{slot.rss_mb:.0f} MB" if slot.rss_mb else words.NOTHING,
+        f"{slot.memory_mb:.0f} MB" if slot.memory_mb else words.NOTHING,
         Cell(words.count(slot.restarts), "yellow" if slot.restarts else ""),
         f"{providers} x{slot.threads}" if slot.threads else providers,
     )

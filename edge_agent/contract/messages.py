@@ -125,6 +125,10 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
         notes: what is not as it was asked for and why, one sentence each: a provider that is not
             there, a state that began empty.
         shadow: of a shadow, what it saw.
+        rss_mb: resident memory of its process, MiB. Workers share pages with each other, and each
+            counts them in full here.
+        pss_mb: the memory that it is to blame for, MiB: a page that several processes share counts
+            for each in part. None where the kernel does not tell, or the process is gone.
     """
 
     module: str
@@ -154,10 +158,21 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     shadow: ShadowHealth | None = None
     rss_mb: float = 0.0
+    pss_mb: float | None = None
+
+    @property
+    def memory_mb(self) -> float:
+        """What it costs, MiB: its share, or what is resident where that is not known."""
+        return self.rss_mb if self.pss_mb is None else self.pss_mb
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """Counters, latencies and resources of a device."""
+    """Counters, latencies and resources of a device.
+
+    Attributes:
+        rss_mb: resident memory of the agent and its workers, MiB; what they share counts for each.
+        pss_mb: the same, what they share counted once; None where the kernel does not tell.
+    """
 
     device: Name
     boot_id: str
@@ -167,11 +182,17 @@ class Health(Struct, frozen=True, kw_only=True):
     slots: dict[Name, SlotHealth] = {}
     cpu_percent: float = 0.0
     rss_mb: float = 0.0
+    pss_mb: float | None = None
     disk_free_mb: float = 0.0
     outbox_rows: int = 0
     outbox_dropped: int = 0
     clock_synced: bool = False
     v: Literal[1] = 1
+
+    @property
+    def memory_mb(self) -> float:
+        """What they cost, MiB: their share, or what is resident where that is not known."""
+        return self.rss_mb if self.pss_mb is None else self.pss_mb
 
 
 class TelemetryRow(Struct, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ from edge_agent.daemon.machine import agent_info, disk_free_mb, is_clock_synced
 from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
 from edge_agent.daemon.reconciler import Reconciler
-from edge_agent.daemon.report import Reporter
+from edge_agent.daemon.report import Reporter, with_memory
 from edge_agent.daemon.slot_events import crash_event, poison_event, slot_event
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus, one_line
 from edge_agent.daemon.supervisor import Supervisor
@@ -235,7 +235,7 @@ class Agent:
         """Everything about this agent, now. Any thread."""
         desired = self._reconciler.desired
         seen, applied = self._reporter.revisions(desired)
-        workers = self._supervisor.health()
+        workers = with_memory(self._supervisor.health())
         busy = self._reconciler.busy
         size = self._outbox.size
         return AgentStatus(

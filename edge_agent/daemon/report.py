@@ -2,9 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from edge_agent.contract.messages import Health, SlotHealth
 from edge_agent.contract.state import (
@@ -19,6 +21,7 @@ from edge_agent.daemon.machine import (
     cpu_seconds,
     disk_free_mb,
     is_clock_synced,
+    pss_mb,
     rss_mb,
 )
 from edge_agent.daemon.supervisor import Supervisor
@@ -139,20 +142,30 @@ class Reporter:
         spent = sum(seconds - self._cpu.get(pid, 0.0) for pid, seconds in used.items())
         elapsed = max(now - self._cpu_at, 0.001)
         self._cpu, self._cpu_at = used, now
+        shares = [share for pid in pids if (share := pss_mb(pid)) is not None]
         return Health(
             device=self.device,
             boot_id=self.boot_id,
             time=time.time(),
             uptime_s=round(self.uptime_s, 3),
             interval_s=interval_s,
-            slots=self._supervisor.health(),
+            slots=with_memory(self._supervisor.health()),
             cpu_percent=round(100 * max(spent, 0.0) / elapsed, 2),
             rss_mb=round(sum(rss_mb(pid) for pid in pids), 1),
+            pss_mb=round(sum(shares), 1) if shares else None,
             disk_free_mb=round(disk_free_mb(self._state_dir), 1),
             outbox_rows=outbox.rows,
             outbox_dropped=outbox.dropped,
             clock_synced=is_clock_synced(),
         )
+
+
+def with_memory(slots: Mapping[str, SlotHealth]) -> dict[str, SlotHealth]:
+    """The same counters, and each worker's share of memory as it is now."""
+    return {
+        slot: replace(health, pss_mb=pss_mb(health.pid) if health.pid else None)
+        for slot, health in slots.items()
+    }
 
 
 def reported_slot(

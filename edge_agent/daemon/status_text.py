@@ -91,7 +91,7 @@ def _slot(name: str, slot: SlotStatus) -> tuple[str, ...]:
             _number(sum(worker.failed.values())),
             _number(sum(worker.dropped.values())),
             _number(worker.waiting),
-            _memory(worker.rss_mb),
+            _memory(worker.memory_mb),
         )
     runs, wanted = state.running_version or NOTHING, state.wanted_version or NOTHING
     version = str(runs) if runs == wanted else f"{wanted} -> {runs}"

@@ -125,10 +125,12 @@ SAMPLES: dict[str, msgspec.Struct] = {
                 total=msg.Timing(p50_ms=0.2, p99_ms=0.5, max_ms=1.5),
                 run=msg.Timing(p50_ms=0.01, p99_ms=0.02, max_ms=0.1),
                 rss_mb=61.5,
+                pss_mb=12.25,
             )
         },
         cpu_percent=0.4,
         rss_mb=101.0,
+        pss_mb=52.0,
         disk_free_mb=1024.0,
         outbox_rows=3,
         clock_synced=True,

@@ -174,7 +174,10 @@ def _messages(workers: _Workers) -> Iterator[Metric]:
 def _processes(workers: _Workers) -> Iterator[Metric]:
     restarts = _family_counter("restarts", "Starts of its worker after the first.")
     crashes = _family_counter("crashes", "Ends of its worker's process by itself.", "code")
-    memory = _family_gauge("resident_memory_bytes", "Memory of its worker's process.")
+    memory = _family_gauge("resident_memory_bytes", "Resident memory of its worker's process.")
+    share = _family_gauge(
+        "share_of_memory_bytes", "The same, with what processes share counted for each in part."
+    )
     spent = _family_counter("cpu_seconds", "Processor time of its worker's process.")
     threads = _family_gauge("run_threads", "Threads of one run.")
     provider = _family_gauge("provider", "1 for what the model runs on.", "provider")
@@ -183,11 +186,13 @@ def _processes(workers: _Workers) -> Iterator[Metric]:
         for code, count in sorted(worker.crashes.items()):
             crashes.add_metric((*labels, code), count)
         memory.add_metric(labels, (rss_mb(worker.pid) if worker.pid else worker.rss_mb) * _MIB)
+        if worker.pss_mb is not None:
+            share.add_metric(labels, worker.pss_mb * _MIB)
         spent.add_metric(labels, cpu_seconds(worker.pid) if worker.pid else 0.0)
         threads.add_metric(labels, worker.threads)
         for name in worker.runs_on:
             provider.add_metric((*labels, name), 1)
-    yield from (restarts, crashes, memory, spent, threads, provider)
+    yield from (restarts, crashes, memory, share, spent, threads, provider)
 
 
 def _distributions(workers: _Workers) -> Iterator[Metric]:
