@@ -239,12 +239,25 @@ class Removal(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ReplacedVersion(Struct, frozen=True, kw_only=True):
+    """What a slot of a device should have run until now.
+
+    Attributes:
+        shadows: the slot that it shadowed; empty if it answered messages.
+    """
+
+    module: str
+    version: int
+    shadows: str = ""
+
+
 class DeploymentResult(Struct, frozen=True, kw_only=True):
     """Which devices now want it, by their new revision.
 
     Attributes:
         revisions: device to its new revision.
         unchanged: devices that wanted exactly this already.
+        replaced: device to what its slot wanted before, where it wanted something.
     """
 
     module: str
@@ -253,6 +266,7 @@ class DeploymentResult(Struct, frozen=True, kw_only=True):
     slot: str
     revisions: dict[str, int]
     unchanged: tuple[str, ...] = ()
+    replaced: dict[str, ReplacedVersion] = {}
 
 
 class FleetEvent(Struct, frozen=True, kw_only=True):

@@ -139,7 +139,18 @@ def _summary(what: str, result: "DeploymentResult") -> str:
     text = f"{what} in slot {result.slot} on {_names(sorted(result.revisions))}"
     if result.unchanged:
         text += f"; {_names(sorted(result.unchanged))} wanted that already"
+    for other, devices in _replaced_shadows(result).items():
+        text += f"; the shadow {other} is replaced on {_names(sorted(devices))}"
     return text
+
+
+def _replaced_shadows(result: "DeploymentResult") -> dict[str, list[str]]:
+    """The shadows whose place it takes, `module/version`, to the devices where they were."""
+    found: dict[str, list[str]] = {}
+    for device, old in result.replaced.items():
+        if old.shadows:
+            found.setdefault(f"{old.module}/{old.version}", []).append(device)
+    return found
 
 
 def _names(devices: list[str]) -> str:

@@ -124,5 +124,11 @@ _REASONS: Final = {
     "window": "its window held other rows",
     "run_timeout": "its run took too long, at the lowest priority",
     "reply_refused": "they were refused for the topic that they wanted their answer on",
-    "overloaded": "they were refused because too many waited",
+    "no_common_output": "the two versions have no output of the same name",
+    "overloaded": "the slot refused them because too many waited",
+    "overload": "the slot dropped them for newer ones because too many waited",
+    "superseded": "the slot dropped them for a newer one of the same topic",
+    "deadline": "they waited in the slot for longer than its deadline",
+    "expired": "they expired before the slot came to them",
+    "poison": "they had ended process after process, so the slot refused them",
 }

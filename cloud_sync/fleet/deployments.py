@@ -5,6 +5,7 @@ slot by itself, and its topics together with those of all other slots there. The
 at publishing is an early warning; this one counts, because only here the topics are the real ones.
 """
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from cloud_sync.db.audit import Change, record
@@ -12,15 +13,23 @@ from cloud_sync.db.engine import Database
 from cloud_sync.errors import Conflict, ContractError, InvalidInput
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.devices import tags_of_all
+from cloud_sync.fleet.known import count_known
 from cloud_sync.fleet.publisher import DesiredPublisher
+from cloud_sync.fleet.spread import STARTS_PER_S, spread_s
 from cloud_sync.fleet.targets import parse_target, select_devices
 from cloud_sync.registry.chains import find_cycle, link_of
 from cloud_sync.registry.modules import choose, manifest_of, manifests_of
-from cloud_sync.resources import Deployment, DeploymentResult, ModuleVersion, Removal
+from cloud_sync.resources import (
+    Deployment,
+    DeploymentResult,
+    ModuleVersion,
+    Removal,
+    ReplacedVersion,
+)
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.routes import config_problems
-from edge_agent.contract.shadows import SHADOW_MISFIT, check_shadow, shadow_slot
-from edge_agent.contract.state import SlotConfig, WantedSlot
+from edge_agent.contract.shadows import SHADOW_MISFIT, check_outputs, check_shadow, shadow_slot
+from edge_agent.contract.state import AgentSettings, DesiredState, SlotConfig, WantedSlot
 
 
 class Deployments:
@@ -29,11 +38,19 @@ class Deployments:
     Args:
         database: where desired states are.
         publisher: who tells the devices.
+        starts_per_s: how many devices may begin with what concerns many, in a second.
     """
 
-    def __init__(self, database: Database, publisher: DesiredPublisher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: DesiredPublisher,
+        *,
+        starts_per_s: float = STARTS_PER_S,
+    ) -> None:
         self._database = database
         self._publisher = publisher
+        self._starts_per_s = starts_per_s
 
     def deploy(self, wish: Deployment, change: Change) -> DeploymentResult:
         """Put a module on all devices of a target, or on none if anything is wrong.
@@ -56,7 +73,9 @@ class Deployments:
                 shadows=wish.shadows,
                 config=wish.config,
             )
-            result = _change_slot(connection, wish.to, slot, wanted, module, change)
+            result = _change_slot(
+                connection, wish.to, slot, wanted, module, change, self._starts_per_s
+            )
             record(
                 connection,
                 change,
@@ -81,7 +100,9 @@ class Deployments:
             Conflict: another slot shadows it.
         """
         with self._database.write() as connection:
-            result = _change_slot(connection, wish.to, wish.slot, None, None, change)
+            result = _change_slot(
+                connection, wish.to, wish.slot, None, None, change, self._starts_per_s
+            )
             record(
                 connection,
                 change,
@@ -101,9 +122,11 @@ def _change_slot(
     wanted: WantedSlot | None,
     module: ModuleVersion | None,
     change: Change,
+    starts_per_s: float,
 ) -> DeploymentResult:
-    revisions: dict[str, int] = {}
+    changes: list[tuple[DesiredState, dict[str, WantedSlot]]] = []
     unchanged: list[str] = []
+    replaced: dict[str, ReplacedVersion] = {}
     manifests = _Manifests(connection)
     for device in select_devices(parse_target(target), tags_of_all(connection)):
         before = read_desired(connection, device)
@@ -115,10 +138,28 @@ def _change_slot(
             slots[slot] = wanted
         else:
             _refuse_to_leave_shadows(device, slot, slots)
-        _refuse_misfits(device, slots)
+        _refuse_misfits(device, slots, manifests)
         if wanted is not None and wanted.mode == "run":
             _refuse_cycle(device, slot, slots, manifests)
-        revisions[device] = write_desired(connection, before, slots, change.time).revision
+        changes.append((before, slots))
+        if (old := before.slots.get(slot)) is not None:
+            replaced[device] = ReplacedVersion(
+                module=old.module, version=old.version, shadows=old.shadows
+            )
+    together = AgentSettings(
+        fetch_spread_s=spread_s(len(changes), starts_per_s),
+        reconnect_spread_s=spread_s(count_known(connection), starts_per_s),
+    )
+    revisions = {
+        before.device: write_desired(
+            connection,
+            before,
+            slots,
+            change.time,
+            settings=replace(together, health_interval_s=before.settings.health_interval_s),
+        ).revision
+        for before, slots in changes
+    }
     return DeploymentResult(
         module=module.name if module else "",
         version=module.version if module else 0,
@@ -126,6 +167,7 @@ def _change_slot(
         slot=slot,
         revisions=revisions,
         unchanged=tuple(unchanged),
+        replaced=replaced,
     )
 
 
@@ -150,11 +192,20 @@ def _refuse_to_leave_shadows(device: str, slot: str, slots: dict[str, WantedSlot
             )
 
 
-def _refuse_misfits(device: str, slots: dict[str, WantedSlot]) -> None:
-    """Refuse shadows of what will not be there to be shadowed."""
-    for name in slots:
+def _refuse_misfits(device: str, slots: dict[str, WantedSlot], manifests: "_Manifests") -> None:
+    """Refuse shadows of what will not be there to be shadowed, or cannot be compared."""
+    for name, wanted in slots.items():
         try:
             check_shadow(name, slots)
+            if wanted.mode == "shadow":
+                live = slots[wanted.shadows]
+                known = manifests.of({wanted.digest, live.digest})
+                if wanted.digest in known and live.digest in known:
+                    own_outputs, live_outputs = (
+                        [output.name for output in known[digest].model.outputs]
+                        for digest in (wanted.digest, live.digest)
+                    )
+                    check_outputs(name, own_outputs, wanted.shadows, live_outputs)
         except ContractError as error:
             raise Conflict(f"{device}: {error.text}", hint=error.hint, code=error.code) from error
 

@@ -89,7 +89,7 @@ def find_cycle(new: Link, others: Iterable[Link]) -> tuple[str, ...]:
 def _round(start: Way, ways: Iterable[Way]) -> tuple[str, ...]:
     """Names of the shortest round from a way back to it; empty if there is none."""
     rest = [way for way in ways if way != start]
-    front = [(start, (start.name,))]
+    front: list[tuple[Way, tuple[str, ...]]] = [(start, (start.name,))]
     while front:
         following: list[tuple[Way, tuple[str, ...]]] = []
         for way, path in front:

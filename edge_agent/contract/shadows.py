@@ -1,10 +1,10 @@
 """Shadows: which slot may shadow which on one device. Pure, the same for cloud and device.
 
 A shadow's own topics do not matter: what it gets is what the slot that it shadows was asked, and
-it publishes nothing.
+it publishes nothing. Its outputs do: they are compared by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from edge_agent.contract.names import check_name, did_you_mean
@@ -14,6 +14,7 @@ from edge_agent.errors import ContractError
 SUFFIX: Final = "-shadow"
 SHADOW_MISFIT: Final = "shadow_misfit"
 _AS_BUILT: Final = SlotConfig()
+_NAMES_SHOWN: Final = 5
 
 
 def shadow_slot(slot: str) -> str:
@@ -73,6 +74,32 @@ def check_shadow(slot: str, slots: Mapping[str, WantedSlot]) -> None:
             f"slot {slot!r} is a shadow and expected no topics and no uplink of its own",
             f"it gets what {wanted.shadows!r} gets and publishes nothing: leave them out",
         )
+
+
+def check_outputs(slot: str, own: Sequence[str], shadowed: str, live: Sequence[str]) -> None:
+    """Check that a shadow computes something that can be compared.
+
+    Args:
+        slot: of the shadow.
+        own: names of its module's outputs.
+        shadowed: the slot that it shadows.
+        live: names of the outputs of the module there.
+
+    Raises:
+        ContractError: they have no name in common.
+    """
+    if set(own).isdisjoint(live):
+        raise _misfit(
+            f"slot {slot!r} expected an output that {shadowed!r} has, too ({_listed(live)}), "
+            f"found {_listed(own)}",
+            "outputs are compared by name: export the model with the same names, or shadow "
+            "another slot",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return (", ".join(map(repr, names[:_NAMES_SHOWN])) or "none") + more
 
 
 def _misfit(text: str, hint: str) -> ContractError:

@@ -68,9 +68,14 @@ def _text(after: SlotRecord, version: Installed | None, other: Installed | None)
     if after.phase is Phase.ABSENT:
         return f"{name} was removed"
     if after.phase is Phase.ACTIVE:
-        return f"{name} is active" + (f", replaces {_named(other)}" if other else "")
+        role = f" as a shadow of {version.shadows}" if version and version.shadows else ""
+        return f"{name} is active{role}" + (f", replaces {_described(other)}" if other else "")
     why = f": {after.error.code}: {after.error.text}" if after.error else ""
     return f"{name}{f', {_named(other)} runs' if other else ''}{why}"
+
+
+def _described(version: Installed) -> str:
+    return f"the shadow {_named(version)}" if version.shadows else _named(version)
 
 
 def _named(version: Installed) -> str:

@@ -8,7 +8,6 @@ looks up whether it is still wanted before it begins and wherever it waits.
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,9 +19,10 @@ from edge_agent.contract.state import Phase, SlotError
 from edge_agent.errors import ContractError, ShoalError, StorageError, Superseded, Unsupported
 from edge_agent.link.download import Downloader, TryLater, Wanted
 from edge_agent.reconcile import transition
+from edge_agent.reconcile.manifests import Manifests
 from edge_agent.reconcile.plan import SlotSeen
 from edge_agent.reconcile.proof import prove
-from edge_agent.reconcile.retry import delay_s, remaining_s
+from edge_agent.reconcile.retry import delay_s, first_delay_s, remaining_s
 from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.reconcile.steps import (
     Begin,
@@ -43,6 +43,7 @@ from edge_agent.reconcile.steps import (
 from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerRefused, Workers
 from edge_agent.store.blobs import BlobStore
+from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
 from edge_agent.store.slots import Installed, SlotRecord
 
@@ -71,6 +72,7 @@ class Applier:
         downloader: brings files from the cloud.
         workers: runs the versions.
         specs: what workers are told.
+        clock: for waits, and for the times that are journalled.
         on_change: told the slot, its record before and its record after every change.
         forget_session: called with a removed slot's MQTT client id; must not raise.
     """
@@ -83,14 +85,17 @@ class Applier:
         downloader: Downloader,
         workers: Workers,
         specs: WorkerSpecs,
+        clock: Clock,
         on_change: Observer,
         forget_session: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._blobs = blobs
+        self._manifests = Manifests(blobs)
         self._downloader = downloader
         self._workers = workers
         self._specs = specs
+        self._clock = clock
         self._on_change = on_change
         self._forget_session = forget_session
         self._due: dict[str, float] = {}
@@ -106,7 +111,7 @@ class Applier:
         Raises:
             StorageError: the journal cannot be read. On a full disk it can, and that is enough.
         """
-        now, wall = time.monotonic(), time.time()
+        now, wall = self._clock.monotonic(), self._clock.wall()
         for record in self._journal.slots().values():
             try:
                 self._put(record, transition.restarted(record))
@@ -118,7 +123,7 @@ class Applier:
         """Every slot that is in the journal or has a worker, as it is now."""
         records = self._journal.slots()
         workers = self._workers.seen()
-        now = time.monotonic()
+        now = self._clock.monotonic()
         seen = {}
         for slot in {*records, *workers}:
             record = records.get(slot, SlotRecord(slot=slot))
@@ -129,12 +134,13 @@ class Applier:
                 trial=_counting_starts(worker.trial, record) if worker else None,
                 is_damaged=bool(worker and worker.is_damaged),
                 is_retry_due=now >= self._due.get(slot, now),
+                outputs=self._manifests.outputs(record.target.digest) if record.target else None,
             )
         return seen
 
     def next_due_s(self) -> float | None:
         """Seconds until the next attempt is due, or None if none waits."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         waits = [due - now for due in list(self._due.values()) if due > now]
         return min(waits) if waits else None
 
@@ -154,6 +160,8 @@ class Applier:
                     return True
                 log.info("event=step slot=%s step=%s", step.slot, type(step).__name__)
                 self._apply(step, is_superseded)
+                if isinstance(step, Begin) and self._due.get(step.slot, 0.0) > self._clock.monotonic():
+                    return True  # its turn comes later, and it is planned again then
             except Superseded:
                 log.info("event=superseded slot=%s step=%s", step.slot, type(step).__name__)
                 return True
@@ -164,11 +172,11 @@ class Applier:
 
     # The table of what each step does: long, but flat.
     def _apply(self, step: Step, is_superseded: Callable[[], bool]) -> None:  # noqa: C901
-        now = time.time()
+        now = self._clock.wall()
         record = self._journal.slot(step.slot)
         match step:
-            case Begin(target=target):
-                self._put(record, transition.begun(record, target, now))
+            case Begin(target=target, spread_s=spread_s):
+                self._begin(record, target, spread_s, now)
             case Fetch(target=target):
                 self._fetch(record, target, is_superseded)
             case Install(target=target):
@@ -204,6 +212,24 @@ class Applier:
                 self._on_change(step.slot, record, SlotRecord(slot=step.slot))
                 self.collect()
 
+    def _begin(self, record: SlotRecord, target: Installed, spread_s: float, now: float) -> None:
+        """Note that work begins. What has to be asked for waits its turn among many devices."""
+        wait_s = 0.0
+        if record.target != target and not self._is_here(record, target):
+            wait_s = first_delay_s(spread_s, random.random())  # noqa: S311  # jitter, no secret
+        if wait_s > 0.0:
+            log.info("event=spread slot=%s wait_s=%.1f", record.slot, wait_s)
+            self._due[record.slot] = self._clock.monotonic() + wait_s
+        else:
+            self._due.pop(record.slot, None)
+        due = now + wait_s if wait_s > 0.0 else None
+        self._put(record, transition.begun(record, target, now, due=due))
+
+    def _is_here(self, record: SlotRecord, target: Installed) -> bool:
+        """Whether the cloud need not be asked for anything of a version."""
+        files = record.blobs.get(target.digest)
+        return files is not None and all(map(self._blobs.has, (target.digest, *files)))
+
     def _fetch(
         self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]
     ) -> None:
@@ -215,7 +241,7 @@ class Applier:
             if is_superseded():
                 raise Superseded(f"{target.module} is not wanted any more")
             self._bring(Wanted(digest=digest, limit=size, size=size), is_superseded)
-        self._put(record, transition.arrived(record, Phase.VERIFIED, time.time()))
+        self._put(record, transition.arrived(record, Phase.VERIFIED, self._clock.wall()))
 
     def _fetch_manifest(self, target: Installed, is_superseded: Callable[[], bool]) -> Manifest:
         self._bring(Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES), is_superseded)
@@ -234,7 +260,7 @@ class Applier:
             if not (
                 self._blobs.has(wanted.digest, wanted.size) and self._blobs.is_intact(wanted.digest)
             ):
-                deadline = time.monotonic() + FETCH_BASE_S + wanted.limit / FETCH_BYTES_PER_S
+                deadline = self._clock.monotonic() + FETCH_BASE_S + wanted.limit / FETCH_BYTES_PER_S
                 self._downloader.fetch(
                     self._blobs, wanted, deadline=deadline, is_superseded=is_superseded
                 )
@@ -253,12 +279,12 @@ class Applier:
                 code="wrong_module",
             )
         check_manifest(manifest)
-        self._put(record, transition.arrived(record, Phase.INSTALLED, time.time()))
+        self._put(record, transition.arrived(record, Phase.INSTALLED, self._clock.wall()))
 
     def _prove(
         self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]
     ) -> None:
-        record = self._put(record, transition.arrived(record, Phase.TRIAL, time.time()))
+        record = self._put(record, transition.arrived(record, Phase.TRIAL, self._clock.wall()))
         passed = prove(self._workers, self._specs, record, target, is_superseded)
         log.info(
             "event=proved slot=%s version=%d cases=%d p99_ms=%.3f max_difference=%g "
@@ -283,14 +309,14 @@ class Applier:
         self._workers.hand_over(record.slot)
         # 4. From here on a crash finds the candidate. `active` is what it falls back to.
         rule = SHADOW_TRIAL if target.shadows else manifest.health.trial
-        self._put(record, transition.flipped(record, rule, time.time()))
+        self._put(record, transition.flipped(record, rule, self._clock.wall()))
         if target.shadows and record.serving is not None and not record.serving.shadows:
             # What answered messages here does so no more: its session would only fill up.
             self._forget_session(self._specs.client_id(record.slot))
 
     def _roll_back(self, record: SlotRecord, error: SlotError | None) -> None:
         """Journal first: whatever happens after it, the good version is what is started."""
-        now = time.time()
+        now = self._clock.wall()
         if error is None:
             after = transition.withdrawn(record)
         elif record.active is not None:
@@ -309,7 +335,7 @@ class Applier:
         """Set when the slot is due again. Returns seconds from now."""
         chance = random.random()  # noqa: S311  # jitter, no secret
         seconds = delay_s(record.attempts + 1, chance, at_least_s=at_least_s)
-        self._due[record.slot] = time.monotonic() + seconds
+        self._due[record.slot] = self._clock.monotonic() + seconds
         return seconds
 
     def _fail(self, step: Step, error: ShoalError) -> None:
@@ -343,7 +369,7 @@ class Applier:
         reason: SlotError,
         seconds: float,
     ) -> SlotRecord:
-        now = time.time()
+        now = self._clock.wall()
         if record.target != target:
             record = transition.begun(record, target, now)
         if isinstance(error, WorkerRefused) and not error.is_retryable:

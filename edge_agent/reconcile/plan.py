@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_agent.contract.shadows import SHADOW_MISFIT, check_shadow
+from edge_agent.contract.shadows import SHADOW_MISFIT, check_outputs, check_shadow
 from edge_agent.contract.state import DesiredState, Phase, SlotError, WantedSlot
 from edge_agent.errors import ContractError
 from edge_agent.reconcile.steps import (
@@ -49,6 +49,7 @@ class SlotSeen(Struct, frozen=True, kw_only=True):
         trial: what the running version has done since it was told to answer; None if nothing runs.
         is_retry_due: whether enough time has passed since the last failure.
         is_damaged: the running version's worker says that its files are not what they were.
+        outputs: names of what the record's target computes; None while its manifest is not here.
     """
 
     record: SlotRecord
@@ -56,6 +57,7 @@ class SlotSeen(Struct, frozen=True, kw_only=True):
     trial: TrialRun | None = None
     is_retry_due: bool = True
     is_damaged: bool = False
+    outputs: tuple[str, ...] | None = None
 
 
 def wanted_version(wanted: WantedSlot) -> Installed:
@@ -84,11 +86,12 @@ def plan(desired: DesiredState | None, seen: Mapping[str, SlotSeen]) -> dict[str
         steps = (
             keep_running(found)
             if desired is None
-            else plan_slot(wanted.get(name), found, shadow_error(name, wanted))
+            else plan_slot(wanted.get(name), found, shadow_error(name, wanted, seen))
         )
         if steps:
             plans[name] = steps
-    return plans
+    spread_s = desired.settings.fetch_spread_s if desired is not None else 0.0
+    return {name: _spread(steps, spread_s) for name, steps in plans.items()}
 
 
 def plan_slot(
@@ -116,7 +119,17 @@ def plan_slot(
         return _wanted_again(seen, target)
     if record.target == target and not seen.is_retry_due:
         return keep_running(seen)
+    if target.shadows and (record.target != target or seen.outputs is None):
+        # Whether it can be compared stands in its manifest: fetched first, and judged then.
+        return (*keep_running(seen), Begin(record.slot, target), Fetch(record.slot, target))
     return (*keep_running(seen), *_bring(record.slot, target))
+
+
+def _spread(steps: tuple[Step, ...], spread_s: float) -> tuple[Step, ...]:
+    """The same steps, with what begins among them spread over the devices that were told so."""
+    return tuple(
+        replace(step, spread_s=spread_s) if isinstance(step, Begin) else step for step in steps
+    )
 
 
 def keep_running(seen: SlotSeen) -> tuple[Step, ...]:
@@ -163,15 +176,34 @@ def _wanted_again(seen: SlotSeen, active: Installed) -> tuple[Step, ...]:
     return keep_running(seen)
 
 
-def shadow_error(slot: str, slots: Mapping[str, WantedSlot]) -> SlotError | None:
-    """Why a wanted slot cannot be a shadow among the others; None if it can, or is none."""
+def shadow_error(
+    slot: str, slots: Mapping[str, WantedSlot], seen: Mapping[str, SlotSeen]
+) -> SlotError | None:
+    """Why a wanted slot cannot be a shadow among the others; None if it can, or is none.
+
+    What is not known yet, because a manifest is not here, is no reason.
+    """
     if slot not in slots:
         return None
+    wanted = slots[slot]
     try:
         check_shadow(slot, slots)
+        if wanted.mode == "shadow":
+            own = _outputs(wanted, seen.get(slot))
+            live = _outputs(slots[wanted.shadows], seen.get(wanted.shadows))
+            if own is not None and live is not None:
+                check_outputs(slot, own, wanted.shadows, live)
     except ContractError as error:
         return SlotError(code=error.code, text=str(error), step="plan")
     return None
+
+
+def _outputs(wanted: WantedSlot, seen: SlotSeen | None) -> tuple[str, ...] | None:
+    """Names of what a wanted version computes; None if that is not known here."""
+    target = seen.record.target if seen is not None else None
+    if seen is None or target is None or target.digest != wanted.digest:
+        return None
+    return seen.outputs
 
 
 def _fits_now(record: SlotRecord, misfit: SlotError | None) -> bool:

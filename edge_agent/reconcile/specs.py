@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from edge_agent.contract.kept import keeps_anything
-from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, read_manifest
 from edge_agent.contract.routes import input_filters
 from edge_agent.contract.topics import data_prefix
-from edge_agent.errors import ShoalError
 from edge_agent.reconcile.hardware import NONE_UNFIT, HardwareChoice, OnlyCpu
+from edge_agent.reconcile.manifests import Manifests
 from edge_agent.runtime.door_wire import door_file
-from edge_agent.runtime.protocol import BrokerAddress, RunsOn, WorkerSpec, client_id
+from edge_agent.runtime.protocol import BrokerAddress, RunsOn, WorkerMode, WorkerSpec, client_id
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.files import make_folder
 from edge_agent.store.slots import Installed, SlotRecord
@@ -46,6 +47,7 @@ class WorkerSpecs:
         self._broker = broker
         self._prefix = data_prefix(device) if is_shared else ""
         self._blobs = blobs
+        self._manifests = Manifests(blobs)
         self._run_folder = run_folder
         self._shadow_cpu_share = shadow_cpu_share
         self._has_doors = has_doors
@@ -61,15 +63,8 @@ class WorkerSpecs:
             version: to check.
             unfit: providers that have failed with it, to the reason.
         """
-        return WorkerSpec(
-            mode="trial",
-            device=self._device,
-            slot=record.slot,
-            version=version.version,
-            digest=version.digest,
-            manifest_file=str(self._blobs.path(version.digest)),
-            blob_files=self._files(record, version),
-            runs_on=self._runs_on(version, unfit),
+        return replace(
+            self._spec("trial", record, version, unfit),
             config=version.config,
             topic_prefix=self._prefix,
         )
@@ -86,15 +81,8 @@ class WorkerSpecs:
         Raises:
             StorageError: there is no folder for its socket.
         """
-        return WorkerSpec(
-            mode="shadow",
-            device=self._device,
-            slot=record.slot,
-            version=version.version,
-            digest=version.digest,
-            manifest_file=str(self._blobs.path(version.digest)),
-            blob_files=self._files(record, version),
-            runs_on=self._runs_on(version),
+        return replace(
+            self._spec("shadow", record, version),
             mirror_path=self._mirror_path(record.slot),
             shadows=version.shadows,
             cpu_share=self._shadow_cpu_share,
@@ -106,16 +94,9 @@ class WorkerSpecs:
         Its MQTT session belongs to the slot and not to the version, so that a successor gets what
         its predecessor did not answer.
         """
-        manifest = self._manifest(version)
-        return WorkerSpec(
-            mode="live",
-            device=self._device,
-            slot=record.slot,
-            version=version.version,
-            digest=version.digest,
-            manifest_file=str(self._blobs.path(version.digest)),
-            blob_files=self._files(record, version),
-            runs_on=self._runs_on(version),
+        manifest = self._manifests.of(version.digest)
+        return replace(
+            self._spec("live", record, version),
             config=version.config,
             broker=self._broker,
             client_id=self.client_id(record.slot),
@@ -123,6 +104,26 @@ class WorkerSpecs:
             stale_filters=self._stale_filters(record, version),
             door_path=self._door_path(record.slot) if self._has_doors else "",
             has_state=manifest is not None and keeps_anything(manifest),
+        )
+
+    def _spec(
+        self,
+        mode: WorkerMode,
+        record: SlotRecord,
+        version: Installed,
+        unfit: Mapping[str, str] = NONE_UNFIT,
+    ) -> WorkerSpec:
+        """What every worker is told: what it is, where its files are, what it runs on."""
+        digests = record.blobs.get(version.digest, ())
+        return WorkerSpec(
+            mode=mode,
+            device=self._device,
+            slot=record.slot,
+            version=version.version,
+            digest=version.digest,
+            manifest_file=str(self._blobs.path(version.digest)),
+            blob_files={digest: str(self._blobs.path(digest)) for digest in digests},
+            runs_on=self._runs_on(version, unfit),
         )
 
     def client_id(self, slot: str) -> str:
@@ -137,7 +138,7 @@ class WorkerSpecs:
 
     def _filters(self, version: Installed) -> tuple[str, ...]:
         """A version's topic filters; none if its manifest is not here (yet, or any more)."""
-        manifest = self._manifest(version)
+        manifest = self._manifests.of(version.digest)
         if manifest is None:
             return ()
         return input_filters(manifest, version.config, device=self._device, prefix=self._prefix)
@@ -149,27 +150,17 @@ class WorkerSpecs:
             version: that they failed with.
             unfit: provider to reason.
         """
-        manifest = self._manifest(version)
+        manifest = self._manifests.of(version.digest)
         if manifest is not None:
             self._hardware.keep_off(manifest, unfit)
 
     def _runs_on(self, version: Installed, unfit: Mapping[str, str] = NONE_UNFIT) -> RunsOn:
         """What a version's model runs on. Whose manifest is not here fails in its worker."""
-        manifest = self._manifest(version)
+        manifest = self._manifests.of(version.digest)
         return RunsOn() if manifest is None else self._hardware.runs_on(manifest, unfit=unfit)
-
-    def _manifest(self, version: Installed) -> Manifest | None:
-        try:
-            return read_manifest(self._blobs.read(version.digest, limit=MAX_MANIFEST_BYTES))
-        except ShoalError:
-            return None
 
     def _door_path(self, slot: str) -> str:
         return str(make_folder(self._run_folder) / door_file(slot))
 
     def _mirror_path(self, slot: str) -> str:
         return str(make_folder(self._run_folder) / f"mirror-{slot}.sock")
-
-    def _files(self, record: SlotRecord, version: Installed) -> dict[str, str]:
-        digests = record.blobs.get(version.digest, ())
-        return {digest: str(self._blobs.path(digest)) for digest in digests}

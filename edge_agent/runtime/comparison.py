@@ -16,6 +16,9 @@ from edge_agent.runtime.mirrored import Run
 from edge_agent.runtime.psi import ScoreDrift
 from edge_agent.runtime.session import Array
 
+NOTHING_COMMON: Final = "no_common_output"
+"""The two versions have no output of the same name."""
+
 MOST_COLUMNS: Final = 8
 """Numbers of a row whose distributions are compared, the first ones; the worst is reported."""
 
@@ -88,6 +91,10 @@ class Comparison:
         if not own.is_answered:
             self.leave_out("window")
             return
+        if not self._shared:
+            # Deployments like that are refused; a roll-back may still lead here.
+            self.leave_out(NOTHING_COMMON)
+            return
         self.seen += 1
         if live.runs is None or own.runs is None:
             if live.runs is not None or own.runs is not None:
@@ -121,7 +128,7 @@ class Comparison:
         )
 
     def _compare(self, live: Sequence[Run], own: Sequence[Run]) -> None:
-        is_same = bool(self._shared) and len(live) == len(own)
+        is_same = len(live) == len(own)
         for expected_run, found_run in zip(live, own, strict=False):
             for index, own_index in self._shared:
                 difference = difference_of(
@@ -135,11 +142,8 @@ class Comparison:
     def _add_scores(self, live: Run, own: Run) -> None:
         """The first output of floats if there is one, else the first: a label."""
         chosen = next(
-            (pair for pair in self._shared if live[pair[0]].dtype.kind == "f"),
-            self._shared[0] if self._shared else None,
+            (pair for pair in self._shared if live[pair[0]].dtype.kind == "f"), self._shared[0]
         )
-        if chosen is None:
-            return
         spec = self._outputs[chosen[1]]
         left, right = rows_of(live[chosen[0]], spec), rows_of(own[chosen[1]], spec)
         if left.shape != right.shape:

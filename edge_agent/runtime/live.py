@@ -190,8 +190,9 @@ class LiveSlot:
         return Settled(message.token, outgoing)
 
     def _leave(self, item: Left) -> Settled:
-        """Be done with a message that the model does not see; nor does a shadow."""
+        """Be done with a message that the model does not see."""
         message, reason = item.message, item.reason
+        self._unseen(reason.value)
         if reason is not Reason.REFUSED:
             self._counters.drop(reason.value)
             return Settled(message.token, None)
@@ -201,6 +202,11 @@ class LiveSlot:
             hint="send less, or raise runtime.max_queue of the module",
         )
         return self._publish(message, self._engine.refuse(message, error))
+
+    def _unseen(self, reason: str) -> None:
+        """Tell a shadow of a message that was not run; it counts it as not seen."""
+        if self._mirror is not None and self._mirror.is_on:
+            self._mirror.miss(reason)
 
     def _without_poison(
         self, messages: Sequence[Incoming], guard: RunGuard
@@ -215,6 +221,7 @@ class LiveSlot:
         refused: list[Settled] = []
         for message in messages:
             if guard.is_poison(message):
+                self._unseen(error.code)
                 refused.append(self._publish(message, self._engine.refuse(message, error)))
             else:
                 harmless.append(message)

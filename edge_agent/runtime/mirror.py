@@ -146,6 +146,13 @@ class Mirror:
         self._noted += 1
         self._leave_out(is_answered, "full")
 
+    def miss(self, reason: str) -> None:
+        """Count a message that the slot itself did not run, so that a shadow cannot have seen it.
+
+        It has no number: nothing of it went into a window or a state, so there is no gap.
+        """
+        self._leave_out(True, reason)
+
     def send(self) -> None:
         """Send what was noted. Never waits."""
         if not self._pending and not self._backlog:
@@ -276,7 +283,7 @@ class Mirror:
         self._has_news = False
         return _Sent.YES
 
-    def _leave_out(self, is_answered: bool, reason: str) -> None:
-        if is_answered:
+    def _leave_out(self, is_counted: bool, reason: str) -> None:
+        if is_counted:
             self._has_news = True
             self._shed[reason] = self._shed.get(reason, 0) + 1

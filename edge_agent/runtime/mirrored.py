@@ -60,7 +60,8 @@ class MirrorPacket(Struct, frozen=True, array_like=True, gc=False):
         version: of the module that answered.
         digest: of its manifest.
         names: of its outputs, in order.
-        shed: reason to count: answered messages that were not sent on this connection.
+        shed: reason to count: messages since this connection began that were answered and not
+            sent, or not run in the first place.
         first: number of the first message in it; on a connection they are counted, with
             those that were left out, so that a gap shows.
         messages: encoded `Mirrored`, in order of the answers.

@@ -14,6 +14,9 @@ from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import SlotConfig
 
 
+WorkerMode = Literal["trial", "live", "shadow"]
+
+
 class BrokerAddress(Struct, frozen=True, kw_only=True):
     """An MQTT broker.
 
@@ -98,7 +101,7 @@ class WorkerSpec(Struct, frozen=True, kw_only=True):
         has_state: whether the process is handed a file descriptor for windows and states.
     """
 
-    mode: Literal["trial", "live", "shadow"]
+    mode: WorkerMode
     device: str
     slot: str
     version: int

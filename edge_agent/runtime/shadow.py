@@ -27,7 +27,6 @@ from edge_agent.runtime.cpu_budget import CpuBudget
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.mirrored import Mirrored, MirrorPacket, arrays_of, decode_packet
 from edge_agent.runtime.protocol import WorkerSpec
-from edge_agent.runtime.queue import Reason
 from edge_agent.runtime.socket_path import short_address
 
 HEARD: Final = "heard"
@@ -36,9 +35,9 @@ SHADOW_CONFIG: Final = SlotConfig(
 )
 """A shadow takes whatever topic its slot took, with `HEARD` before it, and publishes on none."""
 
-UNREAD: Final = frozenset({"reply_refused", Reason.REFUSED.value})
-"""Errors that say nothing about the model: a message was refused for where its answer was wanted,
-or because too many waited."""
+UNREAD: Final = "reply_refused"
+"""An error that says nothing about the model: a message was refused for where its answer was
+wanted."""
 
 OUT_OF_TIME: Final = "run_timeout"
 """The shadow's own run took too long. At the lowest priority that says nothing about the model."""
@@ -207,7 +206,7 @@ class ShadowSlot:
         counters = self._counters
         counters.messages_in += 1
         live = Outcome(arrays_of(message), message.code)
-        if message.code in UNREAD:
+        if message.code == UNREAD:
             self._comparison.leave_out(message.code)
             return
         if self._alignment is not None and not self._alignment.takes(

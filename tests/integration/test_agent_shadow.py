@@ -9,12 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.contract.manifest import Tensor
 from edge_agent.contract.messages import ShadowHealth, SlotHealth
+from edge_agent.contract.signature import TensorSpec
 from edge_agent.contract.state import Phase
 from tests.support.agents import AgentProcess
 from tests.support.brokers import Broker
 from tests.support.fake_cloud import FakeCloud, wanted
-from tests.support.models import BuiltModule, build_module
+from tests.support.models import (
+    BuiltModule,
+    build_module,
+    fields,
+    identity_model,
+    manifest_of,
+    write_module,
+)
 from tests.support.rows import RowsClient
 from tests.support.waiting import wait_for
 
@@ -74,11 +83,14 @@ class Line:
         return worker.shadow if worker is not None else None
 
     def answered(self) -> int:
+        """Messages that the slot is done with: answered, refused or dropped."""
         worker = self.worker("probe")
-        return worker.messages_out + sum(worker.failed.values()) if worker is not None else 0
+        if worker is None:
+            return 0
+        return worker.messages_out + sum(worker.failed.values()) + sum(worker.dropped.values())
 
     def uncounted(self) -> int:
-        """Answers that the shadow neither saw nor left out."""
+        """What the slot is done with, and the shadow neither saw nor left out."""
         found = self.compared()
         assert found is not None
         return self.answered() - found.seen - sum(found.shed.values())
@@ -251,3 +263,22 @@ def test_a_shadow_of_what_is_not_wanted_is_refused_and_holds_nothing_up(line: Li
     assert found.error.code == "shadow_misfit"
     line.send(5, first_id=1)
     wait_for(lambda: len(line.rows.answers) >= 5, WAIT_S)
+
+
+def test_a_shadow_without_an_output_in_common_is_fetched_and_refused(
+    line: Line, tmp_path: Path
+) -> None:
+    odd = TensorSpec("odd", "float32", (-1, 3))
+    model = identity_model(odd)
+    tensor = Tensor(name="odd", source="fields", fields=fields("a", "b", "c"))
+    out = TensorSpec("odd_out", "float32", (-1, 3))
+    other = write_module(tmp_path / "other", manifest_of(model, [odd], [out], [tensor]), {}, model)
+    line.cloud.publish_module(other)
+    line.want_shadow(other, 2)
+    found = line.cloud.await_slot("probe-shadow", lambda slot: slot.phase is Phase.REJECTED, WAIT_S)
+    assert found.error is not None
+    assert found.error.code == "shadow_misfit"
+    assert "expected an output that 'probe' has, too ('score'), found 'odd_out'" in found.error.text
+    assert "compared by name" in found.error.text
+    # What is deployed then can be one.
+    line.shadow_with(line.build("v3", bias=3.0), version=3)

@@ -83,7 +83,11 @@ def test_a_shadow_is_tried_looked_at_promoted_and_removed(
         assert "wine-shadow: shadows wine (version 1); agrees on 0 of" in status
         assert max(map(len, status.splitlines())) <= 100
 
-        shoal.ok("deploy", "wine/2", "--to", "line-1", "--wait", "60")
+        publish(shoal, tmp_path / "wine", bias=1.0)
+        said = shoal.ok("deploy", "wine/3", "--to", "line-1", "--shadow", "--wait", "60").out
+        assert "; the shadow wine/2 is replaced on line-1" in said
+
+        shoal.ok("deploy", "wine/3", "--to", "line-1", "--wait", "60")
         assert "same version" in shoal.ok("device", "explain", "line-1", "wine-shadow").out
         assert shoal.run("remove", "wine", "--to", "line-1").code != 0
         shoal.ok("remove", "wine-shadow", "--to", "line-1")

@@ -31,6 +31,15 @@ def test_the_first_version_replaces_nothing() -> None:
     assert event.detail["replaces"] == ""
 
 
+def test_a_shadow_says_so_and_names_the_shadow_that_it_replaces() -> None:
+    old, new = replace(OLD, shadows="live"), replace(NEW, shadows="live")
+    before = replace(TRIAL, target=new, active=old, candidate=new)
+    event = slot_event(before, replace(before, phase=Phase.ACTIVE, active=new, candidate=None))
+    assert event is not None
+    assert event.text == "wine/4 is active as a shadow of live, replaces the shadow wine/3"
+    assert event.detail["replaces"] == "wine/3"
+
+
 def test_a_removed_slot_names_what_was_in_it() -> None:
     before = SlotRecord(slot="wine", phase=Phase.ACTIVE, target=OLD, active=OLD)
     event = slot_event(before, SlotRecord(slot="wine"))

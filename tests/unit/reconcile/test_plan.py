@@ -191,20 +191,13 @@ LIVE_WISH = want(1)
 
 
 def test_a_shadow_goes_all_the_way_as_any_version_does():
-    steps = plan(
-        DesiredState(device="d", revision=1, slots={"live": LIVE_WISH, "s": SHADOW_WISH}),
-        {"live": SlotSeen(record=SlotRecord(slot="live", phase=Phase.ACTIVE, target=ONE,
-                                            active=ONE), running=ONE)},
-    )  # fmt: skip
-    assert steps == {
-        "s": (
-            Begin("s", SHADOW),
-            Fetch("s", SHADOW),
-            Install("s", SHADOW),
-            Prove("s", SHADOW),
-            Switch("s", SHADOW),
-        )
-    }
+    assert compared(("y",), ("y",)) == (
+        Begin("s", SHADOW),
+        Fetch("s", SHADOW),
+        Install("s", SHADOW),
+        Prove("s", SHADOW),
+        Switch("s", SHADOW),
+    )
 
 
 def test_a_version_that_is_a_shadow_and_one_that_answers_are_not_the_same():
@@ -269,6 +262,47 @@ def test_a_refused_shadow_is_brought_once_the_other_slots_are_as_it_needs_them()
 def test_a_shadow_goes_on_when_what_it_shadows_is_taken_away():
     alone = DesiredState(device="d", revision=3, slots={"s": SHADOW_WISH})
     assert plan(alone, {"s": SlotSeen(record=active(SHADOW), running=SHADOW)}) == {}
+
+
+def compared(own: tuple[str, ...] | None, live: tuple[str, ...] | None, **options):
+    """The plan of a shadow beside a slot that answers, by what is known of their outputs."""
+    slots = {"live": LIVE_WISH, "s": SHADOW_WISH}
+    answering = wanted_version(LIVE_WISH)
+    others = SlotSeen(
+        record=SlotRecord(slot="live", phase=Phase.ACTIVE, target=answering, active=answering),
+        running=answering,
+        outputs=live,
+    )
+    shadow = SlotSeen(record=record(**({"target": SHADOW} | options)), outputs=own)
+    desired = DesiredState(device="d", revision=2, slots=slots)
+    return plan(desired, {"live": others, "s": shadow}).get("s", ())
+
+
+def test_a_shadow_without_an_output_in_common_is_refused():
+    (refusal,) = compared(("risk",), ("score", "label"), phase=Phase.VERIFIED)
+    assert isinstance(refusal, Reject)
+    assert refusal.error.code == "shadow_misfit"
+    for part in ("expected an output that 'live' has, too ('score', 'label')", "found 'risk'"):
+        assert part in refusal.error.text
+    # It stays refused, and is not looked at again and again.
+    options = {"phase": Phase.REJECTED, "error": refusal.error}
+    assert compared(("risk",), ("score", "label"), **options) == ()
+    assert compared(("risk",), ("risk", "label"), **options)[0] == Begin("s", SHADOW)
+
+
+def test_a_shadow_is_brought_with_one_output_in_common():
+    assert compared(("risk", "label"), ("score", "label"), phase=Phase.VERIFIED)[-1] == Switch(
+        "s", SHADOW
+    )
+    # What is not known yet is no reason to refuse it.
+    assert compared(("risk",), None, phase=Phase.VERIFIED)[-1] == Switch("s", SHADOW)
+
+
+def test_what_a_shadow_computes_is_looked_up_before_it_is_proved():
+    fetched_only = (Begin("s", SHADOW), Fetch("s", SHADOW))
+    assert compared(None, ("score",)) == fetched_only
+    # What is known is about another version.
+    assert compared(("score",), ("score",), target=ONE) == fetched_only
 
 
 versions = st.sampled_from([None, ONE, TWO, THREE])

@@ -94,10 +94,10 @@ def test_outputs_are_matched_by_name():
     assert health(compared).agreed == 1
 
 
-def test_versions_without_an_output_in_common_never_agree():
+def test_versions_without_an_output_in_common_are_not_compared():
     compared = comparison(names=("other",))
     compared.add(Outcome([[array(9.0)]]), answer(1, 0.25, 0.75))
-    assert (health(compared).seen, health(compared).agreed) == (1, 0)
+    assert (health(compared).seen, health(compared).shed) == (0, {"no_common_output": 1})
 
 
 def test_another_number_of_runs_is_no_agreement():

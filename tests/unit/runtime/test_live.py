@@ -1,8 +1,10 @@
 """A slot at work: what waits, shares a run, is counted, dropped, sent home and answered."""
 
 import json
+import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,8 @@ from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.live import AT_ONCE, LiveSlot
 from edge_agent.runtime.message import Incoming, Outgoing, Settled
+from edge_agent.runtime.mirror import Mirror
+from edge_agent.runtime.mirrored import decode_packet
 from edge_agent.runtime.protocol import WorkerUplink
 from tests.support.models import fields, identity_model, linear_model, manifest_of
 
@@ -82,6 +86,7 @@ class Slot:
         self,
         engine: Engine | None = None,
         offer_uplink: Callable[[WorkerUplink], bool] = lambda _: True,
+        mirror: Mirror | None = None,
         **runtime: Any,
     ) -> None:
         self.clock = Clock()
@@ -90,6 +95,7 @@ class Slot:
             engine or globals()["engine"](runtime=Runtime(**runtime)),
             self.counters,
             offer_uplink,
+            mirror,
             clock=self.clock,
         )
         self._token = 0
@@ -364,3 +370,22 @@ def test_the_clock_of_the_machine_is_used_where_no_other_is_given() -> None:
     live = LiveSlot(engine(), counters, lambda _: True)
     live.offer([Incoming(topic=TOPIC, payload=ROW, received_s=time.time())])
     assert scores(live.run(time.time())) == [6.5]
+
+
+def test_a_shadow_is_told_how_many_messages_were_not_run_and_why(tmp_path: Path) -> None:
+    path = tmp_path / "m.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(path))
+        ear.settimeout(30)
+        mirror = Mirror(version=1, digest="sha256:x")
+        mirror.aim(str(path))
+        slot = Slot(mirror=mirror, max_queue=1)
+        slot.ask()
+        mirror.send()
+        slot.offer(*(slot.message(row(n)) for n in range(3)))
+        slot.run()
+        mirror.send()
+        packets = [decode_packet(ear.recv(1 << 20)) for _ in range(2)]
+        mirror.close()
+    assert [len(messages) for _, messages in packets] == [1, 1]
+    assert packets[-1][0].shed == {"overload": 2}

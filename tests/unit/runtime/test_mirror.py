@@ -125,6 +125,20 @@ def test_a_full_socket_never_blocks_and_what_is_left_out_is_counted(mirror: Mirr
     assert list(packets[-1].shed) == ["full"]
 
 
+def test_what_the_slot_did_not_run_is_counted_and_leaves_no_gap(mirror: Mirror, ear: Ear):
+    note(mirror)
+    mirror.send()
+    mirror.miss("overload")
+    mirror.miss("poison")
+    mirror.catch_up()
+    note(mirror)
+    mirror.send()
+    packets, messages = ear.hear()
+    assert len(messages) == 2
+    assert packets[-1].shed == {"overload": 1, "poison": 1}
+    assert [packet.first for packet in packets if packet.messages] == [0, 1]
+
+
 def test_a_short_burst_waits_for_room_and_arrives_in_order(mirror: Mirror, ear: Ear):
     for number in range(100):
         note(mirror, payload=b"%d" % number)

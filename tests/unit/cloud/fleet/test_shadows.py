@@ -6,8 +6,10 @@ from msgspec.structs import replace
 from cloud_sync.errors import Conflict, ContractError
 from cloud_sync.fleet.explain import explain
 from cloud_sync.fleet.summary import DeviceFacts, is_slot_settled, summarize
-from cloud_sync.resources import Deployment, Removal, TagChange
+from cloud_sync.resources import Deployment, Removal, ReplacedVersion, TagChange
+from edge_agent.contract.manifest import canonical
 from edge_agent.contract.messages import Health, ShadowHealth, SlotHealth
+from edge_agent.contract.signature import TensorSpec
 from edge_agent.contract.state import (
     AgentInfo,
     DesiredState,
@@ -17,7 +19,7 @@ from edge_agent.contract.state import (
     SlotConfig,
     WantedSlot,
 )
-from tests.support.cloud import NOW, Cloud, change
+from tests.support.cloud import NOW, Cloud, change, manifest_of
 
 DIGEST, OTHER = f"sha256:{1:064x}", f"sha256:{2:064x}"
 LIVE = WantedSlot(module="m", version=1, digest=DIGEST)
@@ -34,7 +36,8 @@ def fleet(parts_of_cloud: Cloud) -> Cloud:
 
 
 def deploy(made: Cloud, to: str = "all", **wish: object) -> str:
-    wanted = Deployment(module="probe", to=to, **wish)  # type: ignore[arg-type]  # mixed types
+    given: dict[str, object] = {"module": "probe", "to": to}
+    wanted = Deployment(**(given | wish))  # type: ignore[arg-type]  # mixed types
     return made.parts.deployments.deploy(wanted, change()).slot
 
 
@@ -82,6 +85,46 @@ def test_what_cannot_be_a_shadow_is_refused(fleet: Cloud, wish: dict[str, object
         deploy(fleet, **wish)
     assert caught.value.code == "shadow_misfit"
     assert caught.value.hint
+
+
+def publish_with_output(made: Cloud, output: str) -> None:
+    manifest = manifest_of(made.store(b"model"), "other")
+    model = replace(manifest.model, outputs=(TensorSpec(output, "float32", (-1, 1)),))
+    made.parts.modules.publish(canonical(replace(manifest, model=model)), change())
+
+
+def test_a_shadow_without_an_output_in_common_is_refused(fleet: Cloud) -> None:
+    deploy(fleet)
+    publish_with_output(fleet, "risk")
+    with pytest.raises(Conflict) as caught:
+        deploy(fleet, module="other", shadows="probe")
+    assert caught.value.code == "shadow_misfit"
+    assert caught.value.text == (
+        "line-1: slot 'probe-shadow' expected an output that 'probe' has, too ('y'), found 'risk'"
+    )
+    assert "outputs are compared by name" in caught.value.hint
+    assert list(wanted(fleet, "line-1")) == ["probe"]
+
+
+def test_a_version_that_its_shadow_could_not_be_compared_with_is_refused(fleet: Cloud) -> None:
+    deploy(fleet)
+    deploy(fleet, shadows="probe")
+    publish_with_output(fleet, "risk")
+    with pytest.raises(Conflict) as caught:
+        deploy(fleet, module="other", slot="probe")
+    assert caught.value.code == "shadow_misfit"
+
+
+def test_a_result_says_which_version_a_deployment_replaces(fleet: Cloud) -> None:
+    deploy(fleet)
+    deploy(fleet, to="line-1", shadows="probe")
+    fleet.publish(data=b"better", writes="better/{1}")
+    wish = Deployment(module="probe", to="all", shadows="probe")
+    result = fleet.parts.deployments.deploy(wish, change())
+    assert result.replaced == {
+        "line-1": ReplacedVersion(module="probe", version=1, shadows="probe")
+    }
+    assert fleet.parts.deployments.deploy(wish, change()).replaced == {}
 
 
 def test_a_slot_name_with_no_room_for_its_shadow_needs_another(fleet: Cloud) -> None:
