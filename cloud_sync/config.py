@@ -42,12 +42,26 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
         allow_remote: listen on other addresses than loopback although anybody who reaches the
             service may change everything.
         max_blob_mb: largest file that is taken.
+        max_downloads: files that are sent at a time; who asks beyond that is told when to come
+            again.
     """
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Port = 8080
     allow_remote: bool = False
     max_blob_mb: Annotated[int, Meta(ge=1)] = 4096
+    max_downloads: Annotated[int, Meta(ge=1, le=100_000)] = 64
+
+
+class FleetSettings(Struct, frozen=True, kw_only=True):
+    """`[fleet]`.
+
+    Attributes:
+        starts_per_s: devices that begin in one second, on average, with what many are told at
+            once or would do at once: fetch a new version, come back after the broker was away.
+    """
+
+    starts_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
 
 
 class BrokerSettings(Struct, frozen=True, kw_only=True):
@@ -115,6 +129,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     service: ServiceSettings = ServiceSettings()
     http: HttpSettings = HttpSettings()
     broker: BrokerSettings = BrokerSettings()
+    fleet: FleetSettings = FleetSettings()
     database: DatabaseSettings = DatabaseSettings()
     retention: RetentionSettings = RetentionSettings()
 
@@ -132,6 +147,10 @@ data_dir = "{data_dir}"
 # port = 8080                 # 0 chooses a free one
 # allow_remote = false        # needed for any host that is not loopback: there is no login yet
 # max_blob_mb = 4096
+# max_downloads = 64          # files sent at a time; who asks beyond that comes again later
+
+[fleet]
+# starts_per_s = 50           # devices that begin in a second with what concerns many
 
 [broker]
 # url = ""                    # mqtt://host:1883 or mqtts://host:8883; empty: the embedded broker

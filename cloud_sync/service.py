@@ -86,7 +86,11 @@ class Service:
             models=Models(self.database),
             modules=Modules(self.database, self.blobs),
             devices=Devices(self.database, self.publisher),
-            deployments=Deployments(self.database, self.publisher),
+            deployments=Deployments(
+                self.database,
+                self.publisher,
+                starts_per_s=self._settings.fleet.starts_per_s,
+            ),
             telemetry=Telemetry(self.database),
             info=self.info,
             max_blob_bytes=self._settings.http.max_blob_mb * 2**20,

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, delete, insert, select, update
 
 from cloud_sync.db.engine import Database
 from cloud_sync.db.fleet_tables import desired_states, wanted_slots
-from edge_agent.contract.state import DesiredState, WantedSlot
+from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
 from edge_agent.contract.wire import decode, encode
 
 _PAGE: Final = 200
@@ -27,6 +28,7 @@ def write_desired(
     now: float,
     *,
     above: int = 0,
+    settings: AgentSettings | None = None,
 ) -> DesiredState:
     """Want something else of a device.
 
@@ -36,12 +38,13 @@ def write_desired(
         slots: what should run from now on.
         now: seconds since 1970.
         above: a revision that the new one must be higher than, besides the one before.
+        settings: of the agent from now on; None for those until now.
     """
-    after = DesiredState(
-        device=before.device,
+    after = replace(
+        before,
         revision=max(before.revision, above) + 1,
         slots=slots,
-        settings=before.settings,
+        settings=settings or before.settings,
     )
     values = {"revision": after.revision, "state": encode(after), "changed": now}
     key = _D.device == after.device

@@ -9,6 +9,7 @@ from edge_agent.contract.manifest import Digest, Name
 from edge_agent.errors import ContractError
 
 Revision = Annotated[int, Meta(ge=0)]
+Spread = Annotated[float, Meta(ge=0, le=86_400)]
 
 
 class Phase(StrEnum):
@@ -87,9 +88,19 @@ class WantedSlot(Struct, frozen=True, kw_only=True):
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Settings of the agent that the cloud may change; None = as in the device's own file."""
+    """Settings of the agent that the cloud may change; None = as in the device's own file.
+
+    Attributes:
+        health_interval_s: seconds between two health reports.
+        fetch_spread_s: over how long the devices that this revision concerns spread their first
+            requests for its files, seconds; 0 if it concerns only this one.
+        reconnect_spread_s: over how long the devices of this fleet spread what they would all do
+            at once when the broker comes back, seconds.
+    """
 
     health_interval_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
+    fetch_spread_s: Spread = 0.0
+    reconnect_spread_s: Spread = 0.0
 
 
 class DesiredState(Struct, frozen=True, kw_only=True):

@@ -160,7 +160,10 @@ class Applier:
                     return True
                 log.info("event=step slot=%s step=%s", step.slot, type(step).__name__)
                 self._apply(step, is_superseded)
-                if isinstance(step, Begin) and self._due.get(step.slot, 0.0) > self._clock.monotonic():
+                if (
+                    isinstance(step, Begin)
+                    and self._due.get(step.slot, 0.0) > self._clock.monotonic()
+                ):
                     return True  # its turn comes later, and it is planned again then
             except Superseded:
                 log.info("event=superseded slot=%s step=%s", step.slot, type(step).__name__)

@@ -1,4 +1,4 @@
-"""When a failed attempt is made again. Pure: the random number and the time are given.
+"""When an attempt is made, and made again. Pure: the random number and the time are given.
 
 Full jitter: a fleet that failed together does not come back together. There is no last attempt:
 what can still succeed is tried for ever, at most every few minutes.
@@ -24,6 +24,16 @@ def delay_s(attempts: int, chance: float, *, at_least_s: float = 0.0) -> float:
     # The exponent is bounded before the power, so that no count overflows a float.
     bound = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(max(attempts, 1) - 1, 16))
     return max(0.0, at_least_s) + chance * bound
+
+
+def first_delay_s(spread_s: float, chance: float) -> float:
+    """How long to wait before the first attempt at something that many devices were told to do.
+
+    Args:
+        spread_s: over how long they spread, seconds; 0 for one device alone.
+        chance: a random number from 0 to 1.
+    """
+    return chance * max(0.0, spread_s)
 
 
 def remaining_s(next_retry: float | None, now: float) -> float:

@@ -10,10 +10,16 @@ from edge_agent.store.slots import Installed
 
 
 class Begin(Struct, frozen=True):
-    """Note that work on this version begins."""
+    """Note that work on this version begins, or when it will.
+
+    Attributes:
+        spread_s: over how long many devices that want something new spread their first requests,
+            seconds.
+    """
 
     slot: str
     target: Installed
+    spread_s: float = 0.0
 
 
 class Fetch(Struct, frozen=True):

@@ -21,11 +21,16 @@ def _move(record: SlotRecord, phase: Phase, now: float) -> SlotRecord:
     )
 
 
-def begun(record: SlotRecord, target: Installed, now: float) -> SlotRecord:
-    """Work on `target` begins. Attempts are counted on only if it was the target before."""
+def begun(
+    record: SlotRecord, target: Installed, now: float, *, due: float | None = None
+) -> SlotRecord:
+    """Work on `target` begins, or will when it is `due` (seconds since 1970).
+
+    Attempts are counted on only if it was the target before.
+    """
     if record.target != target:
         record = replace(record, target=target, attempts=0, error=None)
-    return _move(replace(record, next_retry=None), Phase.FETCHING, now)
+    return _move(replace(record, next_retry=due), Phase.FETCHING, now)
 
 
 def listed(record: SlotRecord, files: tuple[str, ...]) -> SlotRecord:

@@ -60,7 +60,7 @@ SAMPLES: dict[str, msgspec.Struct] = {
                 config=s.SlotConfig(input_topic="other/+/topic"),
             )
         },
-        settings=s.AgentSettings(health_interval_s=10),
+        settings=s.AgentSettings(health_interval_s=10, fetch_spread_s=20, reconnect_spread_s=40),
     ),
     "reported": s.ReportedState(
         device="line-1",
