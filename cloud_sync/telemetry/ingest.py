@@ -40,6 +40,8 @@ from edge_agent.contract.wire import encode
 BATCH_MESSAGES: Final = 256
 WAIT_S: Final = 0.5
 RETRY_MAX_S: Final = 15.0
+MAX_ACK_ROWS: Final = 5_000
+"""Most rows of one acknowledgement, which must fit into a message."""
 logger = logging.getLogger(__name__)
 
 
@@ -181,7 +183,7 @@ class Ingest:
                 elif letter is not None:
                     self._file(connection, letter, now, acks, tell)
         self._complaints = complaints
-        for device, ack in acks:
+        for device, ack in gather_acks(acks):
             self._source.publish(control(device, Channel.ACK), encode(ack))
         self._source.acknowledge(batch)
         self._publisher.publish(*sorted(tell))
@@ -210,6 +212,38 @@ class Ingest:
             tell.add(device)
         if outcome.event is not None:
             records.add_event(connection, outcome.event, device, now, now)
+
+
+def gather_acks(acks: Sequence[tuple[str, Ack]]) -> list[tuple[str, Ack]]:
+    """One acknowledgement for each boot of a device in place of one for each message.
+
+    An answer stays alone: it is the whole answer to its question.
+    """
+    gathered: list[tuple[str, Ack]] = []
+    places: dict[tuple[str, str], int] = {}
+    for device, ack in acks:
+        place = places.get((device, ack.boot_id))
+        before = gathered[place][1] if place is not None else None
+        if ack.answers:
+            gathered.append((device, ack))
+        elif before is None or len(before.seqs) + len(ack.seqs) > MAX_ACK_ROWS:
+            places[device, ack.boot_id] = len(gathered)
+            gathered.append((device, ack))
+        elif place is not None:
+            seqs = tuple(dict.fromkeys((*before.seqs, *ack.seqs)))
+            gathered[place] = (device, Ack(boot_id=ack.boot_id, seqs=seqs))
+    return gathered
+
+
+def _answer(connection: Connection, message: Telemetry) -> Ack:
+    """Which of the rows that a device asks for are committed."""
+    asks = message.asks[:MAX_ACK_ROWS]
+    known = records.seen(connection, message.device, message.boot_id, asks)
+    return Ack(
+        boot_id=message.boot_id,
+        seqs=tuple(seq for seq in asks if seq in known),
+        answers=message.question,
+    )
 
 
 def _open(message: Received, refusal: ContractError | None) -> Letter | Refused | None:
@@ -263,7 +297,11 @@ def _file_known(
         case Telemetry():
             records.take_rows(connection, message, now)
             seqs = tuple(row.seq for row in message.rows)
-            acks.append((message.device, Ack(boot_id=message.boot_id, seqs=seqs)))
+            if seqs or not message.question:
+                acks.append((message.device, Ack(boot_id=message.boot_id, seqs=seqs)))
+            if message.question:
+                # After its rows, and after every message that came before it.
+                acks.append((message.device, _answer(connection, message)))
             return reports.NOTHING
         case ReportedState():
             outcome = reports.take_reported(connection, message, now)

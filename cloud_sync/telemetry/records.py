@@ -41,6 +41,22 @@ def take_rows(connection: Connection, batch: Telemetry, now: float) -> int:
     return len(new)
 
 
+def seen(
+    connection: Connection, device: str, boot_id: str, seqs: tuple[int, ...]
+) -> frozenset[int]:
+    """Which of these outbox rows are here already."""
+    column = received_rows.c
+    found: set[int] = set()
+    for start in range(0, len(seqs), 500):
+        query = select(column.seq).where(
+            column.device == device,
+            column.boot_id == boot_id,
+            column.seq.in_(seqs[start : start + 500]),
+        )
+        found.update(connection.scalars(query))
+    return frozenset(found)
+
+
 def unseen(
     connection: Connection, device: str, boot_id: str, seqs: tuple[int, ...], now: float
 ) -> list[int]:
@@ -49,16 +65,8 @@ def unseen(
     Returns:
         Their numbers, in the given order.
     """
-    column = received_rows.c
-    seen: set[int] = set()
-    for start in range(0, len(seqs), 500):
-        query = select(column.seq).where(
-            column.device == device,
-            column.boot_id == boot_id,
-            column.seq.in_(seqs[start : start + 500]),
-        )
-        seen.update(connection.scalars(query))
-    new = [seq for seq in seqs if seq not in seen]
+    known = seen(connection, device, boot_id, seqs)
+    new = [seq for seq in seqs if seq not in known]
     if new:
         connection.execute(
             insert(received_rows),

@@ -166,10 +166,30 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
         return self.rss_mb if self.pss_mb is None else self.pss_mb
 
 
+class OutboxHealth(Struct, frozen=True, kw_only=True):
+    """What waits on a device for the cloud, of one class.
+
+    Attributes:
+        rows: that wait now.
+        bytes: of their data.
+        dropped: reason to count, since the outbox was made: "quota" (its class had its share),
+            "full" (the outbox was full and no lower class had rows), "memory" (the disk took
+            nothing), "too_large" (no message can carry it), "disk_low".
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    dropped: dict[str, int] = {}
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """Counters, latencies and resources of a device.
 
     Attributes:
+        outbox_rows: that wait, of all classes.
+        outbox_dropped: of all classes, for all reasons.
+        outbox_resent: rows that were sent once more, since the agent started.
+        outbox: by class: "control", "alarm", "result", "capture".
         rss_mb: resident memory of the agent and its workers, MiB; what they share counts for each.
         pss_mb: the same, what they share counted once; None where the kernel does not tell.
     """
@@ -186,6 +206,8 @@ class Health(Struct, frozen=True, kw_only=True):
     disk_free_mb: float = 0.0
     outbox_rows: int = 0
     outbox_dropped: int = 0
+    outbox_resent: int = 0
+    outbox: dict[str, OutboxHealth] = {}
     clock_synced: bool = False
     v: Literal[1] = 1
 
@@ -221,19 +243,34 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class Telemetry(Struct, frozen=True, kw_only=True):
-    """A batch of outbox rows of one boot."""
+    """A batch of outbox rows of one boot, or a question about them.
+
+    Attributes:
+        question: asks for an acknowledgement that names this text, of those of `asks` that are
+            committed; empty for no question.
+        asks: rows of the same boot that may have been sent before: after a lost connection the
+            device asks first, so that it sends only what really got lost.
+    """
 
     device: Name
     boot_id: str
     rows: tuple[TelemetryRow, ...]
+    question: str = ""
+    asks: tuple[Seq, ...] = ()
     v: Literal[1] = 1
 
 
 class Ack(Struct, frozen=True, kw_only=True):
-    """The cloud has committed these outbox rows of this boot; the device may forget them."""
+    """The cloud has committed these outbox rows of this boot; the device may forget them.
+
+    Attributes:
+        answers: the question that this is the whole answer to: what it asked for and is not in
+            `seqs` is not committed. Empty for no question.
+    """
 
     boot_id: str
     seqs: tuple[Seq, ...]
+    answers: str = ""
     v: Literal[1] = 1
 
 

@@ -133,6 +133,9 @@ SAMPLES: dict[str, msgspec.Struct] = {
         pss_mb=52.0,
         disk_free_mb=1024.0,
         outbox_rows=3,
+        outbox_dropped=2,
+        outbox_resent=1,
+        outbox={"result": msg.OutboxHealth(rows=3, bytes=900, dropped={"full": 2})},
         clock_synced=True,
     ),
     "telemetry": msg.Telemetry(
@@ -149,7 +152,11 @@ SAMPLES: dict[str, msgspec.Struct] = {
         ),
     ),
     "event": msg.Event(name="slot_active", text="version 3", detail={"digest": DIGEST_A}),
+    "question": msg.Telemetry(
+        device="line-1", boot_id="0f5a", rows=(), question="c41d-7", asks=(3, 12, 13)
+    ),
     "ack": msg.Ack(boot_id="0f5a", seqs=(3, 12)),
+    "answer": msg.Ack(boot_id="0f5a", seqs=(3, 12), answers="c41d-7"),
     "command": msg.Command(name="restart-slot", slot="shuttle-anomaly", deadline=1_700_000_100.0),
     "command_result": msg.CommandResult(device="line-1", ok=True, text="restarted", time=1.5),
     "result": r.InferenceResult(

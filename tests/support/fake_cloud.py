@@ -159,7 +159,12 @@ class FakeCloud:
                 for row in telemetry.rows:
                     self.rows[telemetry.boot_id, row.seq] = row
                 seqs = tuple(row.seq for row in telemetry.rows)
-                self._acknowledge(client, topic.device, telemetry.boot_id, seqs)
+                if telemetry.question:
+                    here = tuple(s for s in telemetry.asks if self._has(telemetry.boot_id, s))
+                    answer = Ack(boot_id=telemetry.boot_id, seqs=here, answers=telemetry.question)
+                    client.publish(control(topic.device, Channel.ACK), encode(answer), qos=1)
+                else:
+                    self._acknowledge(client, topic.device, telemetry.boot_id, seqs)
             case Channel.RESULT:
                 self.results[topic.message_id] = decode(CommandResult, payload)
 
@@ -170,6 +175,12 @@ class FakeCloud:
             client.publish(
                 control(device, Channel.ACK), encode(Ack(boot_id=boot_id, seqs=seqs)), qos=1
             )
+
+    def _has(self, boot_id: str, seq: int) -> bool:
+        return self.is_acknowledging and (
+            (boot_id, seq) in self.rows
+            or any((report.boot_id, report.seq) == (boot_id, seq) for report in list(self.reports))
+        )
 
     def _tell_again(self, client: mqtt.Client, report: ReportedState) -> None:
         """As the service does: a broker may give a retained message that is published while its

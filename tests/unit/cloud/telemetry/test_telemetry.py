@@ -12,8 +12,9 @@ from cloud_sync.db.telemetry_tables import received_rows
 from cloud_sync.errors import ConfigError, ContractError, StorageError
 from cloud_sync.telemetry.complaints import MAX_KINDS, PERIOD_S, Complaints
 from cloud_sync.telemetry.inbox import open_letter
+from cloud_sync.telemetry.ingest import MAX_ACK_ROWS, gather_acks
 from cloud_sync.telemetry.retention import BATCH_ROWS, DAY_S, clean, nightly
-from edge_agent.contract.messages import Ack, CommandResult, TelemetryRow
+from edge_agent.contract.messages import Ack, CommandResult, Telemetry, TelemetryRow
 from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import decode, encode
 from tests.support.cloud import NOW, Cloud
@@ -53,7 +54,50 @@ def test_rows_are_stored_once_however_often_they_come(known: Cloud) -> None:
     assert stored == [{"score": 2}, {"score": 1}]
     assert len(known.parts.telemetry.events(name="swapped")) == 1
     # Each time it is said again, because the last answer may not have arrived.
-    assert [ack.seqs for ack in acks(known)] == [(1, 2), (1, 2), (1, 3)]
+    assert [ack.seqs for ack in acks(known)] == [(1, 2), (1, 2, 3)]
+
+
+def test_a_question_is_answered_with_what_is_committed(known: Cloud) -> None:
+    known.ingest.write([letter(telemetry("line-1", event_row(1), result_row(2, 1)))])
+    known.line.published.clear()
+    question = Telemetry(device="line-1", boot_id="boot", rows=(), question="q-1", asks=(1, 2, 3))
+    known.ingest.write([letter(question)])
+    assert acks(known) == [Ack(boot_id="boot", seqs=(1, 2), answers="q-1")]
+    # Asking makes nothing known: the third is stored when it comes.
+    known.ingest.write([letter(telemetry("line-1", result_row(3, 1)))])
+    assert len(known.parts.telemetry.results()) == 2
+
+
+def test_a_question_sees_the_rows_that_came_before_it_in_the_same_batch(known: Cloud) -> None:
+    question = Telemetry(device="line-1", boot_id="boot", rows=(), question="q-2", asks=(5, 6))
+    report = reported("line-1", seq=6)
+    known.ingest.write(
+        [letter(telemetry("line-1", event_row(5))), letter(report), letter(question)]
+    )
+    assert acks(known) == [
+        Ack(boot_id="boot", seqs=(5, 6)),
+        Ack(boot_id="boot", seqs=(5, 6), answers="q-2"),
+    ]
+
+
+def test_acknowledgements_of_a_batch_go_together_by_device_and_boot() -> None:
+    found = gather_acks(
+        [
+            ("a", Ack(boot_id="1", seqs=(1, 2))),
+            ("b", Ack(boot_id="1", seqs=(1,))),
+            ("a", Ack(boot_id="2", seqs=(1,))),
+            ("a", Ack(boot_id="1", seqs=(2,), answers="q")),
+            ("a", Ack(boot_id="1", seqs=(2, 3))),
+            ("a", Ack(boot_id="2", seqs=tuple(range(MAX_ACK_ROWS)))),
+        ]
+    )
+    assert [(device, ack.boot_id, len(ack.seqs), ack.answers) for device, ack in found] == [
+        ("a", "1", 3, ""),
+        ("b", "1", 1, ""),
+        ("a", "2", 1, ""),
+        ("a", "1", 1, "q"),
+        ("a", "2", MAX_ACK_ROWS, ""),
+    ]
 
 
 def test_the_same_number_of_another_boot_is_another_row(known: Cloud) -> None:
@@ -121,7 +165,7 @@ def test_rows_that_cannot_be_read_are_refused_for_good(known: Cloud) -> None:
             raw(control("line-1", Channel.TELEMETRY), nameless),
         ]
     )
-    assert acks(known) == [Ack(boot_id="b", seqs=(7, 8)), Ack(boot_id="b", seqs=(9,))]
+    assert acks(known) == [Ack(boot_id="b", seqs=(7, 8, 9))]
     assert known.ingest.malformed == 3
     assert len(known.parts.telemetry.events(name="telemetry_refused")) == 1  # and not each time
     known.ingest.write([raw(control("line-2", Channel.TELEMETRY), nameless)])
