@@ -12,6 +12,7 @@ from msgspec import Struct
 from edge_agent.contract.fit import check_fit
 from edge_agent.contract.kept import kept
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, read_manifest
+from edge_agent.contract.providers import CPU
 from edge_agent.errors import (
     IntegrityError,
     InvalidInput,
@@ -20,7 +21,7 @@ from edge_agent.errors import (
     StorageError,
     Unsupported,
 )
-from edge_agent.runtime.binding.store import most_bytes
+from edge_agent.runtime.binding.store import own_bytes
 from edge_agent.runtime.blobs import read_blob, read_file
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
@@ -42,8 +43,8 @@ _KINDS: Final[tuple[tuple[type[ShoalError], Kind, bool], ...]] = (
 
 
 def load(spec: WorkerSpec, pipe: EventPipe) -> Engine:
-    """Verify, load and warm a module. From here on the process's memory is bounded, and every run
-    of the model has a deadline.
+    """Verify, load and warm a module. From here on every run of the model has a deadline, and the
+    process's memory is bounded: on an accelerator when the model is loaded, else before.
 
     Args:
         spec: what to load.
@@ -62,7 +63,10 @@ def load(spec: WorkerSpec, pipe: EventPipe) -> Engine:
     model = read_blob(manifest.model.blob, spec.blob_files)
     check_fit(manifest)
     keeps = kept(manifest)
-    limit_growth(manifest.runtime.memory_mb, most_bytes(keeps) if keeps is not None else 0)
+    memory_mb, kept_bytes = manifest.runtime.memory_mb, own_bytes(keeps) if keeps is not None else 0
+    is_on_cpu = spec.runs_on.providers[0] == CPU
+    if is_on_cpu:
+        limit_growth(memory_mb, kept_bytes)
     try:
         engine = Engine.load(
             manifest_bytes,
@@ -79,6 +83,9 @@ def load(spec: WorkerSpec, pipe: EventPipe) -> Engine:
         engine.warm_up()
     except MemoryError as error:
         raise ModelError("not enough memory for this module", code="out_of_memory") from error
+    if not is_on_cpu:
+        # Not before: its libraries and its driver are loaded with the model, and need far more.
+        limit_growth(memory_mb, kept_bytes)
     return engine
 
 

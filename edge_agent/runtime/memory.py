@@ -26,10 +26,11 @@ def peak_rss_mb() -> float:
 
 
 def limit_growth(memory_mb: int, kept_bytes: int = 0) -> None:
-    """Bound the address space to what is mapped now plus some.
+    """Bound the process's own writable memory to what it has now plus some.
 
     Beyond it, allocations fail where they are asked for, as an error of that one message, and
-    not in the kernel, which would end some process of its choice.
+    not in the kernel, which would end some process of its choice. Addresses that are only
+    reserved do not count: an accelerator's driver reserves more of them than there is memory.
 
     Args:
         memory_mb: what may be added; 0 is no bound.
@@ -38,12 +39,16 @@ def limit_growth(memory_mb: int, kept_bytes: int = 0) -> None:
     """
     if memory_mb == 0:
         return
-    mapped = _pages(0) * resource.getpagesize()
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = mapped + memory_mb * _MB + kept_bytes
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = _own_bytes() + memory_mb * _MB + kept_bytes
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
+def _own_bytes() -> int:
+    """What the bound is on: private mappings that may be written to."""
+    return _pages(5) * resource.getpagesize()
 
 
 def _pages(column: int) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from edge_agent.contract.manifest import Manifest
-from edge_agent.contract.providers import CPU
+from edge_agent.contract.providers import CPU, short_name
 from edge_agent.errors import ModelError, ShoalError
 from edge_agent.runtime.cpus import allowed_cpus
 from edge_agent.runtime.measurement import (
@@ -105,6 +105,10 @@ def open_session(
         is_new = False
     if session.providers[0] != CPU:
         _compile(session, manifest)
+    if runs_on.providers[0] != CPU and manifest.runtime.memory_mb:
+        name = short_name(runs_on.providers[0])
+        text = f"memory_mb holds once the model is loaded; what {name} takes before has no bound"
+        notes += (text,)
     return Opened(session, known, is_new, notes, runs_on.notes)
 
 

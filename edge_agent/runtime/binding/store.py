@@ -13,22 +13,21 @@ from edge_agent.errors import MessageError, StorageError
 from edge_agent.runtime.binding.memory import SourceMemory, States
 from edge_agent.runtime.binding.slab import Plan, Slab, plan_of, private_memory
 from edge_agent.runtime.binding.window import Rows
-from edge_agent.runtime.region import Region, key_of, paged, region_bytes
+from edge_agent.runtime.region import Region, key_of, paged
 
 MAX_SOURCES: Final = 1024
 MAX_BYTES: Final = 256 * 2**20
 
 
-def most_bytes(kept: Kept) -> int:
-    """Address space that a store can come to need, in a region or in this process.
+def own_bytes(kept: Kept) -> int:
+    """Memory of the process's own that a store can come to need.
+
+    What has a fixed size lies in mappings that are shared with a successor, and is none of it.
 
     Args:
         kept: what it keeps.
     """
-    if not kept.is_fixed:
-        return MAX_BYTES
-    size = plan_of(kept).size
-    return region_bytes(_slabs(size), size)
+    return 0 if kept.is_fixed else MAX_BYTES
 
 
 class SourceStore:

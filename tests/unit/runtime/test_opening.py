@@ -137,3 +137,12 @@ def test_a_manifest_of_another_model_is_refused_before_anything_runs() -> None:
     with pytest.raises(ContractError) as caught:
         open_session(linear_model((1.0, 2.0)), module(), RunsOn(is_measuring=True), cpus=2)
     assert caught.value.code == "signature_mismatch"
+
+
+def test_what_an_accelerator_may_take_is_said_where_memory_is_bounded() -> None:
+    wanted = RunsOn(providers=(CUDA, CPU))
+    opened = open_session(MODEL, module(memory_mb=64), wanted, opener=Accelerator().open)
+    assert [note for note in opened.notes if "memory_mb" in note]
+    assert not opened.fall_backs
+    assert not open_session(MODEL, module(), wanted, opener=Accelerator().open).notes
+    assert not open_session(MODEL, module(memory_mb=64), RunsOn()).notes
