@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +34,7 @@ from edge_agent.daemon.links import (
 )
 from edge_agent.daemon.local import LocalServer
 from edge_agent.daemon.logs import log_thread_failure
-from edge_agent.daemon.machine import agent_info, disk_free_mb, is_clock_synced
+from edge_agent.daemon.machine import agent_info, disk_free_mb
 from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
 from edge_agent.daemon.reconciler import Reconciler
@@ -54,6 +53,7 @@ from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import WorkerEvent, WorkerPoison, WorkerSpec, WorkerUplink
 from edge_agent.store.blobs import BlobStore
+from edge_agent.store.clock import SystemClock
 from edge_agent.store.journal import Journal
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.slots import SlotRecord
@@ -85,7 +85,8 @@ class Agent:
         self._device = settings.agent.device
         self._state_dir = Path(settings.agent.state_dir)
         self._boot_id = uuid.uuid4().hex
-        self._started = time.time()
+        self._clock = SystemClock(self._state_dir)
+        self._started = self._clock.wall()
         self._stop = threading.Event()
         self._stop_reason = "stopped"
         self._exit_code = 0
@@ -107,6 +108,7 @@ class Agent:
         )
         self._supervisor = Supervisor(
             launcher=self._launcher,
+            clock=self._clock,
             on_change=self._worker_changed,
             on_uplink=self._result,
             on_heard=self._heard,
@@ -117,6 +119,7 @@ class Agent:
             started=self._started,
             state_dir=self._state_dir,
             pid=os.getpid(),
+            clock=self._clock,
             journal=self._journal,
             supervisor=self._supervisor,
             hardware=self._hardware.reported,
@@ -124,7 +127,7 @@ class Agent:
         self._applier = Applier(
             journal=self._journal,
             blobs=blobs,
-            downloader=downloader(settings),
+            downloader=downloader(settings, self._clock),
             workers=self._supervisor,
             specs=WorkerSpecs(
                 self._device,
@@ -136,6 +139,7 @@ class Agent:
                 shadow_cpu_share=settings.shadow.cpu_share,
                 hardware=self._hardware,
             ),
+            clock=self._clock,
             on_change=self._slot_changed,
             forget_session=self._forget_session,
         )
@@ -144,6 +148,7 @@ class Agent:
             journal=self._journal,
             applier=self._applier,
             supervisor=self._supervisor,
+            clock=self._clock,
             on_desired=self._desired_changed,
         )
         self._presence = Presence(
@@ -152,6 +157,7 @@ class Agent:
             started=self._started,
             own_boots=own_boots,
             link=self._cloud_link,
+            clock=self._clock,
             on_event=self._event,
             on_conflict=self._conflict,
         )
@@ -160,6 +166,7 @@ class Agent:
             self._device,
             filters=(*down_filters(self._device), control(self._device, Channel.STATUS)),
             make_will=self._presence.will,
+            clock=self._clock,
             events=SessionEvents(
                 on_connected=self._connected,
                 on_disconnected=lambda _reason: None,
@@ -170,6 +177,7 @@ class Agent:
             self._device,
             outbox=self._outbox,
             session=self._session,
+            clock=self._clock,
             make_report=lambda seq: self._reporter.state(self._reconciler.desired, seq),
             make_health=lambda every: self._reporter.health(every, self._outbox.size),
             interval_s=self._health_interval(self._reconciler.desired),
@@ -180,6 +188,7 @@ class Agent:
             acknowledge=self._uplink.acknowledged,
             commands=Commands(
                 self._device,
+                clock=self._clock,
                 report=self._report_now,
                 restart=self._supervisor.restart,
                 retry=self._reconciler.retry,
@@ -224,7 +233,7 @@ class Agent:
             self._uplink.start()
             self._session.start()
             # 3. The service manager waits for what was installed, whether a broker is there or not.
-            self._await_workers(time.monotonic() + LOADED_S)
+            self._await_workers(self._clock.monotonic() + LOADED_S)
             self._watchdog.ready()
             self._wait()
         finally:
@@ -243,7 +252,7 @@ class Agent:
             boot_id=self._boot_id,
             version=self._reporter.agent_version,
             pid=os.getpid(),
-            time=time.time(),
+            time=self._clock.wall(),
             uptime_s=self._reporter.uptime_s,
             cloud=LinkStatus(
                 url=self._settings.cloud.url,
@@ -261,7 +270,7 @@ class Agent:
             outbox_rows=size.rows,
             outbox_dropped=size.dropped,
             disk_free_mb=disk_free_mb(self._state_dir),
-            clock_synced=is_clock_synced(),
+            clock_synced=self._clock.is_synced(),
             http=self._http.status() if self._http is not None else None,
             hardware=self._hardware.reported(),
         )
@@ -292,7 +301,7 @@ class Agent:
         self._http.start()
 
     def _await_workers(self, deadline: float) -> None:
-        while self._reconciler.loading() and time.monotonic() < deadline:
+        while self._reconciler.loading() and self._clock.monotonic() < deadline:
             if self._stop.wait(0.1):
                 return
 
@@ -300,7 +309,7 @@ class Agent:
         ticks = 0
         while not self._stop.wait(TICK_S):
             ticks += 1
-            now = time.monotonic()
+            now = self._clock.monotonic()
             self._presence.tick(now, self._session)
             if ticks % RETRY_EVERY_TICKS == 0:
                 self._inbox.try_again()
@@ -327,6 +336,7 @@ class Agent:
         self._local.stop()
         self._outbox.close()
         self._journal.close()
+        self._clock.close()
         log.info("event=agent_stopped device=%s", self._device)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

@@ -18,13 +18,13 @@ from edge_agent.contract.address import Address, parse_address
 from edge_agent.contract.providers import choose, full_name, parse_options, short_name
 from edge_agent.daemon.links import control_link, data_link
 from edge_agent.daemon.local import ask_status
-from edge_agent.daemon.machine import is_clock_synced
 from edge_agent.errors import ShoalError, Unavailable
 from edge_agent.link.broker import BrokerLink
 from edge_agent.link.probe import visit
 from edge_agent.link.reach import reach_cloud
 from edge_agent.runtime.probe import probe
 from edge_agent.runtime.provider_probe import probe_providers
+from edge_agent.store.clock import kernel_sync
 from edge_agent.store.files import make_folder, write_atomic
 
 LOW_DISK_MB: Final = 200
@@ -91,7 +91,7 @@ def _disk(folder: Path) -> Finding:
 
 
 def _clock() -> Finding:
-    if is_clock_synced():
+    if kernel_sync()():
         return Finding(name="clock", state="ok", text="synchronized")
     return Finding(
         name="clock",

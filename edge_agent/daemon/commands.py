@@ -4,7 +4,6 @@ Called on the link's thread, so nothing here waits for anything but one look int
 """
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 from edge_agent.contract.messages import Command, CommandResult
 from edge_agent.contract.wire import decode
 from edge_agent.errors import ContractError, NotFound, ShoalError
+from edge_agent.store.clock import Clock
 
 log: Final = logging.getLogger("edge_agent.daemon")
 
@@ -24,6 +24,7 @@ class Commands:
 
     Args:
         device: its name.
+        clock: for deadlines.
         report: sends the reported state and a health report soon.
         restart: has a slot's worker restarted; raises NotFound.
         retry: has a slot's failed version tried at once; raises NotFound.
@@ -33,11 +34,13 @@ class Commands:
         self,
         device: str,
         *,
+        clock: Clock,
         report: Callable[[], None],
         restart: Callable[[str], None],
         retry: Callable[[str], None],
     ) -> None:
         self._device = device
+        self._clock = clock
         self._report = report
         self._restart = restart
         self._retry = retry
@@ -65,7 +68,7 @@ class Commands:
         return self._answer(True, "", "")
 
     def _do(self, command: Command) -> None:
-        now = time.time()
+        now = self._clock.wall()
         if now > command.deadline:
             raise ContractError(
                 f"command expected before its deadline, found it {now - command.deadline:.1f} s "
@@ -83,4 +86,6 @@ class Commands:
                 self._retry(command.slot)
 
     def _answer(self, ok: bool, code: str, text: str) -> CommandResult:
-        return CommandResult(device=self._device, ok=ok, code=code, text=text, time=time.time())
+        return CommandResult(
+            device=self._device, ok=ok, code=code, text=text, time=self._clock.wall()
+        )

@@ -9,6 +9,7 @@ from edge_agent.daemon.http.protocol import ServerSpec
 from edge_agent.link.broker import BrokerLink
 from edge_agent.link.download import Downloader
 from edge_agent.runtime.protocol import BrokerAddress
+from edge_agent.store.clock import Clock
 
 
 def control_link(settings: Settings) -> BrokerLink:
@@ -44,11 +45,15 @@ def data_address(settings: Settings) -> BrokerAddress:
     )
 
 
-def downloader(settings: Settings) -> Downloader:
+def downloader(settings: Settings, clock: Clock) -> Downloader:
     """What fetches files from the cloud."""
     cloud = settings.cloud
     return Downloader(
-        cloud.url, ca_file=cloud.ca_file, cert_file=cloud.cert_file, key_file=cloud.key_file
+        cloud.url,
+        clock=clock,
+        ca_file=cloud.ca_file,
+        cert_file=cloud.cert_file,
+        key_file=cloud.key_file,
     )
 
 

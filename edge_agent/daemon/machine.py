@@ -1,6 +1,5 @@
-"""What the machine says about itself: processor, memory, disk, clock. Reads only."""
+"""What the machine says about itself: processor, memory, disk. Reads only."""
 
-import ctypes
 import os
 import platform
 import shutil
@@ -14,8 +13,6 @@ from edge_agent.runtime.cpus import allowed_cpus
 _MIB: Final = 2**20
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_TIMEX_BYTES: Final = 256
-_TIME_ERROR: Final = 5
 
 
 def hardware() -> Hardware:
@@ -95,13 +92,3 @@ def disk_free_mb(folder: Path) -> float:
         return shutil.disk_usage(folder).free / _MIB
     except OSError:
         return 0.0
-
-
-def is_clock_synced() -> bool:
-    """Whether the kernel believes that its clock is right (by NTP, PTP or the like)."""
-    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes = 0: only look
-    try:
-        state = int(ctypes.CDLL(None).adjtimex(buffer))
-    except (OSError, AttributeError):
-        return False
-    return state not in (-1, _TIME_ERROR)

@@ -8,7 +8,6 @@ import logging
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +19,7 @@ from edge_agent.link.broker import BrokerLink
 from edge_agent.link.identity import Verdict, judge
 from edge_agent.link.probe import read_retained
 from edge_agent.link.session import CloudSession, Will
+from edge_agent.store.clock import Clock
 
 log: Final = logging.getLogger("edge_agent.daemon")
 
@@ -35,6 +35,7 @@ class Presence:
         started: when it began, seconds since 1970.
         own_boots: boot ids of earlier runs on this state directory.
         link: the cloud's broker.
+        clock: for intervals, and the times of messages.
         on_event: told what a person may ask about later.
         on_conflict: told when this agent steps back, and when it comes forward again.
     """
@@ -47,6 +48,7 @@ class Presence:
         started: float,
         own_boots: frozenset[str],
         link: BrokerLink,
+        clock: Clock,
         on_event: Callable[[Event], None],
         on_conflict: Callable[[bool], None],
         check_again_s: float = CHECK_AGAIN_S,
@@ -56,6 +58,7 @@ class Presence:
         self._started = started
         self._own_boots = own_boots
         self._link = link
+        self._clock = clock
         self._on_event = on_event
         self._on_conflict = on_conflict
         self._check_again_s = check_again_s
@@ -134,7 +137,7 @@ class Presence:
 
     def _plan_check(self) -> None:
         jitter = 1.0 + random.random() / 2  # noqa: S311  # jitter, no secret
-        self._check_due = time.monotonic() + self._check_again_s * jitter
+        self._check_due = self._clock.monotonic() + self._check_again_s * jitter
 
     def _check(self, session: CloudSession) -> None:
         try:
@@ -174,7 +177,7 @@ class Presence:
             state="online" if state == "online" else "offline",
             boot_id=self._boot_id,
             started=self._started,
-            time=time.time(),
+            time=self._clock.wall(),
             host=self._host,
             reason=reason,
         )

@@ -7,7 +7,6 @@ again, but told when what it works on is not wanted any more.
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,6 +17,7 @@ from edge_agent.errors import ContractError, NotFound, ShoalError
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.plan import plan
 from edge_agent.reconcile.steps import Step, TryAgain
+from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
 
 log: Final = logging.getLogger("edge_agent.reconcile")
@@ -44,12 +44,14 @@ class Reconciler:
         journal: Journal,
         applier: Applier,
         supervisor: Supervisor,
+        clock: Clock,
         on_desired: Callable[[DesiredState], None],
     ) -> None:
         self._device = device
         self._journal = journal
         self._applier = applier
         self._supervisor = supervisor
+        self._clock = clock
         self._on_desired = on_desired
         self._desired = journal.desired()
         self._wake = threading.Event()
@@ -59,7 +61,7 @@ class Reconciler:
         self._busy: dict[str, threading.Thread] = {}
         self._to_retry: set[str] = set()
         self._thread: threading.Thread | None = None
-        self.progress = time.monotonic()
+        self.progress = self._clock.monotonic()
         """When the loop last went round, seconds, monotonic. For the watchdog."""
 
     @property
@@ -163,7 +165,7 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.progress = now = time.monotonic()
+            self.progress = now = self._clock.monotonic()
             due = self._supervisor.tick(now)
             self._round()
             waits = [ROUND_S, self._applier.next_due_s()]

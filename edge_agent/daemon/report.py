@@ -1,7 +1,6 @@
 """What the device says about itself, built from the journal and the workers as they are now."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -20,13 +19,13 @@ from edge_agent.daemon.machine import (
     agent_info,
     cpu_seconds,
     disk_free_mb,
-    is_clock_synced,
     pss_mb,
     rss_mb,
 )
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.errors import StorageError
 from edge_agent.reconcile.plan import is_settled
+from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
 from edge_agent.store.outbox import OutboxSize
 from edge_agent.store.slots import SlotRecord
@@ -45,6 +44,7 @@ class Reporter:
         started: when it began, seconds since 1970.
         state_dir: whose disk is looked at.
         pid: of the agent.
+        clock: for the times that are reported.
         hardware: what the device is, now.
     """
 
@@ -56,6 +56,7 @@ class Reporter:
         started: float,
         state_dir: Path,
         pid: int,
+        clock: Clock,
         journal: Journal,
         supervisor: Supervisor,
         hardware: Callable[[], Hardware],
@@ -63,7 +64,8 @@ class Reporter:
         self.device = device
         self.boot_id = boot_id
         self.started = started
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock.monotonic()
         self._state_dir = state_dir
         self._pid = pid
         self._journal = journal
@@ -82,7 +84,7 @@ class Reporter:
     @property
     def uptime_s(self) -> float:
         """Seconds since this run began."""
-        return time.monotonic() - self._began
+        return self._clock.monotonic() - self._began
 
     def revisions(self, desired: DesiredState | None) -> tuple[int, int]:
         """The highest revision seen, and the last one that was fully applied.
@@ -113,13 +115,13 @@ class Reporter:
             device=self.device,
             boot_id=self.boot_id,
             seq=seq,
-            time=time.time(),
+            time=self._clock.wall(),
             revision_seen=seen,
             revision_applied=applied,
             slots=self.slots(desired),
             agent=self._agent,
             hardware=self._hardware(),
-            clock_synced=is_clock_synced(),
+            clock_synced=self._clock.is_synced(),
         )
 
     def slots(self, desired: DesiredState | None) -> dict[str, ReportedSlot]:
@@ -137,7 +139,7 @@ class Reporter:
     def health(self, interval_s: float, outbox: OutboxSize) -> Health:
         """The health report, now. Processor time is since the last one."""
         pids = [self._pid, *self._supervisor.pids()]
-        now = time.monotonic()
+        now = self._clock.monotonic()
         used = {pid: cpu_seconds(pid) for pid in pids}
         spent = sum(seconds - self._cpu.get(pid, 0.0) for pid, seconds in used.items())
         elapsed = max(now - self._cpu_at, 0.001)
@@ -146,7 +148,7 @@ class Reporter:
         return Health(
             device=self.device,
             boot_id=self.boot_id,
-            time=time.time(),
+            time=self._clock.wall(),
             uptime_s=round(self.uptime_s, 3),
             interval_s=interval_s,
             slots=with_memory(self._supervisor.health()),
@@ -156,7 +158,7 @@ class Reporter:
             disk_free_mb=round(disk_free_mb(self._state_dir), 1),
             outbox_rows=outbox.rows,
             outbox_dropped=outbox.dropped,
-            clock_synced=is_clock_synced(),
+            clock_synced=self._clock.is_synced(),
         )
 
 

@@ -7,7 +7,6 @@ reconcile thread calls `seen` and `tick`; any thread may ask for health.
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +25,7 @@ from edge_agent.runtime.protocol import (
     WorkerUplink,
 )
 from edge_agent.runtime.region_files import RegionFiles
+from edge_agent.store.clock import Clock
 from edge_agent.store.slots import Installed
 
 log: Final = logging.getLogger("edge_agent.daemon")
@@ -40,6 +40,7 @@ class Supervisor:
 
     Args:
         launcher: starts the processes.
+        clock: for everything that waits.
         on_change: told slot and new state whenever a worker's state changes; must not block.
         on_uplink: told of results that the cloud wants; must not block.
         on_heard: told of everything else that a process says; must not block.
@@ -50,12 +51,14 @@ class Supervisor:
         self,
         *,
         launcher: Launcher,
+        clock: Clock,
         on_change: Callable[[str, SlotWorker, str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
         on_heard: Callable[[WorkerSpec, WorkerEvent], None] = lambda _spec, _event: None,
         prove_s: float = PROVE_S,
     ) -> None:
         self._launcher = launcher
+        self._clock = clock
         self._on_change = on_change
         self._on_uplink = on_uplink
         self._on_heard = on_heard
@@ -69,7 +72,7 @@ class Supervisor:
 
     def seen(self) -> dict[str, WorkerSeen]:
         """Every slot for which a worker was started."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         return {slot: worker.seen(now) for slot, worker in self._workers().items()}
 
     def health(self) -> dict[str, SlotHealth]:
@@ -114,13 +117,13 @@ class Supervisor:
         )
         with self._lock:
             self._proving.add(process)
-        deadline = time.monotonic() + self._prove_s
+        deadline = self._clock.monotonic() + self._prove_s
         try:
             process.start()
             while not done.wait(0.1):
                 if is_superseded():
                     raise Superseded(f"the trial of {spec.slot} is not wanted any more")
-                if time.monotonic() > deadline:
+                if self._clock.monotonic() > deadline:
                     raise WorkerRefused(
                         f"the golden cases expected to end within {self._prove_s:g} s, did not",
                         code="trial_timeout",
@@ -244,7 +247,7 @@ class Supervisor:
             proving = list(self._proving)
         for process in proving:
             process.kill_soon()
-        _end(workers, timeout_s)
+        _end(workers, timeout_s, self._clock)
         self._regions.close()
 
     def stop_all(self) -> None:
@@ -252,7 +255,7 @@ class Supervisor:
         with self._lock:
             workers = list(self._live.values())
             self._live.clear()
-        _end(workers, DRAIN_S)
+        _end(workers, DRAIN_S, self._clock)
 
     def _aim_mirrors(self) -> None:
         """Tell every worker which shadow hears what it answers, if any does."""
@@ -270,6 +273,7 @@ class Supervisor:
             version,
             spec,
             launcher=self._launcher,
+            clock=self._clock,
             take_state=lambda: self._regions.take(slot),
             on_change=lambda worker, state: self._on_change(slot, worker, state),
             on_uplink=self._on_uplink,
@@ -277,10 +281,10 @@ class Supervisor:
         )
 
 
-def _end(workers: list[SlotWorker], timeout_s: float) -> None:
+def _end(workers: list[SlotWorker], timeout_s: float, clock: Clock) -> None:
     """Ask all, then wait for all: however many they are, it takes no longer than one."""
-    deadline = time.monotonic() + timeout_s
+    deadline = clock.monotonic() + timeout_s
     for worker in workers:
         worker.ask_to_stop()
     for worker in workers:
-        worker.await_stopped(max(0.0, deadline - time.monotonic()))
+        worker.await_stopped(max(0.0, deadline - clock.monotonic()))

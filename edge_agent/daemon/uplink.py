@@ -6,7 +6,6 @@ what has gathered in one transaction a round, because every transaction costs th
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -19,6 +18,7 @@ from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import encode
 from edge_agent.errors import ShoalError
 from edge_agent.link.session import CloudSession
+from edge_agent.store.clock import Clock
 from edge_agent.store.outbox import Outbox, OutboxItem, OutboxRow
 
 log: Final = logging.getLogger("edge_agent.uplink")
@@ -37,6 +37,7 @@ class Uplink:
         device: its name.
         outbox: where rows wait.
         session: the way to the cloud.
+        clock: for intervals, and the times of events.
         make_report: builds the reported state with the sequence number it is given.
         make_health: builds the health report.
         interval_s: seconds between two health reports.
@@ -49,6 +50,7 @@ class Uplink:
         *,
         outbox: Outbox,
         session: CloudSession,
+        clock: Clock,
         make_report: Callable[[int], ReportedState],
         make_health: Callable[[float], Health],
         interval_s: float,
@@ -57,6 +59,7 @@ class Uplink:
         self._device = device
         self._outbox = outbox
         self._session = session
+        self._clock = clock
         self._make_report = make_report
         self._make_health = make_health
         self.interval_s = interval_s
@@ -70,7 +73,7 @@ class Uplink:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.last_health: Health | None = None
-        self.progress = time.monotonic()
+        self.progress = self._clock.monotonic()
         """When the loop last went round, seconds, monotonic. For the watchdog."""
 
     def start(self) -> None:
@@ -94,7 +97,7 @@ class Uplink:
             slot or "-",
             event.text,
         )
-        self._put(OutboxItem(kind="event", time=time.time(), slot=slot, data=encode(event)))
+        self._put(OutboxItem(kind="event", time=self._clock.wall(), slot=slot, data=encode(event)))
 
     def result(self, slot: str, when: float, result: bytes) -> None:
         """A result that the module's `uplink` rule wants in the cloud."""
@@ -138,7 +141,7 @@ class Uplink:
 
     def _run(self) -> None:
         while True:
-            self.progress = time.monotonic()
+            self.progress = self._clock.monotonic()
             # One by one: a disk that takes nothing is no reason to be silent.
             for action in (self._write, self._send, self._send_health):
                 try:
@@ -179,7 +182,9 @@ class Uplink:
 
     def _send(self) -> None:
         while self._session.is_connected and not self._stop.is_set():
-            rows = self._outbox.due(time.monotonic(), limit=BATCH_ROWS, max_bytes=BATCH_BYTES)
+            rows = self._outbox.due(
+                self._clock.monotonic(), limit=BATCH_ROWS, max_bytes=BATCH_BYTES
+            )
             if not rows:
                 return
             if not self._publish(rows):
@@ -204,7 +209,7 @@ class Uplink:
         return is_sent
 
     def _send_health(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now < self._health_due or not self._session.is_connected:
             return
         health = self.last_health = self._make_health(self.interval_s)

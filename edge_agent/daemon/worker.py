@@ -8,7 +8,6 @@ the two callbacks, which must not block.
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -35,6 +34,7 @@ from edge_agent.runtime.protocol import (
     WorkerTrialPassed,
     WorkerUplink,
 )
+from edge_agent.store.clock import Clock
 from edge_agent.store.slots import Installed
 
 log: Final = logging.getLogger("edge_agent.daemon")
@@ -54,6 +54,7 @@ class SlotWorker:
         version: what it runs.
         spec: what its process is told.
         launcher: starts its processes.
+        clock: for everything that waits.
         take_state: gives the descriptor of the slot's windows and states, which outlive the
             process; None if there is none to give.
         on_change: told after each change of state; called on any thread, must not block.
@@ -67,6 +68,7 @@ class SlotWorker:
         spec: WorkerSpec,
         *,
         launcher: Launcher,
+        clock: Clock,
         take_state: Callable[[], int | None] = lambda: None,
         on_change: Callable[["SlotWorker", str], None],
         on_uplink: Callable[[str, WorkerUplink], None],
@@ -75,6 +77,7 @@ class SlotWorker:
         self.version = version
         self.spec = spec
         self._launcher = launcher
+        self._clock = clock
         self._take_state = take_state
         self._on_change = on_change
         self._on_uplink = on_uplink
@@ -119,7 +122,7 @@ class SlotWorker:
                 return
             self.state = "starting"
             self.is_connected = False
-            self._spawned = time.monotonic()
+            self._spawned = self._clock.monotonic()
             self._running_since = self._connected_since = None
             self._restart_due = None
             self._stats = None
@@ -232,7 +235,7 @@ class SlotWorker:
             process = self._process if self.state != "crashed" else None
             self._is_restarting = process is not None
             if process is None:
-                self._restart_due = time.monotonic()
+                self._restart_due = self._clock.monotonic()
             else:
                 process.kill_soon()
 
@@ -287,10 +290,10 @@ class SlotWorker:
         or_if: Callable[[], bool] = lambda: False,
         is_ending: bool = False,
     ) -> bool:
-        deadline = time.monotonic() + timeout_s
+        deadline = self._clock.monotonic() + timeout_s
         with self._changed:
             while not is_done():
-                left = deadline - time.monotonic()
+                left = deadline - self._clock.monotonic()
                 ended = self.state in ("crashed", "stopped") and not is_ending
                 if left <= 0 or ended or or_if():
                     return False
@@ -299,7 +302,7 @@ class SlotWorker:
 
     def _order_connection(self) -> None:
         self.state = "running"
-        self._running_since = time.monotonic()
+        self._running_since = self._clock.monotonic()
         if self._process is not None:
             if self._mirror_path:
                 self._process.send(WorkerOrder(order="mirror", path=self._mirror_path))
@@ -322,7 +325,7 @@ class SlotWorker:
                     self.is_connected = True
                     self._broker_error = ""
                     if self._connected_since is None:
-                        self._connected_since = time.monotonic()
+                        self._connected_since = self._clock.monotonic()
                 case WorkerDisconnected(text=text):
                     self.is_connected = False
                     self._broker_error = text
@@ -344,7 +347,7 @@ class SlotWorker:
 
     def _on_exit(self, code: int) -> None:
         with self._changed:
-            now = time.monotonic()
+            now = self._clock.monotonic()
             life = Life(
                 lived_s=now - self._spawned,
                 connected_s=_since(self._connected_since, now),

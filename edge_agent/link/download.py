@@ -4,7 +4,6 @@ Nothing that the server says is believed: the length is what the manifest announ
 are right when they hash to the digest that was asked for.
 """
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from msgspec import Struct
 from edge_agent.errors import Superseded, Unavailable
 from edge_agent.link.tls import tls_context
 from edge_agent.store.blobs import BlobStore, Reservation
+from edge_agent.store.clock import Clock
 
 if TYPE_CHECKING:
     import httpx
@@ -55,6 +55,7 @@ class Downloader:
 
     Args:
         url: of the cloud's HTTP API.
+        clock: that deadlines are told by.
         ca_file: certificates to trust instead of the system's; empty for the system's.
         cert_file: this device's certificate; empty for none.
         key_file: its key.
@@ -65,12 +66,14 @@ class Downloader:
         self,
         url: str,
         *,
+        clock: Clock,
         ca_file: str = "",
         cert_file: str = "",
         key_file: str = "",
         stall_s: float = STALL_S,
     ) -> None:
         self._url = url.rstrip("/")
+        self._clock = clock
         self._ca_file = ca_file
         self._cert_file = cert_file
         self._key_file = key_file
@@ -119,7 +122,7 @@ class Downloader:
                     part.write(chunk)
                     if is_superseded():
                         raise Superseded(f"download of {wanted.digest} is not wanted any more")
-                    if time.monotonic() > deadline:
+                    if self._clock.monotonic() > deadline:
                         raise Unavailable(
                             f"download of {wanted.digest} expected to end in time, found "
                             f"{part.received} bytes by the deadline",

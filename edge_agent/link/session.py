@@ -12,7 +12,6 @@ import selectors
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -24,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.errors import Unavailable
 from edge_agent.link.broker import KEEPALIVE_S, MAX_IN_FLIGHT, BrokerLink, make_client, refusal
+from edge_agent.store.clock import Clock
 
 log: Final = logging.getLogger("edge_agent.link")
 
@@ -73,6 +73,7 @@ class CloudSession:
         client_id: the device's name.
         filters: what to subscribe to, QoS 1.
         make_will: called before each connection.
+        clock: for everything that waits.
         events: whom to tell.
     """
 
@@ -83,11 +84,13 @@ class CloudSession:
         *,
         filters: tuple[str, ...],
         make_will: Callable[[], Will],
+        clock: Clock,
         events: SessionEvents,
     ) -> None:
         self._link = link
         self._filters = filters
         self._make_will = make_will
+        self._clock = clock
         self._events = events
         self._client = make_client(link, client_id, is_persistent=True)
         self._client.on_connect = self._on_connect
@@ -106,7 +109,7 @@ class CloudSession:
         self._in_flight = 0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self.progress = time.monotonic()
+        self.progress = self._clock.monotonic()
         """When the thread last went round its loop, seconds, monotonic. For the watchdog."""
         self.last_error = ""
         """Why there is no connection; empty while there is one."""
@@ -185,9 +188,9 @@ class CloudSession:
             self._wait(reconnect_delay_s(attempt, random.random()))  # noqa: S311  # jitter
 
     def _wait(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
-            self.progress = time.monotonic()
+        until = self._clock.monotonic() + seconds
+        while (left := until - self._clock.monotonic()) > 0 and not self._stop.is_set():
+            self.progress = self._clock.monotonic()
             self._stop.wait(min(left, TICK_S))
 
     def _connect(self) -> None:
@@ -203,10 +206,10 @@ class CloudSession:
     def _serve(self) -> bool:
         """Move bytes until the connection is gone. Returns whether it ever was ready."""
         was_ready = False
-        deadline = time.monotonic() + HANDSHAKE_S
+        deadline = self._clock.monotonic() + HANDSHAKE_S
         closing: float | None = None
         while self._client.socket() is not None:
-            now = self.progress = time.monotonic()
+            now = self.progress = self._clock.monotonic()
             was_ready = was_ready or self._is_ready
             if not was_ready and now > deadline:
                 self._drop("the broker did not answer the connection in time")

@@ -18,6 +18,7 @@ from edge_agent.store.slots import Installed
 from tests.support.brokers import Broker
 from tests.support.models import BuiltModule, fields, identity_model, manifest_of, write_module
 from tests.support.mqtt import Client
+from tests.support.real_clock import RealClock
 from tests.support.recurrent import Cell, Floats, rows_of
 from tests.support.waiting import wait_for
 
@@ -30,7 +31,9 @@ Rows = dict[int, list[tuple[float, float]]]
 
 @pytest.fixture
 def supervisor(launcher: Launcher) -> Iterator[Supervisor]:
-    found = Supervisor(launcher=launcher, on_change=lambda *_: None, on_uplink=lambda *_: None)
+    found = Supervisor(
+        launcher=launcher, clock=RealClock(), on_change=lambda *_: None, on_uplink=lambda *_: None
+    )
     yield found
     found.close(5.0)
 

@@ -25,6 +25,7 @@ from tests.support.models import (
     manifest_of,
     write_module,
 )
+from tests.support.real_clock import RealClock
 from tests.support.rows import RowsClient
 from tests.support.waiting import wait_for
 
@@ -40,6 +41,7 @@ class Device:
         self.events: list[WorkerEvent] = []
         self.supervisor = Supervisor(
             launcher=launcher,
+            clock=RealClock(),
             on_change=lambda *_: self._wake.set(),
             on_uplink=lambda *_: None,
             on_heard=lambda _spec, event: self.events.append(event),

@@ -15,6 +15,7 @@ from edge_agent.contract.wire import encode
 from edge_agent.daemon.commands import Commands
 from edge_agent.daemon.inbox import Inbox
 from edge_agent.errors import ContractError, NotFound, StorageError
+from tests.support.real_clock import RealClock
 
 
 class World:
@@ -29,6 +30,7 @@ class World:
             acknowledge=self.acks.append,
             commands=Commands(
                 "line-1",
+                clock=RealClock(),
                 report=lambda: self.done.append("report"),
                 restart=self.restart,
                 retry=lambda slot: self.done.append(f"retry {slot}"),

@@ -22,6 +22,7 @@ from edge_agent.store.blobs import BlobStore
 from edge_agent.store.journal import Journal
 from edge_agent.store.slots import SlotRecord
 from tests.support.models import BuiltModule, build_module
+from tests.support.real_clock import RealClock
 from tests.support.waiting import wait_for
 
 
@@ -29,7 +30,7 @@ class SlowDownloader(Downloader):
     """Brings the manifest once it may, and nothing else."""
 
     def __init__(self, built: BuiltModule) -> None:
-        super().__init__("http://127.0.0.1:1")
+        super().__init__("http://127.0.0.1:1", clock=RealClock())
         self.asked = threading.Event()
         self.may_answer = threading.Event()
         self._built = built
@@ -82,7 +83,10 @@ class World:
     def start(self) -> None:
         blobs = BlobStore(self._folder)
         supervisor = Supervisor(
-            launcher=self.launcher, on_change=lambda *_: None, on_uplink=lambda *_: None
+            launcher=self.launcher,
+            clock=RealClock(),
+            on_change=lambda *_: None,
+            on_uplink=lambda *_: None,
         )
         specs = WorkerSpecs(
             "line-1",
@@ -97,6 +101,7 @@ class World:
             downloader=self.downloader,
             workers=supervisor,
             specs=specs,
+            clock=RealClock(),
             on_change=lambda _slot, before, after: self.changes.append((before, after)),
             forget_session=lambda _client_id: None,
         )
@@ -105,6 +110,7 @@ class World:
             journal=self.journal,
             applier=self.applier,
             supervisor=supervisor,
+            clock=RealClock(),
             on_desired=lambda _desired: None,
         )
 

@@ -16,6 +16,7 @@ from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.slots import Installed
 from tests.support.brokers import EmbeddedBroker
 from tests.support.models import build_module
+from tests.support.real_clock import RealClock
 from tests.support.waiting import wait_for
 
 
@@ -33,6 +34,7 @@ def worker(tmp_path: Path, broker: EmbeddedBroker, launcher: Launcher) -> Iterat
         Installed(module="probe", version=1, digest=built.digest),
         spec,
         launcher=launcher,
+        clock=RealClock(),
         on_change=lambda _worker, _state: None,
         on_uplink=lambda _slot, _result: None,
     )

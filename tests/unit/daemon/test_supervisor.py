@@ -14,13 +14,16 @@ from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.slots import Installed
 from tests.support.models import build_module
+from tests.support.real_clock import RealClock
 from tests.support.waiting import wait_for
 
 
 @pytest.fixture
 def supervisor(tmp_path: Path, launcher: Launcher) -> Iterator[Supervisor]:
     """Three slots whose broker is away, all loaded."""
-    found = Supervisor(launcher=launcher, on_change=lambda *_: None, on_uplink=lambda *_: None)
+    found = Supervisor(
+        launcher=launcher, clock=RealClock(), on_change=lambda *_: None, on_uplink=lambda *_: None
+    )
     built = build_module(tmp_path / "v1")
     spec = built.spec("live", broker=BrokerAddress(url="mqtt://127.0.0.1:1"))
     for slot in ("a", "b", "c"):
@@ -71,6 +74,7 @@ def test_a_restart_of_a_hanging_worker_does_not_wait_for_it(supervisor: Supervis
 def test_golden_cases_have_a_deadline(tmp_path: Path, launcher: Launcher) -> None:
     supervisor = Supervisor(
         launcher=launcher,
+        clock=RealClock(),
         on_change=lambda *_: None,
         on_uplink=lambda *_: None,
         prove_s=0.01,

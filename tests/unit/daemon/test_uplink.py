@@ -12,6 +12,7 @@ from edge_agent.link.broker import BrokerLink
 from edge_agent.link.session import CloudSession, SessionEvents, Will
 from edge_agent.store.outbox import Outbox, OutboxItem
 from tests.support.letters import reported
+from tests.support.real_clock import RealClock
 from tests.support.waiting import wait_for
 
 
@@ -23,6 +24,7 @@ class OpenSession(CloudSession):
             BrokerLink(url="mqtt://127.0.0.1:1"),
             "line-1",
             filters=(),
+            clock=RealClock(),
             make_will=lambda: Will(topic="", payload=b""),
             events=SessionEvents(
                 on_connected=lambda _present: None,
@@ -58,6 +60,7 @@ def make_uplink(outbox: Outbox, session: CloudSession, max_gathered: int = 10_00
         "line-1",
         outbox=outbox,
         session=session,
+        clock=RealClock(),
         make_report=lambda seq: reported("line-1", seq=seq),
         make_health=lambda every: Health(
             device="line-1", boot_id="b", time=0.0, uptime_s=0.0, interval_s=every

@@ -13,6 +13,7 @@ from edge_agent.errors import IntegrityError, ShoalError, Superseded, Unavailabl
 from edge_agent.link.download import Downloader, TryLater, Wanted
 from edge_agent.store.blobs import BlobStore
 from tests.support.misbehaving_http import MisbehavingServer, head
+from tests.support.real_clock import RealClock
 
 DATA = bytes(range(256)) * 2000
 DIGEST = digest_of(DATA)
@@ -33,7 +34,7 @@ def fetch(
     server_url: str, folder: Path, *, wanted: Wanted = WANTED, deadline_s: float = 20, **options
 ) -> BlobStore:
     store = BlobStore(folder)
-    Downloader(server_url, stall_s=0.5).fetch(
+    Downloader(server_url, clock=RealClock(), stall_s=0.5).fetch(
         store, wanted, deadline=time.monotonic() + deadline_s, **options
     )
     return store

@@ -13,6 +13,7 @@ from edge_agent.link.broker import MAX_IN_FLIGHT, BrokerLink
 from edge_agent.link.probe import read_retained, visit
 from edge_agent.link.session import CloudSession, SessionEvents, Will, reconnect_delay_s
 from tests.support.brokers import Broker
+from tests.support.real_clock import RealClock
 from tests.support.silent_broker import SilentBroker
 from tests.support.waiting import wait_for
 
@@ -37,6 +38,7 @@ def make(url: str, listener: Listener, client_id: str = "line-1") -> CloudSessio
         client_id,
         filters=("t/in",),
         make_will=lambda: Will(topic="t/status", payload=b"lost"),
+        clock=RealClock(),
         events=listener.events(),
     )
 

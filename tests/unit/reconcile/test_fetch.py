@@ -18,6 +18,7 @@ from edge_agent.store.blobs import BlobStore
 from edge_agent.store.journal import Journal
 from edge_agent.store.slots import Installed
 from tests.support.models import BuiltModule, build_module
+from tests.support.real_clock import RealClock
 from tests.support.waiting import wait_for
 
 
@@ -25,7 +26,7 @@ class HeldDownloader(Downloader):
     """Brings any file of a module, in two halves, the second once it may."""
 
     def __init__(self, built: BuiltModule) -> None:
-        super().__init__("http://127.0.0.1:1")
+        super().__init__("http://127.0.0.1:1", clock=RealClock())
         self._files = {built.digest: str(built.manifest_file), **built.blob_files}
         self.asked: list[str] = []
         self.may_end = threading.Event()
@@ -64,11 +65,15 @@ class Device:
             blobs=blobs,
             downloader=self.downloader,
             workers=Supervisor(
-                launcher=self.launcher, on_change=lambda *_: None, on_uplink=lambda *_: None
+                launcher=self.launcher,
+                clock=RealClock(),
+                on_change=lambda *_: None,
+                on_uplink=lambda *_: None,
             ),
             specs=WorkerSpecs(
                 "line-1", address, is_shared=False, blobs=blobs, run_folder=run_folder
             ),
+            clock=RealClock(),
             on_change=lambda *_: None,
             forget_session=lambda _client_id: None,
         )
