@@ -193,7 +193,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
             ("drop-oldest"), or the newest, which gets an error ("reject").
         latest_only: of the messages of one topic that wait, only the newest is answered.
         deadline_ms: messages that waited longer are dropped before the run; 0 is no deadline.
-        run_timeout_ms: a run that takes longer is ended, and the worker with it if it must.
+        run_timeout_ms: a run that takes longer is ended, and the worker with it if it must; and
+            the worker that decodes one picture for longer.
         memory_mb: main memory that the model may add to the worker; 0 is no bound. What windows
             and states take comes on top, and what an accelerator takes to load the model.
         providers: execution providers to prefer, in order, by onnxruntime's names or short ones

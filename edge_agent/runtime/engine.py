@@ -23,6 +23,7 @@ from edge_agent.runtime.opening import Opened, open_session
 from edge_agent.runtime.pipeline import Pipeline
 from edge_agent.runtime.protocol import RunsOn
 from edge_agent.runtime.routing import Router
+from edge_agent.runtime.run_watch import Running
 from edge_agent.runtime.runs import RunCounter, Runs
 from edge_agent.runtime.verify import check_config, check_digest_of
 
@@ -63,10 +64,11 @@ class Engine:
         self.input_filter = self.input_filters[0]
         self.uplink = config.uplink or manifest.output.uplink
         self.topic_prefix = topic_prefix
+        self._codecs = Codecs(manifest)
         self._binding = Binding(manifest)
         self._runs = Runs(manifest, opened.session, self._binding)
         self._pipeline = Pipeline(
-            codecs=Codecs(manifest),
+            codecs=self._codecs,
             binding=self._binding,
             runs=self._runs,
             router=Router(
@@ -192,9 +194,18 @@ class Engine:
         self._pipeline.takes_addresses = takes
 
     def count_runs(self, counter: RunCounter, on_begin: Callable[[], None] | None = None) -> None:
-        """Have somebody told of each run of the model, and before each."""
+        """Have somebody told of each run of the model, and before each run and each picture."""
         self._runs.on_run = counter
         self._runs.on_begin = on_begin
+        if self._codecs.pictures is not None:
+            self._codecs.pictures.on_begin = on_begin
+
+    @property
+    def watched(self) -> tuple[tuple[str, Running], ...]:
+        """What may never come back, by its name: a run of the model, and of what reads pictures."""
+        pictures = self._codecs.pictures
+        run: tuple[str, Running] = ("a run", self.opened.session)
+        return (run,) if pictures is None else (run, ("the decoding of a picture", pictures))
 
     def answer(
         self, topic: str, payload: bytes, received_s: float, *, content_type: str = ""

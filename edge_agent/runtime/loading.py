@@ -5,6 +5,7 @@ Every mode of a worker begins here. Reads only the files that the spec names.
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -118,19 +119,20 @@ def tell_ready(engine: Engine, load_ms: float, send: Callable[[Struct], None]) -
 def _watch(engine: Engine, pipe: EventPipe) -> None:
     limit_s = engine.manifest.runtime.run_timeout_ms / 1e3
 
-    def on_stuck() -> None:
+    def on_stuck(what: str) -> None:
         # The agent sees it too, and ends a process that cannot even do this.
-        pipe.send(failed(_stuck(limit_s)))
+        pipe.send(failed(_stuck(what, limit_s)))
         pipe.close()
         os._exit(ExitStatus.FAILED)
 
-    RunWatch(engine.opened.session, limit_s, on_stuck).start()
+    for what, running in engine.watched:
+        RunWatch(running, limit_s, partial(on_stuck, what)).start()
 
 
-def _stuck(limit_s: float) -> ModelError:
-    """The error of a run that did not end although it was asked to."""
+def _stuck(what: str, limit_s: float) -> ModelError:
+    """The error of something that did not end although it was asked to."""
     return ModelError(
-        f"a run expected to end within {limit_s:g} s, did not, and could not be ended",
+        f"{what} expected to end within {limit_s:g} s, did not, and could not be ended",
         code="worker_hung",
         hint="raise runtime.run_timeout_ms, or use a smaller model on this machine",
     )

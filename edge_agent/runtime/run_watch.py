@@ -1,4 +1,5 @@
-"""The deadline of every run: a thread beside the one that runs the model, which may hang in it.
+"""The deadline of every run: a thread beside the one that runs the model, which may hang in it,
+or in the library that decodes its pictures.
 
 First the run is asked to end; a model that does not listen holds its thread for ever, and only the
 end of the process is left.
@@ -21,7 +22,7 @@ _LONGEST_LOOK_S: Final = 1.0
 
 
 class Running(Protocol):
-    """What can be watched: a `ModelSession`."""
+    """What can be watched: a `ModelSession`, or a codec that leaves its work to a library."""
 
     @property
     def began_s(self) -> float:

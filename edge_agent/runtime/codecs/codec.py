@@ -6,13 +6,16 @@ another sends JSON. The answer is in the format of the question.
 """
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from edge_agent.contract.manifest import Codec as CodecName
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.results import InferenceError, InferenceResult
 from edge_agent.errors import MessageError, Unsupported
 from edge_agent.runtime.session import Array
+
+if TYPE_CHECKING:  # Pillow is loaded only for modules that have pictures
+    from edge_agent.runtime.codecs.image import ImageCodec
 
 JSON_TYPE: Final = "application/json"
 CBOR_TYPE: Final = "application/cbor"
@@ -91,6 +94,8 @@ class Codecs:
 
     Attributes:
         own: the one that the manifest names.
+        pictures: the same if it reads pictures, else None: the one that leaves its work to a
+            library which no bound holds.
 
     Raises:
         Unsupported: the manifest's own format needs a part that is not installed here.
@@ -100,6 +105,8 @@ class Codecs:
         self._manifest = manifest
         self._names = _NAMES[manifest.input.codec]
         self.own = codec_of(manifest)
+        is_of_pictures = manifest.input.codec == "image"
+        self.pictures = cast("ImageCodec", self.own) if is_of_pictures else None
         self._made: dict[CodecName, Codec] = {manifest.input.codec: self.own}
 
     def of(self, content_type: str) -> Codec:

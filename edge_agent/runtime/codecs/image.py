@@ -5,11 +5,14 @@ before one pixel is unpacked. Pixels are taken as they are stored: a note about 
 orientation (EXIF) is not followed, as in the libraries that models are trained with. What cannot
 become 8 bits a channel without a guess is refused: 16 bits, and transparency. Each scan of a
 progressive JPEG goes over the whole picture again and may be a few bytes long, so their number is
-bounded, too.
+bounded, too. None of this proves that Pillow comes back: while it has a picture, the codec says
+since when, and a `RunWatch` ends a process that is held.
 """
 
 import io
+import time
 import warnings
+from collections.abc import Callable
 from typing import Final
 
 from PIL import Image, UnidentifiedImageError
@@ -33,6 +36,10 @@ class ImageCodec:
     Args:
         max_bytes: longest payload.
         max_pixels: most pixels (width times height).
+
+    Attributes:
+        began_s: when the picture that is being unpacked was begun, seconds, monotonic; 0 for none.
+        on_begin: told before each picture.
     """
 
     content_type = JSON_TYPE
@@ -41,6 +48,11 @@ class ImageCodec:
     def __init__(self, max_bytes: int, *, max_pixels: int) -> None:
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
+        self.began_s = 0.0
+        self.on_begin: Callable[[], None] | None = None
+
+    def terminate(self, began_s: float) -> None:
+        """Nothing: Pillow cannot be asked to end."""
 
     def decode(self, payload: bytes) -> Image.Image:
         """The unpacked picture, in whatever mode its file has; 8 bits a channel, opaque.
@@ -62,6 +74,15 @@ class ImageCodec:
                 f"JPEG expected at most {_MAX_SCANS} scans, found {scans}",
                 code="image_unsupported",
             )
+        if self.on_begin is not None:
+            self.on_begin()
+        self.began_s = time.monotonic()
+        try:
+            return self._unpacked(payload)
+        finally:
+            self.began_s = 0.0
+
+    def _unpacked(self, payload: bytes) -> Image.Image:
         try:
             with warnings.catch_warnings():
                 # Pillow warns about bombs and odd metadata; our own bound is stricter.
