@@ -6,14 +6,13 @@ read, because disks rot and people touch files. Nothing is ever changed in place
 
 import hashlib
 import os
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from edge_agent.contract.names import check_digest
-from edge_agent.errors import IntegrityError, NotFound, StorageError
+from edge_agent.errors import IntegrityError, NotFound
 from edge_agent.store.files import fsync_folder, make_folder, storage_error
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -40,19 +39,29 @@ class Reservation:
         self._part = part
         self._limit = limit
         self._size = size
+        self._hash = hashlib.sha256()
+        self.received = 0
         try:
             self._file = part.open("ab")
-            part.chmod(0o600)
-            self.received = part.stat().st_size
-            if self.received > limit:
-                self._file.truncate(0)
-                self.received = 0
-            self._hash = hashlib.sha256()
-            with part.open("rb") as before:
-                while chunk := before.read(CHUNK_BYTES):
-                    self._hash.update(chunk)
         except OSError as error:
             raise storage_error("cannot write", part, error) from error
+        try:
+            self._take_up()
+        except OSError as error:
+            with suppress(OSError):
+                self._file.close()
+            raise storage_error("cannot write", part, error) from error
+
+    def _take_up(self) -> None:
+        """Hash what an earlier attempt left."""
+        self._part.chmod(0o600)
+        self.received = self._part.stat().st_size
+        if self.received > self._limit:
+            self._file.truncate(0)
+            self.received = 0
+        with self._part.open("rb") as before:
+            while chunk := before.read(CHUNK_BYTES):
+                self._hash.update(chunk)
 
     def expect(self, total: int) -> None:
         """Check a length that the source announces, before its bytes come.
@@ -127,10 +136,16 @@ class Reservation:
             os.fsync(self._file.fileno())
             self._file.close()
             self._part.replace(target)
-            fsync_folder(target.parent)
         except OSError as error:
             self.discard()
             raise storage_error("cannot write", self._part, error) from error
+        try:
+            fsync_folder(target.parent)
+        except OSError as error:
+            # Its name may not outlive a power cut. Who looks must not take it for installed.
+            with suppress(OSError):
+                target.unlink()
+            raise storage_error("cannot write", target, error) from error
         return target
 
     def keep(self) -> None:
@@ -146,7 +161,8 @@ class Reservation:
         # What is still buffered may not fit on the disk; nobody wants it any more.
         with suppress(OSError):
             self._file.close()
-        self._part.unlink(missing_ok=True)
+        with suppress(OSError):  # what stays is collected when nobody wants it
+            self._part.unlink(missing_ok=True)
 
 
 class BlobStore:
@@ -154,12 +170,21 @@ class BlobStore:
 
     Args:
         folder: the state directory.
+
+    Raises:
+        StorageError: there is no folder for them, or it cannot be flushed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._blobs = make_folder(folder / "blobs")
         # On the same filesystem, so that the rename is atomic.
         self._parts = make_folder(folder / "tmp")
+        try:
+            # A run that was cut off may have named a file and not flushed the name: from here on,
+            # what is found here stays here.
+            fsync_folder(self._blobs)
+        except OSError as error:
+            raise storage_error("cannot flush", self._blobs, error) from error
 
     def path(self, digest: str) -> Path:
         """Where a blob is, or would be."""
@@ -173,6 +198,21 @@ class BlobStore:
             return False
         return size is None or found == size
 
+    def missing_bytes(self, digest: str, size: int) -> int:
+        """How many bytes of a blob are not on the disk yet. What is there is not read.
+
+        Args:
+            digest: of the blob.
+            size: its whole length.
+        """
+        if self.has(digest, size):
+            return 0
+        try:
+            there = self._part(digest).stat().st_size
+        except OSError:
+            there = 0
+        return size - there if there <= size else size
+
     def reserve(self, digest: str, *, limit: int, size: int | None = None) -> Reservation:
         """Begin to receive a blob, or go on where the last attempt stopped.
 
@@ -185,18 +225,7 @@ class BlobStore:
             StorageError: there is no room for it (`disk_full`), or the disk refused.
         """
         limit = limit if size is None else size
-        part = self._parts / f"{check_digest(digest).removeprefix('sha256:')}.part"
-        if size is not None:
-            there = part.stat().st_size if part.exists() else 0
-            free = shutil.disk_usage(self._parts).free
-            if size - there > free:
-                part.unlink(missing_ok=True)
-                raise StorageError(
-                    f"blob {digest} expected {size - there} bytes of free disk, found {free}",
-                    hint="free some space on this disk; it is tried again by itself",
-                    code="disk_full",
-                )
-        return Reservation(self, digest, part, limit=limit, size=size)
+        return Reservation(self, digest, self._part(digest), limit=limit, size=size)
 
     def put(self, digest: str, data: bytes) -> Path:
         """Store bytes that are at hand.
@@ -228,7 +257,7 @@ class BlobStore:
         except OSError as error:
             raise storage_error("cannot read", path, error) from error
         if len(data) > limit or f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
-            path.unlink(missing_ok=True)
+            self._remove(path)
             raise IntegrityError(
                 f"file {path} does not hash to its name any more",
                 hint="it was removed and is fetched again; if it comes back, check the disk",
@@ -250,27 +279,50 @@ class BlobStore:
             raise storage_error("cannot read", path, error) from error
         if f"sha256:{found.hexdigest()}" == digest:
             return True
-        path.unlink(missing_ok=True)
+        self._remove(path)
         return False
 
     def collect(self, keep: Collection[str]) -> tuple[int, int]:
         """Remove every blob, and every unfinished one, whose digest is not in `keep`.
 
+        The same files and the same `keep` give the same removals in the same order.
+
         Returns:
             Number of files and bytes that were freed.
+
+        Raises:
+            StorageError: the disk refused; what was removed before stays removed.
         """
-        names = {digest.removeprefix("sha256:") for digest in keep}
         files = freed = 0
-        for path in self._files():
-            if path.name.removesuffix(".part") not in names:
-                try:
-                    size = path.stat().st_size
-                    path.unlink()
-                except OSError as error:
-                    raise storage_error("cannot remove", path, error) from error
-                files, freed = files + 1, freed + size
+        for path in self.unwanted(keep):
+            try:
+                size = path.stat().st_size
+                path.unlink()
+            except OSError as error:
+                raise storage_error("cannot remove", path, error) from error
+            files, freed = files + 1, freed + size
         return files, freed
 
-    def _files(self) -> Iterator[Path]:
+    def unwanted(self, keep: Collection[str]) -> tuple[Path, ...]:
+        """What `collect` removes, in its order: whole files first, each kind by name.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        names = {digest.removeprefix("sha256:") for digest in keep}
+        found: list[Path] = []
         for folder in (self._blobs, self._parts):
-            yield from (path for path in folder.iterdir() if path.is_file())
+            try:
+                found += sorted(path for path in folder.iterdir() if path.is_file())
+            except OSError as error:
+                raise storage_error("cannot list", folder, error) from error
+        return tuple(path for path in found if path.name.removesuffix(".part") not in names)
+
+    def _part(self, digest: str) -> Path:
+        return self._parts / f"{check_digest(digest).removeprefix('sha256:')}.part"
+
+    def _remove(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error("cannot remove", path, error) from error

@@ -6,12 +6,16 @@ folder each need their own fsync.
 
 import errno
 import os
+import re
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from edge_agent.errors import StorageError
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LEFTOVER: Final = re.compile(r"^\..+\.tmp$")
 
 
 def storage_error(action: str, path: Path, cause: OSError) -> StorageError:
@@ -48,12 +52,16 @@ def fsync_folder(folder: Path) -> None:
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace a file: after a power cut it has the old bytes or the new ones, whole.
 
+    Two writers of one file do not disturb each other: the one that comes last wins.
+
     Raises:
-        StorageError: the disk refused; the old file is untouched.
+        StorageError: the disk refused. The old file is untouched; or, if only its folder could not
+            be flushed, the new one is there and a power cut may bring the old one back.
     """
-    part = path.with_name(f".{path.name}.tmp")
+    # A name of its own for each write, so that nobody writes into what another one renames.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -61,8 +69,28 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         part.replace(path)
         fsync_folder(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what stays is removed at the next start
+            part.unlink(missing_ok=True)
         raise storage_error("cannot write", path, error) from error
+
+
+def remove_leftovers(folder: Path) -> tuple[str, ...]:
+    """Remove what atomic writes left when they were cut off. Nobody may be writing there.
+
+    Args:
+        folder: whose lock is held; the folders in it are left alone.
+
+    Returns:
+        Names of what was removed, sorted. What the disk refuses to remove stays.
+    """
+    removed = []
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if _LEFTOVER.match(path.name):
+                with suppress(OSError):
+                    path.unlink()
+                    removed.append(path.name)
+    return tuple(removed)
 
 
 def make_folder(folder: Path) -> Path:

@@ -4,10 +4,15 @@ Pure values. `active` and `previous` were both committed: they passed their whol
 still on trial is the `candidate`, and it never overwrites either of them.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from edge_agent.contract.manifest import Trial
 from edge_agent.contract.state import Phase, SlotConfig, SlotError
+
+FINAL_FAILURES: Final = frozenset({Phase.REJECTED, Phase.ROLLED_BACK})
+"""Not tried again until something else is wanted, or somebody asks for it."""
 
 
 class Installed(Struct, frozen=True, kw_only=True):
@@ -68,4 +73,27 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
             version
             for version in (self.target, self.active, self.previous, self.candidate)
             if version is not None
+        )
+
+    @property
+    def committed(self) -> "SlotRecord | None":
+        """What of it must outlive even the journal; None if nothing was ever committed.
+
+        No trace of what is on its way or on trial, but what was refused for good: it is not tried
+        again.
+        """
+        if self.active is None:
+            return None
+        is_refused = self.phase in FINAL_FAILURES and self.target != self.active
+        target = self.target if is_refused else self.active
+        kept = {version.digest for version in (target, self.active, self.previous) if version}
+        return SlotRecord(
+            slot=self.slot,
+            phase=self.phase if is_refused else Phase.ACTIVE,
+            target=target,
+            active=self.active,
+            previous=self.previous,
+            error=self.error if is_refused else None,
+            attempts=self.attempts if is_refused else 0,
+            blobs={digest: files for digest, files in self.blobs.items() if digest in kept},
         )

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from edge_agent.contract.names import digest_of
 from edge_agent.errors import IntegrityError, NotFound, StorageError
 from edge_agent.store.blobs import BlobStore
-from edge_agent.store.files import storage_error, write_atomic
+from edge_agent.store.files import remove_leftovers, storage_error, write_atomic
 
 DATA = b"model bytes " * 1000
 DIGEST = digest_of(DATA)
@@ -108,10 +109,29 @@ def test_only_what_is_needed_is_kept(tmp_path: Path):
     assert parts(tmp_path) == []
 
 
-def test_more_than_the_disk_has_free_is_refused_before_it_is_fetched(tmp_path: Path):
-    with pytest.raises(StorageError) as caught:
-        BlobStore(tmp_path).reserve(DIGEST, limit=2**60, size=2**60)
-    assert caught.value.code == "disk_full"
+def test_what_is_missing_of_a_blob_is_known_without_reading_it(tmp_path: Path):
+    store = BlobStore(tmp_path)
+    assert store.missing_bytes(DIGEST, len(DATA)) == len(DATA)
+    part = store.reserve(DIGEST, limit=len(DATA), size=len(DATA))
+    part.write(DATA[:100])
+    part.keep()
+    assert store.missing_bytes(DIGEST, len(DATA)) == len(DATA) - 100
+    store.put(DIGEST, DATA)
+    assert store.missing_bytes(DIGEST, len(DATA)) == 0
+
+
+def test_the_same_files_are_removed_in_the_same_order_wherever_they_were_made(tmp_path: Path):
+    contents = [f"file {number}".encode() for number in range(20)]
+    for name, order in (("one", contents), ("two", contents[::-1])):
+        store = BlobStore(tmp_path / name)
+        for data in order:
+            store.put(digest_of(data), data)
+    found = [
+        [path.name for path in BlobStore(tmp_path / name).unwanted({DIGEST})]
+        for name in ("one", "two")
+    ]
+    assert found[0] == found[1] == sorted(found[0])
+    assert len(found[0]) == 20
 
 
 @pytest.fixture
@@ -190,3 +210,27 @@ def test_an_atomic_write_replaces_the_whole_file(tmp_path: Path):
     write_atomic(path, b"new")
     assert path.read_bytes() == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_atomic_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path):
+    path = tmp_path / "file"
+    bodies = [str(number).encode() * 50_000 for number in range(4)]
+
+    def write(body: bytes) -> None:
+        for _ in range(30):
+            write_atomic(path, body)
+            assert path.read_bytes() in bodies
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, bodies))
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_cut_off_write_left_is_removed_and_nothing_else(tmp_path: Path):
+    names = [".file.0badcafe.tmp", ".providers.json.tmp", "file", "file.tmp", ".hidden", "tmp"]
+    for name in names[:-1]:
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "tmp").mkdir()
+    assert remove_leftovers(tmp_path) == (".file.0badcafe.tmp", ".providers.json.tmp")
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
+    assert remove_leftovers(tmp_path / "missing") == ()

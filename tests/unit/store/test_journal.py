@@ -71,15 +71,6 @@ def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path):
     assert "99" in caught.value.text
 
 
-def test_a_damaged_journal_is_named(tmp_path: Path):
-    (tmp_path / JOURNAL_FILE).write_bytes(
-        b"no database at all, but long enough to be looked at" * 9
-    )
-    with pytest.raises(StorageError) as caught:
-        Journal(tmp_path)
-    assert caught.value.code == "database_damaged"
-
-
 def test_migrations_are_applied_by_number_and_once(tmp_path: Path):
     first = Database(tmp_path / "x.db", ["CREATE TABLE a (n INTEGER)"])
     with first.transaction() as connection:
