@@ -134,7 +134,10 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
         restarts: how often its process was started again.
         rss_mb: memory of its process, or None if unknown.
         shadows: the slot that it shadows; empty if it answers messages.
-        shadow: of a shadow, how it compares; None if it has not said yet.
+        shadow: of a shadow, how it compares; None if it has not said yet: the first figures come
+            with the next health report.
+        since: when its phase was entered, seconds since 1970, by the device's clock; None if it
+            has not said.
         notes: what is not as it was asked for.
     """
 
@@ -153,6 +156,7 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
     rss_mb: float | None = None
     shadows: str = ""
     shadow: ShadowHealth | None = None
+    since: float | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -1,6 +1,7 @@
 """`edge-agent`: the device's command line. Asks, shows, and starts the agent; decides nothing.
 
-Errors are two lines on standard error, `error:` and `what to do:`, and exit status 1.
+Errors are two lines on standard error, `error:` and `what to do:`, or with `--json` one line of
+JSON there. Exit status: 0 done, 1 refused or failed, 2 wrong usage.
 """
 
 import os
@@ -12,6 +13,14 @@ import msgspec
 import typer
 
 from edge_agent.config import Settings, find_config, load
+from edge_agent.contract.failure import (
+    UsageError,
+    failure_of,
+    failure_text,
+    is_help,
+    usage_failure,
+    wants_json,
+)
 from edge_agent.contract.names import check_name, did_you_mean
 from edge_agent.errors import ConfigError, NotFound, ShoalError
 
@@ -227,13 +236,22 @@ def infer(
 
 def main() -> None:
     """Entry of the program: the one place where errors become exit statuses."""
+    as_json = wants_json(sys.argv[1:])
     try:
-        app(standalone_mode=True)
+        status = app(prog_name="edge-agent", standalone_mode=False)
     except ShoalError as error:
-        sys.stderr.write(f"error: {error.text}\n")
-        if error.hint:
-            sys.stderr.write(f"what to do: {error.hint}\n")
+        sys.stderr.write(failure_text(failure_of(error), as_json=as_json) + "\n")
         sys.exit(1)
+    except Exception as error:
+        if not isinstance(error, UsageError):
+            raise
+        if is_help(error):
+            sys.stderr.write(f"{error.format_message()}\n")
+        else:
+            sys.stderr.write(failure_text(usage_failure(error), as_json=as_json) + "\n")
+        sys.exit(2)
+    # What a command returns is nothing; what it ends with by `typer.Exit` is a number.
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def _settings(config: Path | None) -> Settings:

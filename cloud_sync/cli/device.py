@@ -95,7 +95,9 @@ def shadows(context: typer.Context, device: Device, as_json: JsonFlag = False) -
     """Show how the shadows of a device compare with the slots that they shadow.
 
     Agreement and differences are of the messages that both answered; PSI says how far apart the
-    distributions of their scores are: alike below 0.1, different above 0.25.
+    distributions of their scores are: alike below 0.1, different above 0.25. Figures come with the
+    device's health reports; with --json, `shadow` is null until the first, and `since` says when
+    the slot's phase began.
 
     \b
     Example:
@@ -109,7 +111,8 @@ def shadows(context: typer.Context, device: Device, as_json: JsonFlag = False) -
     if as_json:
         print_json({name: s for name, s in detail.summary.slots.items() if s.shadows})
         return
-    print_shadows(detail.summary)
+    interval_s = detail.health.interval_s if detail.health else None
+    print_shadows(detail.summary, interval_s=interval_s, now=time.time())
 
 
 @app.command()

@@ -12,6 +12,7 @@ from cloud_sync.cli.session import open_client
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloud_sync.errors import Unavailable
     from cloud_sync.resources import DeviceSummary
 
 app = typer.Typer(help="See the whole fleet.", no_args_is_help=True, rich_markup_mode=None)
@@ -33,7 +34,7 @@ def status(
     """Show devices, presence with its age, and what each slot should run and does run.
 
     A version is shown as wanted -> running. With --watch and --json one line of JSON is printed
-    for every look.
+    for every look. A service that goes away while it is watched is waited for, and said to be away.
 
     \b
     Example:
@@ -57,22 +58,26 @@ def status(
 
 
 def _watch(look: "Callable[[], list[DeviceSummary]]", every_s: float, *, as_json: bool) -> None:
-    """Look again and again. The first failure ends it; a later one is shown and outlived."""
+    """Look again and again; a service that goes away is waited for."""
+    from cloud_sync.cli.failure import warn
     from cloud_sync.cli.output import print_json_line
     from cloud_sync.cli.status import print_status
+    from cloud_sync.cli.watch import look_again
 
     if sys.stdout.isatty() and not as_json:
         _watch_live(look, every_s)
         return
-    while True:
-        devices = look()
+
+    def say(error: "Unavailable", wait_s: float) -> None:
+        warn(f"lost the service, trying again in {wait_s:g} s: {error.text}", as_json=as_json)
+
+    for devices in look_again(look, every_s, on_lost=say):
         if as_json:
             print_json_line(devices)
         else:
             print_status(devices)
             sys.stdout.write("\n")
             sys.stdout.flush()
-        time.sleep(every_s)
 
 
 def _watch_live(look: "Callable[[], list[DeviceSummary]]", every_s: float) -> None:
@@ -83,21 +88,22 @@ def _watch_live(look: "Callable[[], list[DeviceSummary]]", every_s: float) -> No
     from cloud_sync.cli import words
     from cloud_sync.cli.output import clean, console
     from cloud_sync.cli.status import EMPTY, status_view
-    from cloud_sync.errors import Unavailable
+    from cloud_sync.cli.watch import look_again
 
-    devices = look()
-    looked = time.time()
-    note = Text()
+    def show(note: Text) -> None:
+        body = status_view(devices) if devices else Text(EMPTY)
+        live.update(Group(body, Text(), note), refresh=True)
+
+    def say(error: "Unavailable", wait_s: float) -> None:
+        # Old figures must not look current: say how old they are.
+        age = words.since(looked, time.time())
+        text = f"lost the service, trying again in {wait_s:g} s: {error.text}; "
+        show(Text(clean(f"{text}the figures are from {age}"), style="red"))
+
+    looks = look_again(look, every_s, on_lost=say)
+    # Before the screen changes: a first look that fails leaves no trace on it.
+    devices, looked = next(looks), time.time()
     with Live(console=console(), auto_refresh=False, screen=True) as live:
         while True:
-            body = status_view(devices) if devices else Text(EMPTY)
-            live.update(Group(body, Text(), note), refresh=True)
-            time.sleep(every_s)
-            try:
-                devices = look()
-                looked = time.time()
-                note = Text(f"{words.plural(len(devices), 'device')}, Ctrl-C ends", style="dim")
-            except Unavailable as error:
-                # Old figures must not look current: say how old they are.
-                age = words.since(looked, time.time())
-                note = Text(clean(f"{error.text}; the figures are from {age}"), style="red")
+            show(Text(f"{words.plural(len(devices), 'device')}, Ctrl-C ends", style="dim"))
+            devices, looked = next(looks), time.time()

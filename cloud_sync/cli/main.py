@@ -13,6 +13,7 @@ from cloud_sync.cli import deploy, device, fleet, model, module, records
 from cloud_sync.cli.demo import demo
 from cloud_sync.cli.failure import FAILED, INTERRUPTED, fail, silence_output
 from cloud_sync.cli.session import DEFAULT_SERVER, Session, login_name
+from edge_agent.contract.failure import wants_json
 
 app = typer.Typer(
     name="shoal",
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         try:
-            app(arguments, prog_name="shoal")
+            status = app(arguments, prog_name="shoal", standalone_mode=False)
         finally:
             # A broken pipe must show here, where it can be kept quiet, and not at exit.
             sys.stdout.flush()
@@ -110,7 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - whatever it is, a person must not get a traceback
-        fail(error)
+        given = sys.argv[1:] if arguments is None else arguments
+        fail(error, as_json=wants_json(given))
+    # What a command returns is nothing; what it ends with by `typer.Exit` is a number.
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

@@ -236,4 +236,4 @@ def _print_warnings(warnings: tuple[str, ...]) -> None:
     from cloud_sync.cli.failure import warn
 
     for warning in warnings:
-        warn(warning)
+        warn(warning, as_json=False)

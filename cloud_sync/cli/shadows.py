@@ -37,8 +37,13 @@ _BESIDE: Final = (
 )
 
 
-def print_shadows(device: DeviceSummary) -> None:
-    """Print how every shadow compares, and its own figures beside those of its slot."""
+def print_shadows(device: DeviceSummary, *, interval_s: float | None, now: float) -> None:
+    """Print how every shadow compares, and its own figures beside those of its slot.
+
+    Args:
+        interval_s: seconds between two health reports of the device; None if it sent none yet.
+        now: seconds since 1970.
+    """
     shadows = {name: slot for name, slot in sorted(device.slots.items()) if slot.shadows}
     rows = [_compared(name, slot) for name, slot in shadows.items()]
     print_table(_COMPARED, rows, f"{device.device} has no shadow: shoal deploy MODULE --shadow")
@@ -47,6 +52,8 @@ def print_shadows(device: DeviceSummary) -> None:
     print_line("")
     print_table(_BESIDE, list(_beside(device, shadows)), "")
     for name, slot in shadows.items():
+        if slot.shadow is None:
+            print_line(f"{name}: {_nothing_yet(slot, interval_s, now)}")
         for reason in _left_out(slot.shadow):
             print_line(f"{name}: {reason}")
         for note in slot.notes:
@@ -109,6 +116,14 @@ def _figures(name: str, slot: SlotSummary, role: str) -> Row:
         f"{slot.rss_mb:.0f} MB" if slot.rss_mb else words.NOTHING,
         words.count(slot.restarts),
     )
+
+
+def _nothing_yet(slot: SlotSummary, interval_s: float | None, now: float) -> str:
+    """Why a shadow has no figures, and when it will."""
+    stands = f"{slot.phase.replace('_', ' ')} " if slot.phase else "not reported yet "
+    stands += f"for {words.duration(now - slot.since)}" if slot.since else ""
+    every = f", every {interval_s:g} s" if interval_s else ""
+    return f"no figures yet, {stands.strip()}; they come with the next health report{every}"
 
 
 def _left_out(shadow: ShadowHealth | None) -> Iterator[str]:

@@ -89,6 +89,7 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         rss_mb=health.rss_mb if health else None,
         shadows=wanted.shadows if wanted else "",
         shadow=health.shadow if health else None,
+        since=reported.since or None if reported else None,
         notes=health.notes if health else (),
     )
 

@@ -1,9 +1,12 @@
 """Every command of `shoal`, found by walking the tree: nothing here is a list to keep up."""
 
+import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import typer
 from cloud_sync.cli.main import app
 from tests.support.brokers import free_port
 from tests.support.scripted_http import ScriptedService, answer, problem
-from tests.support.shoal_command import Shoal, environment
+from tests.support.shoal_command import Outcome, Shoal, environment
 
 INTERACTIVE = {"demo"}
 """Commands that tell a story to a person and have nothing to print as JSON."""
@@ -167,13 +170,90 @@ def test_a_reader_that_goes_away_is_not_complained_about() -> None:
             running.wait(30)
 
 
-def test_watching_as_json_prints_a_line_for_every_look_until_the_service_goes() -> None:
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_watching_outlives_a_service_that_goes_away(form: tuple[str, ...]) -> None:
+    away = problem(503, "unavailable", "starting")
+    command = [sys.executable, "-m", "cloud_sync.cli.main", "fleet", "status"]
     with ScriptedService() as service:
-        service.on("GET", "/v1/devices", answer([]), answer([]), problem(503, "unavailable"))
-        outcome = Shoal(service.url).run("fleet", "status", "--watch", "--json", "--every", "0.2")
-    assert outcome.out == "[]\n[]\n"
+        service.on("GET", "/v1/devices", answer([]), away, away, answer([]))
+        with subprocess.Popen(
+            [*command, "--watch", "--every", "0.2", *form],
+            env=environment(service.url, "t"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stdout is not None
+            texts_out = (line for line in running.stdout if line.strip())
+            seen = [next(texts_out) for _ in range(3)]
+            running.send_signal(signal.SIGINT)
+            _, err = running.communicate(timeout=30)
+    assert len(set(seen)) == 1
+    assert running.returncode == 130
+    said = err.splitlines()
+    assert len(said) == 2
+    texts = [json.loads(line)["warning"] if form else line for line in said]
+    assert "lost the service, trying again in 0.4 s: starting" in texts[0]
+    assert "lost the service, trying again in 0.8 s: starting" in texts[1]
+
+
+def test_watching_what_was_never_there_fails_at_once() -> None:
+    outcome = Shoal(f"http://127.0.0.1:{free_port()}").run("fleet", "status", "--watch", "--json")
     assert outcome.code == 1
+    assert error_in(outcome)["code"] == "unavailable"
 
 
 def test_the_version_is_printed() -> None:
     assert Shoal().ok("--version").out.startswith("shoal 0.")
+
+
+COMPLETE = {
+    "module init": ("--model", "missing.onnx"),  # it needs no service, and would succeed
+    "device tag": ("a=b",),
+    "model tag": ("a=b",),
+}
+"""What a command must be given that is not marked as required."""
+
+
+def typed(name: str) -> list[str]:
+    """A command with something in the place of all that it needs."""
+    words = name.split()
+    for parameter in COMMANDS[name].params:
+        if parameter.required:
+            value = "x/1" if "VERSION" in (parameter.metavar or "") else "x"
+            is_option = parameter.param_type_name == "option"
+            words += [parameter.opts[0], "all"] if is_option else [value]
+    return [*words, *COMPLETE.get(name, ())]
+
+
+def error_in(outcome: Outcome) -> dict[str, str]:
+    """The one error that was written as JSON."""
+    (line,) = outcome.err.splitlines()
+    (error,) = json.loads(line).values()
+    assert set(error) == {"code", "text", "hint"}
+    assert error["code"]
+    assert error["text"]
+    return dict(error)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_wrong_usage_of_every_command_is_said_as_every_other_error(name: str) -> None:
+    outcome = Shoal().run(*name.split(), "--nonsense")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    error, advice = outcome.err.splitlines()
+    assert error.startswith("error: ")
+    assert advice == f"what to do: `shoal {name} --help` says what it takes"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - INTERACTIVE))
+def test_every_command_fails_in_json_when_it_is_asked_for_json(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usage = Shoal().run(*name.split(), "--json", "--nonsense")
+    assert usage.code == 2
+    assert error_in(usage)["code"] == "usage"
+    failed = Shoal(f"http://127.0.0.1:{free_port()}").run(*typed(name), "--json")
+    assert (failed.code, failed.out) == (1, "")
+    assert error_in(failed)["code"] != "internal"

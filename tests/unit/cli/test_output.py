@@ -6,6 +6,7 @@ from cloud_sync.cli.failure import describe
 from cloud_sync.cli.options import pairs
 from cloud_sync.cli.output import Cell, Column
 from cloud_sync.errors import NotFound
+from edge_agent.contract.failure import Failure
 
 
 def test_a_table_in_a_pipe_is_aligned_whole_and_plain(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,8 +47,10 @@ def test_pairs_are_read_and_anything_else_is_wrong_usage() -> None:
 
 
 def test_errors_of_the_tree_speak_for_themselves() -> None:
-    assert describe(NotFound("no x", hint="try y")) == ("no x", "try y")
-    assert describe(PermissionError(13, "Permission denied", "/x")) == ("/x: Permission denied", "")
-    text, hint = describe(KeyError("x"))
-    assert text == "KeyError: 'x'"
-    assert "SHOAL_TRACEBACK=1" in hint
+    assert describe(NotFound("no x", hint="try y")) == Failure("not_found", "no x", "try y")
+    assert describe(PermissionError(13, "Permission denied", "/x")) == Failure(
+        "system", "/x: Permission denied"
+    )
+    fault = describe(KeyError("x"))
+    assert (fault.code, fault.text) == ("internal", "KeyError: 'x'")
+    assert "SHOAL_TRACEBACK=1" in fault.hint

@@ -27,6 +27,7 @@ SHADOW = replace(
     ),
     notes=("slot shuttle runs this same version by now",),
 )  # fmt: skip
+NOW = 1000.0
 TIMING = Timing(p50_ms=0.42, p99_ms=12.3, max_ms=20.0, count=100)
 
 
@@ -38,7 +39,7 @@ def summary(presence: str = "online", **slots: SlotSummary) -> DeviceSummary:
 
 
 def shown(capsys: pytest.CaptureFixture[str], device: DeviceSummary) -> list[str]:
-    print_shadows(device)
+    print_shadows(device, interval_s=30.0, now=NOW)
     return capsys.readouterr().out.splitlines()
 
 
@@ -63,6 +64,19 @@ def test_a_shadow_without_a_report_and_a_silent_device_say_so(
     lines = shown(capsys, summary("offline", **{"shuttle-shadow": waiting}))
     assert lines[1].split() == ["shuttle-shadow", "shuttle", *["-"] * 7]
     assert "line-1 is offline: last seen 5 min ago" in lines
+
+
+def test_a_shadow_without_figures_says_when_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = replace(SHADOW, shadow=None, notes=(), since=NOW - 5)
+    comes = "they come with the next health report, every 30 s"
+    lines = shown(capsys, summary(**{"shuttle-shadow": waiting}))
+    assert f"shuttle-shadow: no figures yet, active for 5 s; {comes}" in lines
+    assert max(map(len, lines)) <= 100
+    unknown = replace(waiting, phase="", since=None)
+    lines = shown(capsys, summary(**{"shuttle-shadow": unknown}))
+    assert f"shuttle-shadow: no figures yet, not reported yet; {comes}" in lines
+    print_shadows(summary(**{"shuttle-shadow": waiting}), interval_s=None, now=NOW)
+    assert "next health report\n" in capsys.readouterr().out
 
 
 def test_a_device_without_shadows_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -220,6 +220,16 @@ def test_a_summary_shows_what_a_shadow_saw() -> None:
     assert found.notes == ("a note",)
 
 
+def test_a_summary_says_since_when_a_shadow_without_figures_runs() -> None:
+    found = summarize(facts(), NOW).slots["m-shadow"]
+    assert (found.shadow, found.since) == (None, None)
+    reported = facts().reported
+    assert reported is not None
+    slot = replace(reported.slots["m-shadow"], since=NOW - 3)
+    reported = replace(reported, slots={**reported.slots, "m-shadow": slot})
+    assert summarize(facts(reported=reported), NOW).slots["m-shadow"].since == NOW - 3
+
+
 def test_an_explanation_says_that_a_shadow_only_compares() -> None:
     found = explain(facts(), "m-shadow", NOW)
     assert "it shadows m, and its answers are only compared" in found.advice

@@ -1,0 +1,53 @@
+"""Looking at the service again and again, also across its restarts.
+
+The first look must succeed: an address that is wrong will not get right. After that a service that
+is away is waited for, for as long as somebody watches.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from cloud_sync.errors import Unavailable
+
+T = TypeVar("T")
+
+LONGEST_PAUSE_S: Final = 30.0
+
+
+def pause_s(every_s: float, failures: int) -> float:
+    """Seconds until the next look, after so many failures in a row: longer and longer."""
+    # The exponent is bounded, too: a service may be away for days.
+    return min(every_s * 2 ** min(failures, 16), max(every_s, LONGEST_PAUSE_S))
+
+
+def look_again(
+    look: Callable[[], T],
+    every_s: float,
+    *,
+    on_lost: Callable[[Unavailable, float], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[T]:
+    """What is seen, for ever.
+
+    Args:
+        look: one look.
+        every_s: how often, seconds.
+        on_lost: told why a look failed, and how many seconds later the next one is taken.
+        sleep: waits, seconds.
+
+    Raises:
+        ShoalError: the first look failed, or a later one for a reason that waiting cannot end.
+    """
+    yield look()
+    failures = 0
+    while True:
+        sleep(pause_s(every_s, failures))
+        try:
+            found = look()
+        except Unavailable as error:
+            failures += 1
+            on_lost(error, pause_s(every_s, failures))
+            continue
+        failures = 0
+        yield found
