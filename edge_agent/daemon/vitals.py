@@ -5,10 +5,16 @@ under the lock of the worker that it belongs to.
 """
 
 import os
+from typing import Final
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.reconcile.fitness import LONGEST_TICK_S, Signs
 from edge_agent.runtime.run_mark import RunMark, make_run_mark
+
+MODEL_ERRORS: Final = frozenset(
+    {"model_failed", "out_of_memory", "internal", "run_timeout", "poison"}
+)
+"""Codes of messages that failed in the model itself; every other code is about the input."""
 
 
 class Vitals:
@@ -108,3 +114,8 @@ class Vitals:
             self._mark.close()
             os.close(self.page)
             self.page = -1
+
+
+def model_errors(health: SlotHealth) -> int:
+    """Messages that failed in the model itself; bad input is counted by other codes."""
+    return sum(count for code, count in health.failed.items() if code in MODEL_ERRORS)

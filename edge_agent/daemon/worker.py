@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from edge_agent.contract.messages import ShadowHealth, SlotHealth
 from edge_agent.contract.state import SlotError
-from edge_agent.daemon.vitals import Vitals
+from edge_agent.daemon.vitals import Vitals, model_errors
 from edge_agent.reconcile.fitness import CURES, LOAD_S, complaint
 from edge_agent.reconcile.restart import Life, restart
+from edge_agent.reconcile.retreat import Ends, count_end, retreat
 from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerSeen
 from edge_agent.runtime.launcher import Launcher
@@ -27,6 +28,7 @@ from edge_agent.runtime.protocol import (
     WorkerDisconnected,
     WorkerEvent,
     WorkerFailed,
+    WorkerFellBack,
     WorkerOrder,
     WorkerReady,
     WorkerSpec,
@@ -40,11 +42,6 @@ from edge_agent.store.slots import Installed
 log: Final = logging.getLogger("edge_agent.daemon")
 
 State = Literal["starting", "ready", "running", "stopped", "crashed"]
-
-MODEL_ERRORS: Final = frozenset(
-    {"model_failed", "out_of_memory", "internal", "run_timeout", "poison"}
-)
-"""Codes of messages that failed in the model itself; every other code is about the input."""
 
 
 class SlotWorker:
@@ -95,6 +92,8 @@ class SlotWorker:
         self._connected_since: float | None = None
         self._restart_due: float | None = None
         self._failures = 0
+        self._provider = spec.runs_on.providers[0]
+        self._ends = Ends()
         self._vitals = Vitals()
         self._complaint: SlotError | None = None
         self._stats: SlotHealth | None = None
@@ -131,6 +130,7 @@ class SlotWorker:
             self._vitals.begin(self._spawned)
             self._broker_error = ""
             self._is_damaged = False
+            self._provider = self.spec.runs_on.providers[0]
             state = self._take_state() if self.spec.has_state else None
             self._process = WorkerProcess(
                 replace(self.spec, has_state=state is not None),
@@ -317,7 +317,10 @@ class SlotWorker:
         with self._changed:
             before = self.state
             match event:
-                case WorkerReady():
+                case WorkerFellBack(providers=providers):
+                    self._provider = providers[0]
+                case WorkerReady(providers=providers):
+                    self._provider = providers[0]
                     self.state = "ready"
                     if self._wants_connection:
                         self._order_connection()
@@ -363,17 +366,21 @@ class SlotWorker:
                 self._restart_due = now
             else:
                 self.failure = self._said or self._complaint or _ended(code)
-                self._crashed(life, now)
+                self._crashed(life, code, now)
             self._changed.notify_all()
             after = self.state
         self._on_change(self, after)
 
-    def _crashed(self, life: Life, now: float) -> None:
+    def _crashed(self, life: Life, returncode: int, now: float) -> None:
         self.state = "crashed"
         self.crashes += 1
-        if self.failure is not None:
-            code = self.failure.code
-            self._crashes_by_code[code] = self._crashes_by_code.get(code, 0) + 1
+        code = self.failure.code if self.failure is not None else ""
+        self._crashes_by_code[code] = self._crashes_by_code.get(code, 0) + 1
+        self._ends = count_end(self._ends, self._provider, code, returncode, life.lived_s)
+        runs_on = retreat(self.spec.runs_on, self._ends)
+        if runs_on is not None:
+            # Its next process says so, as of every provider that is not used.
+            self.spec = replace(self.spec, runs_on=runs_on)
         chance = random.random()  # noqa: S311  # jitter, no secret
         decided = restart(life, self._failures, chance)
         self._failures = decided.failures
@@ -382,11 +389,6 @@ class SlotWorker:
     def _stopped(self) -> None:
         self.state = "stopped"
         self._vitals.close()
-
-
-def model_errors(health: SlotHealth) -> int:
-    """Messages that failed in the model itself; bad input is counted by other codes."""
-    return sum(count for code, count in health.failed.items() if code in MODEL_ERRORS)
 
 
 def _since(start: float | None, now: float) -> float | None:

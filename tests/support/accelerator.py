@@ -1,11 +1,17 @@
 """An accelerator for tests: it computes on the CPU, says it is CUDA, and fails when told to."""
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import onnxruntime as ort
 
 from edge_agent.contract.providers import CPU, SHORT_NAMES
+from edge_agent.runtime.child import Child
+from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.session import Feed, Options, open_on
 
 CUDA = SHORT_NAMES["cuda"]
@@ -47,3 +53,30 @@ class Accelerator:
             raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
         self.session = Accelerated(open_on(model, (CPU,), {}, threads))
         return self.session
+
+
+# A worker as far as the agent sees it: its driver crashes once the model is loaded.
+_FATAL = """
+import json, os, signal, sys
+spec = json.loads(sys.stdin.readline())["runs_on"]
+providers = spec.get("providers", ["CPUExecutionProvider"])
+def say(**event):
+    print(json.dumps(event), flush=True)
+say(type="ready", load_ms=1.0, rss_mb=1.0, providers=providers)
+for note in spec.get("notes", ()):
+    say(type="fell_back", text=note, providers=providers)
+if providers[0] != "CPUExecutionProvider":
+    os.kill(os.getpid(), signal.SIGSEGV)
+sys.stdin.readline()
+"""
+
+
+class FatalAccelerator(Launcher):
+    """Launches workers that run no model, and whose process ends on any provider but the CPU."""
+
+    def launch(self, title: str, handles: Sequence[int]) -> Child:
+        orders, events = handles[:2]
+        process = subprocess.Popen([sys.executable, "-c", _FATAL], stdin=orders, stdout=events)
+        child = Child(process.pid, os.pidfd_open(process.pid))
+        threading.Thread(target=lambda: child.told(process.wait()), daemon=True).start()
+        return child

@@ -8,12 +8,21 @@ import pytest
 
 from cloud_sync.broker.embedded import free_port
 from edge_agent.contract.manifest import Trial
+from edge_agent.contract.providers import CPU
 from edge_agent.daemon.worker import SlotWorker
+from edge_agent.reconcile.retreat import MOST_ENDS
 from edge_agent.reconcile.trial import Outcome, judge
 from edge_agent.reconcile.workers import WorkerSeen
 from edge_agent.runtime.launcher import Launcher
-from edge_agent.runtime.protocol import BrokerAddress
+from edge_agent.runtime.protocol import (
+    BrokerAddress,
+    RunsOn,
+    WorkerEvent,
+    WorkerFellBack,
+    WorkerReady,
+)
 from edge_agent.store.slots import Installed
+from tests.support.accelerator import CUDA, FatalAccelerator
 from tests.support.brokers import EmbeddedBroker
 from tests.support.models import build_module
 from tests.support.real_clock import RealClock
@@ -79,3 +88,33 @@ def test_a_worker_whose_broker_is_away_says_so(worker: SlotWorker, broker: Embed
         assert (worker.health().connected, worker.health().error) == (True, "")
     finally:
         broker.stop()
+
+
+def test_a_worker_that_ends_again_and_again_on_an_accelerator_goes_on_without_it(
+    tmp_path: Path,
+) -> None:
+    built = build_module(tmp_path / "v1")
+    heard: list[WorkerEvent] = []
+    worker = SlotWorker(
+        Installed(module="probe", version=1, digest=built.digest),
+        built.spec("live", runs_on=RunsOn(providers=(CUDA, CPU))),
+        launcher=FatalAccelerator(),
+        clock=RealClock(),
+        on_change=lambda _worker, _state: None,
+        on_uplink=lambda _slot, _result: None,
+        on_heard=lambda _spec, event: heard.append(event),
+    )
+    worker.spawn()
+    try:
+        for crashes in range(1, MOST_ENDS + 1):
+            wait_for(lambda count=crashes: worker.crashes == count, 30)
+            worker.tick(time.monotonic() + 3600)  # whenever the next start is due
+        assert worker.await_ready(lambda: False)
+    finally:
+        worker.ask_to_stop()
+        worker.await_stopped(10.0)
+    ready = [event.providers for event in heard if isinstance(event, WorkerReady)]
+    assert ready == [(CUDA, CPU)] * MOST_ENDS + [(CPU,)]
+    told = [event.text for event in heard if isinstance(event, WorkerFellBack)]
+    assert len(told) == 1
+    assert told[0].startswith(f"cuda is not used: {MOST_ENDS} processes in a row ended")
