@@ -52,6 +52,10 @@ class CloudSection(Struct, frozen=True, kw_only=True):
         ca_file: certificates to trust for both, instead of the system's.
         cert_file: this device's certificate.
         key_file: its key.
+        max_download_kb_s: most KiB a second that all downloads of the device take together; 0
+            for no bound.
+        keepalive_s: longest silence before the broker is asked for a sign of life; without one
+            for as long again, the connection is made anew.
     """
 
     url: str = "http://127.0.0.1:8080"
@@ -59,6 +63,8 @@ class CloudSection(Struct, frozen=True, kw_only=True):
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    max_download_kb_s: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    keepalive_s: Annotated[int, Meta(ge=1, le=3600)] = 30
 
 
 class DataSection(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from edge_agent.daemon.links import (
     data_link,
     downloader,
     http_server,
+    reconnect_spread_s,
 )
 from edge_agent.daemon.local import LocalServer
 from edge_agent.daemon.logs import log_thread_failure
@@ -46,6 +47,7 @@ from edge_agent.daemon.uplink import Uplink
 from edge_agent.daemon.watchdog import Watchdog
 from edge_agent.daemon.worker import SlotWorker
 from edge_agent.errors import ConfigError, StorageError, Unavailable
+from edge_agent.link.dial import Dialer
 from edge_agent.link.probe import visit
 from edge_agent.link.session import CloudSession, SessionEvents
 from edge_agent.reconcile.apply import Applier
@@ -91,6 +93,7 @@ class Agent:
         self._stop_reason = "stopped"
         self._exit_code = 0
 
+        self._dialer = Dialer()
         self._cloud_link = control_link(settings)
         self._data_link = data_link(settings)
         self._journal = Journal(self._state_dir)
@@ -127,7 +130,7 @@ class Agent:
         self._applier = Applier(
             journal=self._journal,
             blobs=blobs,
-            downloader=downloader(settings, self._clock),
+            downloader=downloader(settings, self._clock, self._dialer),
             workers=self._supervisor,
             specs=WorkerSpecs(
                 self._device,
@@ -157,6 +160,7 @@ class Agent:
             started=self._started,
             own_boots=own_boots,
             link=self._cloud_link,
+            dialer=self._dialer,
             clock=self._clock,
             on_event=self._event,
             on_conflict=self._conflict,
@@ -172,6 +176,8 @@ class Agent:
                 on_disconnected=lambda _reason: None,
                 on_message=lambda topic, payload: self._inbox.take(topic, payload),
             ),
+            spread_s=lambda: reconnect_spread_s(self._reconciler.desired),
+            dialer=self._dialer,
         )
         self._uplink = Uplink(
             self._device,
@@ -352,7 +358,7 @@ class Agent:
 
     def _connected(self, _session_present: bool) -> None:
         self._presence.announce(self._session)
-        self._uplink.reconnected()
+        self._uplink.reconnected(reconnect_spread_s(self._reconciler.desired))
 
     def _conflict(self, is_conflicted: bool) -> None:
         # On a shared broker the workers of both agents have the same client ids: one would throw
@@ -402,6 +408,6 @@ class Agent:
     def _forget_session(self, client_id: str) -> None:
         """The broker would keep a removed slot's session, and queue messages for it, for ever."""
         try:
-            visit(self._data_link, client_id, timeout_s=FORGET_S)
+            visit(self._data_link, client_id, timeout_s=FORGET_S, dialer=self._dialer)
         except (Unavailable, ConfigError) as error:
             log.warning("event=session_kept client_id=%s text=%r", client_id, error.text)

@@ -4,9 +4,11 @@ from pathlib import PurePath
 
 from edge_agent.config import Settings
 from edge_agent.contract.address import parse_address
+from edge_agent.contract.state import DesiredState
 from edge_agent.daemon.http.limits import Limits
 from edge_agent.daemon.http.protocol import ServerSpec
 from edge_agent.link.broker import BrokerLink
+from edge_agent.link.dial import Dialer
 from edge_agent.link.download import Downloader
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.clock import Clock
@@ -20,6 +22,7 @@ def control_link(settings: Settings) -> BrokerLink:
         ca_file=cloud.ca_file,
         cert_file=cloud.cert_file,
         key_file=cloud.key_file,
+        keepalive_s=cloud.keepalive_s,
     )
 
 
@@ -45,7 +48,12 @@ def data_address(settings: Settings) -> BrokerAddress:
     )
 
 
-def downloader(settings: Settings, clock: Clock) -> Downloader:
+def reconnect_spread_s(desired: DesiredState | None) -> float:
+    """Over how long this device's fleet spreads its return to a broker, seconds."""
+    return desired.settings.reconnect_spread_s if desired is not None else 0.0
+
+
+def downloader(settings: Settings, clock: Clock, dialer: Dialer) -> Downloader:
     """What fetches files from the cloud."""
     cloud = settings.cloud
     return Downloader(
@@ -54,6 +62,8 @@ def downloader(settings: Settings, clock: Clock) -> Downloader:
         ca_file=cloud.ca_file,
         cert_file=cloud.cert_file,
         key_file=cloud.key_file,
+        dialer=dialer,
+        bytes_per_s=cloud.max_download_kb_s * 1024,
     )
 
 

@@ -16,6 +16,7 @@ from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import decode, encode
 from edge_agent.errors import ContractError, Unavailable
 from edge_agent.link.broker import BrokerLink
+from edge_agent.link.dial import Dialer
 from edge_agent.link.identity import Verdict, judge
 from edge_agent.link.probe import read_retained
 from edge_agent.link.session import CloudSession, Will
@@ -35,6 +36,7 @@ class Presence:
         started: when it began, seconds since 1970.
         own_boots: boot ids of earlier runs on this state directory.
         link: the cloud's broker.
+        dialer: opens connections to it.
         clock: for intervals, and the times of messages.
         on_event: told what a person may ask about later.
         on_conflict: told when this agent steps back, and when it comes forward again.
@@ -48,6 +50,7 @@ class Presence:
         started: float,
         own_boots: frozenset[str],
         link: BrokerLink,
+        dialer: Dialer,
         clock: Clock,
         on_event: Callable[[Event], None],
         on_conflict: Callable[[bool], None],
@@ -58,6 +61,7 @@ class Presence:
         self._started = started
         self._own_boots = own_boots
         self._link = link
+        self._dialer = dialer
         self._clock = clock
         self._on_event = on_event
         self._on_conflict = on_conflict
@@ -141,7 +145,12 @@ class Presence:
 
     def _check(self, session: CloudSession) -> None:
         try:
-            found = read_retained(self._link, f"{self._device}-{self._boot_id[:8]}", self._topic)
+            found = read_retained(
+                self._link,
+                f"{self._device}-{self._boot_id[:8]}",
+                self._topic,
+                dialer=self._dialer,
+            )
             status = decode(Status, found) if found else None
         except (Unavailable, ContractError) as error:
             log.warning("event=double_check_failed code=%s text=%r", error.code, error.text)

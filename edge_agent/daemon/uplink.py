@@ -5,6 +5,7 @@ what has gathered in one transaction a round, because every transaction costs th
 """
 
 import logging
+import random
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from edge_agent.contract.state import ReportedState
 from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import encode
 from edge_agent.errors import ShoalError
+from edge_agent.link.reconnect import health_delay_s
 from edge_agent.link.session import CloudSession
 from edge_agent.store.clock import Clock
 from edge_agent.store.outbox import Outbox, OutboxItem, OutboxRow
@@ -113,11 +115,17 @@ class Uplink:
         self._health_due = 0.0
         self._wake.set()
 
-    def reconnected(self) -> None:
-        """There is a connection again: what was in flight may be lost."""
+    def reconnected(self, spread_s: float = 0.0) -> None:
+        """There is a connection again: what was in flight may be lost.
+
+        Args:
+            spread_s: over how long the devices of this fleet spread what they say then.
+        """
         self._outbox.forget_sendings()
         self._report_due = True
-        self._health_due = 0.0
+        chance = random.random()  # noqa: S311  # jitter, no secret
+        wait_s = health_delay_s(self.interval_s, chance, spread_s=spread_s)
+        self._health_due = self._clock.monotonic() + wait_s
         self._wake.set()
 
     def acknowledged(self, ack: Ack) -> None:

@@ -5,7 +5,8 @@ of its own: whoever made it runs it.
 """
 
 import socket
-from typing import Any, Final
+import ssl
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
@@ -13,10 +14,12 @@ from msgspec import Struct
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.errors import Unavailable
+from edge_agent.link.dial import Dialer
 from edge_agent.link.tls import tls_context
 
 KEEPALIVE_S: Final = 30
-CONNECT_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 15.0
+"""For name, TCP and TLS together."""
 MAX_IN_FLIGHT: Final = 20
 
 
@@ -28,12 +31,14 @@ class BrokerLink(Struct, frozen=True, kw_only=True):
         ca_file: certificates to trust instead of the system's; empty for the system's.
         cert_file: this client's certificate; empty for none.
         key_file: its key.
+        keepalive_s: longest silence before the broker is asked for a sign of life.
     """
 
     url: str
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    keepalive_s: int = KEEPALIVE_S
 
     @property
     def host(self) -> str:
@@ -56,23 +61,43 @@ class BrokerLink(Struct, frozen=True, kw_only=True):
         return f"{urlsplit(self.url).scheme}://{self.host}:{self.port}"
 
 
-def make_client(link: BrokerLink, client_id: str, *, is_persistent: bool) -> mqtt.Client:
+class BoundedClient(mqtt.Client):
+    """paho's client on a socket that a dialer opens.
+
+    paho itself would wait for a name without a bound, and for each of its addresses anew.
+    """
+
+    dialer: Dialer
+    tls: ssl.SSLContext | None = None
+
+    # paho has no public way to be given a socket; a test fails if this one goes away.
+    def _create_socket(self) -> socket.socket:
+        return self.dialer.connect(
+            self.host, self.port, timeout_s=self.connect_timeout, tls=self.tls
+        )
+
+
+def make_client(
+    link: BrokerLink, client_id: str, *, is_persistent: bool, dialer: Dialer | None = None
+) -> mqtt.Client:
     """A client that is ready to connect to `link.host` and `link.port`.
 
     Args:
         link: the broker.
         client_id: of the MQTT session.
         is_persistent: whether the broker keeps the session while the client is away.
+        dialer: opens the connection; None for one of its own.
 
     Raises:
         ConfigError: a certificate or key cannot be read.
     """
-    client = mqtt.Client(
+    client = BoundedClient(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         clean_session=not is_persistent,
         protocol=mqtt.MQTTv311,
     )
+    client.dialer = dialer or Dialer()
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.max_inflight_messages_set(MAX_IN_FLIGHT)
     # The client keeps unconfirmed messages over reconnections: no more than are in flight anyway.
@@ -83,12 +108,9 @@ def make_client(link: BrokerLink, client_id: str, *, is_persistent: bool) -> mqt
             unquote(parts.username), unquote(parts.password) if parts.password else None
         )
     if link.is_encrypted:
-        client.tls_set_context(
-            tls_context(
-                link.shown, ca_file=link.ca_file, cert_file=link.cert_file, key_file=link.key_file
-            )
+        client.tls = tls_context(
+            link.shown, ca_file=link.ca_file, cert_file=link.cert_file, key_file=link.key_file
         )
-    client.on_socket_open = _send_at_once
     return client
 
 
@@ -99,10 +121,3 @@ def refusal(link: BrokerLink, error: Exception) -> Unavailable:
         hint="check that the broker runs and that this device's network reaches it",
         code="broker_unreachable",
     )
-
-
-def _send_at_once(_client: mqtt.Client, _userdata: object, sock: Any) -> None:
-    """Nagle's algorithm and delayed acknowledgements cost 40 ms a message otherwise."""
-    # Any: paho's own protocol of sockets lacks most of what a socket has.
-    if sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,4 +1,4 @@
-"""Download a blob from the cloud: bounded in bytes and time, resumed where it stopped.
+"""Download a blob from the cloud: bounded in bytes, rate and time, resumed where it stopped.
 
 Nothing that the server says is believed: the length is what the manifest announced, and the bytes
 are right when they hash to the digest that was asked for.
@@ -9,31 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from edge_agent.errors import Superseded, Unavailable
+from edge_agent.errors import ShoalError, Unavailable
+from edge_agent.link.answer import BAD_RANGE, place, request_headers
+from edge_agent.link.dial import Dialer
+from edge_agent.link.pace import Pace
 from edge_agent.link.tls import tls_context
 from edge_agent.store.blobs import BlobStore, Reservation
 from edge_agent.store.clock import Clock
 
 if TYPE_CHECKING:
-    import httpx
+    from edge_agent.link.line import Patience
 
 STALL_S: Final = 20.0
-CONNECT_S: Final = 10.0
-LONGEST_RETRY_AFTER_S: Final = 3600.0
-
-
-class TryLater(Unavailable):
-    """The server asked to be left alone for a while.
-
-    Attributes:
-        after_s: how long, seconds.
-    """
-
-    default_code = "server_busy"
-
-    def __init__(self, text: str, *, after_s: float, hint: str = "") -> None:
-        super().__init__(text, hint=hint)
-        self.after_s = after_s
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -55,11 +42,13 @@ class Downloader:
 
     Args:
         url: of the cloud's HTTP API.
-        clock: that deadlines are told by.
+        clock: of the agent.
         ca_file: certificates to trust instead of the system's; empty for the system's.
         cert_file: this device's certificate; empty for none.
         key_file: its key.
         stall_s: longest wait for the next bytes, seconds.
+        bytes_per_s: of all downloads together; 0 for no bound.
+        dialer: opens the connections; None for one of its own.
     """
 
     def __init__(
@@ -71,6 +60,8 @@ class Downloader:
         cert_file: str = "",
         key_file: str = "",
         stall_s: float = STALL_S,
+        bytes_per_s: float = 0.0,
+        dialer: Dialer | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._clock = clock
@@ -78,6 +69,8 @@ class Downloader:
         self._cert_file = cert_file
         self._key_file = key_file
         self._stall_s = stall_s
+        self._pace = Pace(bytes_per_s)
+        self._dialer = dialer or Dialer()
 
     def fetch(
         self,
@@ -92,8 +85,9 @@ class Downloader:
         Args:
             blobs: where it goes.
             wanted: which one.
-            deadline: when to give this attempt up, seconds, monotonic.
-            is_superseded: asked between chunks.
+            deadline: when to give this attempt up, seconds, monotonic. Pauses for the sake of
+                the rate do not count.
+            is_superseded: asked between chunks, and while none come.
 
         Raises:
             Unavailable: no answer, an answer that is none, too slow; `TryLater` if told so.
@@ -102,41 +96,35 @@ class Downloader:
             Superseded: `is_superseded` said so.
         """
         # Imported late: it costs 7 MB, and an agent that has all its files never needs it.
-        import httpx
+        import httpcore
 
+        from edge_agent.link.line import Patience
+
+        patience = Patience(
+            wanted.digest,
+            clock=self._clock,
+            deadline=deadline,
+            stall_s=self._stall_s,
+            pace=self._pace,
+            is_superseded=is_superseded,
+        )
         part = blobs.reserve(wanted.digest, limit=wanted.limit, size=wanted.size)
         try:
-            if wanted.size is not None and part.received == wanted.size:
-                part.commit()
-                return
-            with (
-                self._client() as client,
-                client.stream(
-                    "GET",
-                    f"{self._url}/v1/blobs/{wanted.digest}",
-                    headers=_headers(wanted.digest, part.received),
-                ) as response,
-            ):
-                self._check(response, wanted, part)
-                for chunk in response.iter_raw():
-                    part.write(chunk)
-                    if is_superseded():
-                        raise Superseded(f"download of {wanted.digest} is not wanted any more")
-                    if self._clock.monotonic() > deadline:
-                        raise Unavailable(
-                            f"download of {wanted.digest} expected to end in time, found "
-                            f"{part.received} bytes by the deadline",
-                            hint="the connection is slow; it goes on from here by itself",
-                            code="download_too_slow",
-                        )
+            if wanted.size is None or part.received < wanted.size:
+                self._receive(wanted, part, patience)
             part.commit()
-        except httpx.TimeoutException as error:
+        except httpcore.TimeoutException as error:
             raise Unavailable(
                 f"{self._url} sent nothing for {self._stall_s:g} s",
                 hint="check the network between the device and cloud.url",
                 code="download_stalled",
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            ValueError,  # an address that is none
+        ) as error:
             raise Unavailable(
                 f"download from {self._url} failed: {str(error) or type(error).__name__}",
                 hint="check cloud.url, and that the service runs and can be reached",
@@ -145,57 +133,48 @@ class Downloader:
         finally:
             part.keep()
 
-    def _client(self) -> "httpx.Client":
-        import httpx
+    def _receive(self, wanted: Wanted, part: Reservation, patience: "Patience") -> None:
+        """Ask for what is missing, and write what comes."""
+        import httpcore
+
+        from edge_agent.link.line import Lines
 
         context = tls_context(
             self._url, ca_file=self._ca_file, cert_file=self._cert_file, key_file=self._key_file
         )
-        return httpx.Client(
-            timeout=httpx.Timeout(self._stall_s, connect=CONNECT_S), verify=context, trust_env=False
-        )
+        with (
+            httpcore.ConnectionPool(
+                ssl_context=context,
+                max_connections=1,
+                network_backend=Lines(self._dialer, patience),
+            ) as pool,
+            pool.stream(
+                "GET",
+                f"{self._url}/v1/blobs/{wanted.digest}",
+                headers=list(request_headers(wanted.digest, part.received).items()),
+            ) as response,
+        ):
+            headers = {
+                name.decode("latin-1").lower(): value.decode("latin-1")
+                for name, value in response.headers
+            }
+            self._begin(response.status, headers, wanted, part)
+            for chunk in response.iter_stream():
+                part.write(chunk)
 
-    def _check(self, response: "httpx.Response", wanted: Wanted, part: Reservation) -> None:
+    def _begin(
+        self, status: int, headers: dict[str, str], wanted: Wanted, part: Reservation
+    ) -> None:
         """Refuse every answer that cannot become the rest of the blob; rewind where needed."""
-        status = response.status_code
-        if status == 206 and part.received:
-            if response.headers.get("content-range", "").startswith(f"bytes {part.received}-"):
-                return
-            part.restart()
-            raise Unavailable(
-                f"{self._url} sent another part of {wanted.digest} than was asked for",
-                code="bad_range",
+        try:
+            body = place(
+                status, headers, url=self._url, digest=wanted.digest, received=part.received
             )
-        if status == 200:
+        except ShoalError as error:
+            if error.code == BAD_RANGE:
+                part.restart()
+            raise
+        if body.start == 0:
             part.restart()
-            length = response.headers.get("content-length", "")
-            if length.isdecimal():
-                part.expect(int(length))
-            return
-        if status == 416:
-            part.restart()
-        if status in (429, 503):
-            raise TryLater(
-                f"{self._url} is busy (status {status})",
-                after_s=_retry_after_s(response.headers.get("retry-after", "")),
-            )
-        missing = status == 404
-        raise Unavailable(
-            f"{self._url} answered status {status} for blob {wanted.digest}",
-            hint="publish the module again" if missing else "check cloud.url and the service's log",
-            code="blob_missing" if missing else "cloud_refused",
-        )
-
-
-def _headers(digest: str, received: int) -> dict[str, str]:
-    # Compressed transfers would be counted and hashed in another form than announced.
-    headers = {"accept-encoding": "identity"}
-    if received:
-        headers["range"] = f"bytes={received}-"
-        headers["if-range"] = f'"{digest}"'
-    return headers
-
-
-def _retry_after_s(value: str) -> float:
-    """Seconds of a Retry-After header; 0 for a date, whose meaning hangs on this device's clock."""
-    return min(float(value), LONGEST_RETRY_AFTER_S) if value.isdecimal() else 0.0
+        if body.total is not None:
+            part.expect(body.total)

@@ -11,6 +11,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.errors import Unavailable
 from edge_agent.link.broker import BrokerLink, make_client, refusal
+from edge_agent.link.dial import Dialer
 
 TIMEOUT_S: Final = 5.0
 RETAINED_WAIT_S: Final = 1.0
@@ -19,11 +20,13 @@ RETAINED_WAIT_S: Final = 1.0
 class _Visit:
     """One connection, driven on the caller's thread, with a deadline."""
 
-    def __init__(self, link: BrokerLink, client_id: str, timeout_s: float) -> None:
+    def __init__(
+        self, link: BrokerLink, client_id: str, timeout_s: float, dialer: Dialer | None
+    ) -> None:
         self._link = link
         self._deadline = time.monotonic() + timeout_s
         self._answer: ReasonCode | None = None
-        self.client = make_client(link, client_id, is_persistent=False)
+        self.client = make_client(link, client_id, is_persistent=False, dialer=dialer)
         self.client.connect_timeout = timeout_s
         self.client.on_connect = self._on_connect
 
@@ -59,7 +62,13 @@ class _Visit:
         self._answer = reason
 
 
-def visit(link: BrokerLink, client_id: str, *, timeout_s: float = TIMEOUT_S) -> None:
+def visit(
+    link: BrokerLink,
+    client_id: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    dialer: Dialer | None = None,
+) -> None:
     """Connect with a clean session and leave.
 
     With the client id of a persistent session this also ends that session: the broker forgets its
@@ -68,20 +77,25 @@ def visit(link: BrokerLink, client_id: str, *, timeout_s: float = TIMEOUT_S) -> 
     Raises:
         Unavailable: the broker does not answer or refuses.
     """
-    connection = _Visit(link, client_id, timeout_s)
+    connection = _Visit(link, client_id, timeout_s, dialer)
     connection.connect()
     connection.client.disconnect()
 
 
 def read_retained(
-    link: BrokerLink, client_id: str, topic: str, *, timeout_s: float = TIMEOUT_S
+    link: BrokerLink,
+    client_id: str,
+    topic: str,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    dialer: Dialer | None = None,
 ) -> bytes | None:
     """The retained message of a topic, or None if there is none.
 
     Raises:
         Unavailable: the broker does not answer or refuses.
     """
-    connection = _Visit(link, client_id, timeout_s)
+    connection = _Visit(link, client_id, timeout_s, dialer)
     found: list[bytes] = []
     connection.client.on_message = lambda _client, _userdata, message: found.append(
         bytes(message.payload)

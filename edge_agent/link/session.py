@@ -22,16 +22,18 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.errors import Unavailable
-from edge_agent.link.broker import KEEPALIVE_S, MAX_IN_FLIGHT, BrokerLink, make_client, refusal
+from edge_agent.link.broker import MAX_IN_FLIGHT, BrokerLink, make_client, refusal
+from edge_agent.link.dial import Dialer
+from edge_agent.link.reconnect import reconnect_delay_s
 from edge_agent.store.clock import Clock
 
 log: Final = logging.getLogger("edge_agent.link")
 
 TICK_S: Final = 1.0
-FIRST_DELAY_S: Final = 1.0
-LONGEST_DELAY_S: Final = 60.0
 HANDSHAKE_S: Final = 10.0
 FLUSH_S: Final = 1.0
+CONFIRM_S: Final = 30.0
+"""A broker that has confirmed none of what is in flight for so long is gone, whatever TCP says."""
 
 
 class Will(Struct, frozen=True, kw_only=True):
@@ -55,16 +57,6 @@ class SessionEvents(Struct, frozen=True, kw_only=True):
     on_message: Callable[[str, bytes], None]
 
 
-def reconnect_delay_s(attempt: int, chance: float) -> float:
-    """Full jitter: anything up to 1 s, 2 s, 4 s ... 60 s.
-
-    Args:
-        attempt: failures in a row, from 1.
-        chance: a random number from 0 to 1.
-    """
-    return chance * min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt - 1, 10))
-
-
 class CloudSession:
     """The agent's connection to the cloud's broker.
 
@@ -75,6 +67,8 @@ class CloudSession:
         make_will: called before each connection.
         clock: for everything that waits.
         events: whom to tell.
+        spread_s: over how long the devices of this fleet spread their return to a broker.
+        dialer: opens the connections; None for one of its own.
     """
 
     def __init__(
@@ -86,13 +80,16 @@ class CloudSession:
         make_will: Callable[[], Will],
         clock: Clock,
         events: SessionEvents,
+        spread_s: Callable[[], float] = lambda: 0.0,
+        dialer: Dialer | None = None,
     ) -> None:
         self._link = link
         self._filters = filters
         self._make_will = make_will
         self._clock = clock
         self._events = events
-        self._client = make_client(link, client_id, is_persistent=True)
+        self._spread_s = spread_s
+        self._client = make_client(link, client_id, is_persistent=True, dialer=dialer)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -107,6 +104,7 @@ class CloudSession:
         self._session_present = False
         self._lost = ""
         self._in_flight = 0
+        self._unconfirmed_since = 0.0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.progress = self._clock.monotonic()
@@ -134,6 +132,8 @@ class CloudSession:
             if not self._is_ready or self._in_flight >= MAX_IN_FLIGHT:
                 return False
             # The network thread may confirm the message before publish() returns: count first.
+            if self._in_flight == 0:
+                self._unconfirmed_since = self._clock.monotonic()
             self._in_flight += 1
         # Not under the lock: paho calls back with a lock of its own held.
         if self._client.publish(topic, payload, qos, retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -163,6 +163,7 @@ class CloudSession:
     def _confirm(self) -> None:
         with self._lock:
             self._in_flight = max(0, self._in_flight - 1)
+            self._unconfirmed_since = self._clock.monotonic()
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # the pipe is full: the thread has been woken already
@@ -185,7 +186,10 @@ class CloudSession:
             if self._stop.is_set():
                 break
             attempt = 1 if was_ready else attempt + 1
-            self._wait(reconnect_delay_s(attempt, random.random()))  # noqa: S311  # jitter
+            chance = random.random()  # noqa: S311  # jitter, no secret
+            self._wait(
+                reconnect_delay_s(attempt, chance, spread_s=self._spread_s(), was_ready=was_ready)
+            )
 
     def _wait(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
@@ -199,7 +203,7 @@ class CloudSession:
         self._lost = ""
         self._in_flight = 0
         try:
-            self._client.connect(self._link.host, self._link.port, keepalive=KEEPALIVE_S)
+            self._client.connect(self._link.host, self._link.port, keepalive=self._link.keepalive_s)
         except (OSError, ssl.SSLError, ValueError) as error:
             raise refusal(self._link, error) from error
 
@@ -213,6 +217,9 @@ class CloudSession:
             was_ready = was_ready or self._is_ready
             if not was_ready and now > deadline:
                 self._drop("the broker did not answer the connection in time")
+                break
+            if self._is_ready and self._in_flight and now - self._unconfirmed_since > CONFIRM_S:
+                self._drop(f"the broker has confirmed nothing for {CONFIRM_S:g} s")
                 break
             if (self._stop.is_set() or self._is_held) and closing is None:
                 closing = now + FLUSH_S

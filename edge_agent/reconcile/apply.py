@@ -17,8 +17,10 @@ from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, Trial, read_manifest
 from edge_agent.contract.state import Phase, SlotError
 from edge_agent.errors import ContractError, ShoalError, StorageError, Superseded, Unsupported
-from edge_agent.link.download import Downloader, TryLater, Wanted
+from edge_agent.link.answer import TryLater
+from edge_agent.link.download import Downloader, Wanted
 from edge_agent.reconcile import transition
+from edge_agent.reconcile.arrival import Arrival
 from edge_agent.reconcile.manifests import Manifests
 from edge_agent.reconcile.plan import SlotSeen
 from edge_agent.reconcile.proof import prove
@@ -48,14 +50,6 @@ from edge_agent.store.journal import Journal
 from edge_agent.store.slots import Installed, SlotRecord
 
 log: Final = logging.getLogger("edge_agent.reconcile")
-
-FETCH_BASE_S: Final = 120.0
-FETCH_BYTES_PER_S: Final = 8 * 1024
-"""A download may take two minutes, and a second more for every 8 KiB: slower lines are given up
-and continued, so that nothing hangs on them."""
-
-LOOK_AGAIN_S: Final = 0.5
-"""While a slot waits for another to bring a file, it looks so often whether it is still wanted."""
 
 SHADOW_TRIAL: Final = Trial(seconds=0, messages=0, max_error_rate=1)
 """A shadow answers nobody, so it needs no trial on live messages: it is kept once it runs."""
@@ -92,7 +86,7 @@ class Applier:
         self._journal = journal
         self._blobs = blobs
         self._manifests = Manifests(blobs)
-        self._downloader = downloader
+        self._arrival = Arrival(blobs, downloader, clock)
         self._workers = workers
         self._specs = specs
         self._clock = clock
@@ -101,9 +95,6 @@ class Applier:
         self._due: dict[str, float] = {}
         # Held while files are listed as needed, and while what nothing needs is removed.
         self._collecting = threading.Lock()
-        # Digests that a slot brings now. Two slots may want one file, and it has one part.
-        self._arriving: set[str] = set()
-        self._arrival = threading.Condition()
 
     def recover(self) -> None:
         """At the start of the agent, before anything is planned.
@@ -243,34 +234,12 @@ class Applier:
         for digest, size in files.items():
             if is_superseded():
                 raise Superseded(f"{target.module} is not wanted any more")
-            self._bring(Wanted(digest=digest, limit=size, size=size), is_superseded)
+            self._arrival.bring(Wanted(digest=digest, limit=size, size=size), is_superseded)
         self._put(record, transition.arrived(record, Phase.VERIFIED, self._clock.wall()))
 
     def _fetch_manifest(self, target: Installed, is_superseded: Callable[[], bool]) -> Manifest:
-        self._bring(Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES), is_superseded)
+        self._arrival.bring(Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES), is_superseded)
         return read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
-
-    def _bring(self, wanted: Wanted, is_superseded: Callable[[], bool]) -> None:
-        """Have a whole file here; one that another slot is bringing is waited for."""
-        with self._arrival:
-            while wanted.digest in self._arriving:
-                self._arrival.wait(LOOK_AGAIN_S)
-                if is_superseded():
-                    raise Superseded(f"{wanted.digest} is not wanted any more")
-            self._arriving.add(wanted.digest)
-        try:
-            # What is here already is hashed again: this phase promises verified files.
-            if not (
-                self._blobs.has(wanted.digest, wanted.size) and self._blobs.is_intact(wanted.digest)
-            ):
-                deadline = self._clock.monotonic() + FETCH_BASE_S + wanted.limit / FETCH_BYTES_PER_S
-                self._downloader.fetch(
-                    self._blobs, wanted, deadline=deadline, is_superseded=is_superseded
-                )
-        finally:
-            with self._arrival:
-                self._arriving.discard(wanted.digest)
-                self._arrival.notify_all()
 
     def _install(self, record: SlotRecord, target: Installed) -> None:
         manifest = read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))

@@ -10,7 +10,8 @@ import pytest
 
 from edge_agent.contract.names import digest_of
 from edge_agent.errors import IntegrityError, ShoalError, Superseded, Unavailable
-from edge_agent.link.download import Downloader, TryLater, Wanted
+from edge_agent.link.answer import TryLater
+from edge_agent.link.download import Downloader, Wanted
 from edge_agent.store.blobs import BlobStore
 from tests.support.misbehaving_http import MisbehavingServer, head
 from tests.support.real_clock import RealClock

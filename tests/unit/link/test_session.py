@@ -7,11 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_agent.errors import ConfigError, Unavailable
 from edge_agent.link.broker import MAX_IN_FLIGHT, BrokerLink
 from edge_agent.link.probe import read_retained, visit
-from edge_agent.link.session import CloudSession, SessionEvents, Will, reconnect_delay_s
+from edge_agent.link.reconnect import health_delay_s, reconnect_delay_s
+from edge_agent.link.session import CloudSession, SessionEvents, Will
 from tests.support.brokers import Broker
 from tests.support.real_clock import RealClock
 from tests.support.silent_broker import SilentBroker
@@ -174,3 +177,18 @@ def test_an_address_has_the_usual_ports_and_hides_its_password():
 def test_reconnecting_backs_off_with_full_jitter():
     assert [reconnect_delay_s(n, 1.0) for n in (1, 2, 3, 7, 5000)] == [1, 2, 4, 60, 60]
     assert reconnect_delay_s(9, 0.0) == 0
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 86_400), st.booleans())
+def test_a_return_lies_within_the_backoff_or_the_fleets_window(attempt, chance, spread_s, was_lost):
+    delay = reconnect_delay_s(attempt, chance, spread_s=spread_s, was_ready=was_lost)
+    assert 0 <= delay <= max(60, spread_s)
+    # A broker that refuses is no reason to wait for hours: that is what the first wait was for.
+    assert was_lost or delay <= 60
+    assert reconnect_delay_s(attempt, 1.0, spread_s=spread_s, was_ready=True) >= spread_s
+
+
+@given(st.floats(1, 86_400), st.floats(0, 1), st.floats(0, 86_400))
+def test_health_after_a_return_waits_less_than_its_own_interval(interval_s, chance, spread_s):
+    assert health_delay_s(interval_s, chance, spread_s=0.0) == 0
+    assert 0 <= health_delay_s(interval_s, chance, spread_s=spread_s) <= min(interval_s, spread_s)
