@@ -18,7 +18,7 @@ LONGEST_PAUSE_S: Final = 30.0
 def pause_s(every_s: float, failures: int) -> float:
     """Seconds until the next look, after so many failures in a row: longer and longer."""
     # The exponent is bounded, too: a service may be away for days.
-    return min(every_s * 2 ** min(failures, 16), max(every_s, LONGEST_PAUSE_S))
+    return min(every_s * 2.0 ** min(failures, 16), max(every_s, LONGEST_PAUSE_S))
 
 
 def look_again(

@@ -40,7 +40,7 @@ from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
 from edge_agent.daemon.reconciler import Reconciler
 from edge_agent.daemon.report import Reporter, with_memory
-from edge_agent.daemon.slot_events import crash_event, poison_event, slot_event
+from edge_agent.daemon.slot_events import crash_event, slot_event, worker_event
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus, one_line
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.daemon.uplink import Uplink
@@ -53,7 +53,7 @@ from edge_agent.link.session import CloudSession, SessionEvents
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.runtime.launcher import Launcher
-from edge_agent.runtime.protocol import WorkerEvent, WorkerPoison, WorkerSpec, WorkerUplink
+from edge_agent.runtime.protocol import WorkerEvent, WorkerSpec, WorkerUplink
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.clock import SystemClock
 from edge_agent.store.journal import Journal
@@ -385,11 +385,7 @@ class Agent:
         self._uplink.result(slot, uplink.time, bytes(uplink.result))
 
     def _heard(self, spec: WorkerSpec, event: WorkerEvent) -> None:
-        news = (
-            poison_event(spec, event)
-            if isinstance(event, WorkerPoison)
-            else self._hardware.heard(spec, event)
-        )
+        news = worker_event(spec, event) or self._hardware.heard(spec, event)
         if news is not None:
             self._uplink.event(news, slot=spec.slot)
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from edge_agent.contract.messages import Event
 from edge_agent.contract.state import Phase, SlotError
-from edge_agent.runtime.protocol import WorkerPoison, WorkerSpec
+from edge_agent.runtime.protocol import WorkerBeganEmpty, WorkerEvent, WorkerPoison, WorkerSpec
 from edge_agent.store.slots import Installed, SlotRecord
 
 _FAILURES: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
@@ -50,7 +50,22 @@ def crash_event(version: Installed, failure: SlotError) -> Event:
     )
 
 
-def poison_event(spec: WorkerSpec, found: WorkerPoison) -> Event:
+def worker_event(spec: WorkerSpec, said: WorkerEvent) -> Event | None:
+    """The event of what a live worker said; None if it is of no interest beyond this device."""
+    match said:
+        case WorkerPoison():
+            return _poison_event(spec, said)
+        case WorkerBeganEmpty(text=text):
+            return Event(
+                name="state_began_empty",
+                level="warning",
+                text=f"{spec.slot}, version {spec.version}: {text}",
+                detail={"version": str(spec.version)},
+            )
+    return None
+
+
+def _poison_event(spec: WorkerSpec, found: WorkerPoison) -> Event:
     """The event of a message that ended one process after the other."""
     return Event(
         name="message_poisonous",

@@ -14,7 +14,11 @@ from edge_agent.runtime.run_mark import RunMark, make_run_mark
 MODEL_ERRORS: Final = frozenset(
     {"model_failed", "out_of_memory", "internal", "run_timeout", "poison"}
 )
-"""Codes of messages that failed in the model itself; every other code is about the input."""
+"""Codes of messages that failed in the model itself; every other code is about the input.
+
+`run_timeout` is a run that was ended at `runtime.run_timeout_ms`: whatever the message was, the
+model on this machine had no answer in the time that its module gives it. `poison` is a message that
+is refused because process after process ended in its run."""
 
 
 class Vitals:

@@ -16,6 +16,7 @@ from edge_agent.errors import ContractError, ShoalError
 from edge_agent.runtime.answer_writer import AnswerWriter
 from edge_agent.runtime.answers import Answer
 from edge_agent.runtime.binding.binding import Binding
+from edge_agent.runtime.binding.store import BEGAN_EMPTY
 from edge_agent.runtime.codecs.codec import Codecs
 from edge_agent.runtime.measurement import batch_pays
 from edge_agent.runtime.message import Incoming
@@ -154,15 +155,19 @@ class Engine:
         """What is not as it was asked for and why, one sentence each."""
         return (*self.opened.notes, *self.opened.session.notes, *self._binding.notes)
 
-    def attach(self, state_fd: int) -> None:
+    def attach(self, state_fd: int) -> str:
         """Go on with windows and states where another worker of the slot ended.
 
         Args:
             state_fd: memory of the slot's windows and states; stays the caller's.
+
+        Returns:
+            Why what another version left there is lost, one sentence; empty if nothing is.
         """
         self._binding.attach(state_fd)
         for note in self._binding.notes:
             _log.warning("state_began_empty reason=%s", note)
+        return BEGAN_EMPTY if BEGAN_EMPTY in self._binding.notes else ""
 
     def forget(self) -> None:
         """Drop all rows that wait for their window to fill."""

@@ -201,6 +201,16 @@ class WorkerPoison(Struct, frozen=True, kw_only=True, tag="poison"):
     deaths: int
 
 
+class WorkerBeganEmpty(Struct, frozen=True, kw_only=True, tag="began_empty"):
+    """The windows and states that another version left are lost, because this one has others.
+
+    Attributes:
+        text: why, one sentence.
+    """
+
+    text: str
+
+
 class WorkerTrialPassed(Struct, frozen=True, kw_only=True, tag="trial_passed"):
     """The golden cases gave what they should.
 
@@ -240,6 +250,7 @@ WorkerEvent = (
     | WorkerStats
     | WorkerUplink
     | WorkerPoison
+    | WorkerBeganEmpty
     | WorkerTrialPassed
     | WorkerFailed
 )

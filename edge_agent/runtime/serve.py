@@ -25,6 +25,7 @@ from edge_agent.runtime.mirror import Mirror
 from edge_agent.runtime.mqtt.reader import MAX_HEAD_BYTES, MAX_PACKET_BYTES
 from edge_agent.runtime.orders import obey
 from edge_agent.runtime.protocol import (
+    WorkerBeganEmpty,
     WorkerConnected,
     WorkerDisconnected,
     WorkerOrder,
@@ -75,12 +76,16 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
         pipe.close()
         return ExitStatus.FAILED
 
+    def attach(state: int) -> None:
+        if lost := engine.attach(state):
+            pipe.send(WorkerBeganEmpty(text=lost))
+
     def on_order(order: WorkerOrder) -> None:
         match order.order:
             case "connect":
                 if handles.state is not None:
                     # Not before: until now a predecessor was writing there.
-                    loop.call_soon(functools.partial(engine.attach, handles.state))
+                    loop.call_soon(functools.partial(attach, handles.state))
                 loop.call_soon(transport.start)
                 if door is not None:
                     loop.call_soon(door.open)

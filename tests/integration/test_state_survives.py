@@ -13,7 +13,12 @@ from edge_agent.contract.manifest import Input, Tensor, Window
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.runtime.launcher import Launcher
-from edge_agent.runtime.protocol import BrokerAddress, WorkerSpec
+from edge_agent.runtime.protocol import (
+    BrokerAddress,
+    WorkerBeganEmpty,
+    WorkerEvent,
+    WorkerSpec,
+)
 from edge_agent.store.slots import Installed
 from tests.support.brokers import Broker
 from tests.support.models import BuiltModule, fields, identity_model, manifest_of, write_module
@@ -30,9 +35,19 @@ Rows = dict[int, list[tuple[float, float]]]
 
 
 @pytest.fixture
-def supervisor(launcher: Launcher) -> Iterator[Supervisor]:
+def heard() -> list[WorkerEvent]:
+    """What the workers say."""
+    return []
+
+
+@pytest.fixture
+def supervisor(launcher: Launcher, heard: list[WorkerEvent]) -> Iterator[Supervisor]:
     found = Supervisor(
-        launcher=launcher, clock=RealClock(), on_change=lambda *_: None, on_uplink=lambda *_: None
+        launcher=launcher,
+        clock=RealClock(),
+        on_change=lambda *_: None,
+        on_uplink=lambda *_: None,
+        on_heard=lambda _spec, event: heard.append(event),
     )
     yield found
     found.close(5.0)
@@ -131,7 +146,7 @@ def test_a_kill_in_the_middle_changes_no_answer(
 
 
 def test_a_version_with_the_same_layout_goes_on_and_another_begins_anew_and_says_so(
-    any_broker: Broker, tmp_path: Path, supervisor: Supervisor
+    any_broker: Broker, tmp_path: Path, supervisor: Supervisor, heard: list[WorkerEvent]
 ) -> None:
     first, second, third = Cell(seed=1), Cell(seed=2), Cell(seed=3, hidden=5)
     rows = {source: rows_of(source, 15) for source in SOURCES}
@@ -149,6 +164,7 @@ def test_a_version_with_the_same_layout_goes_on_and_another_begins_anew_and_says
         wait_for(
             lambda: any("began empty" in note for note in supervisor.health()[SLOT].notes), SECONDS
         )
+        assert len([event for event in heard if isinstance(event, WorkerBeganEmpty)]) == 1
         for source in SOURCES:
             state: Floats = np.zeros(first.hidden, np.float32)
             scores, state = first.run(rows[source][:5], state)

@@ -17,6 +17,9 @@ from edge_agent.runtime.region import Region, key_of, paged
 
 MAX_SOURCES: Final = 1024
 MAX_BYTES: Final = 256 * 2**20
+BEGAN_EMPTY: Final = (
+    "windows and states began empty: this version declares others than the one before"
+)
 
 
 def own_bytes(kept: Kept) -> int:
@@ -79,9 +82,7 @@ class SourceStore:
         self.clear()
         self._region = region
         if region.was_emptied:
-            return (
-                "windows and states began empty: this version declares others than the one before"
-            )
+            return BEGAN_EMPTY
         return ""
 
     def clear(self) -> None:

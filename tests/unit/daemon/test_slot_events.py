@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from edge_agent.contract.state import Phase, SlotError
-from edge_agent.daemon.slot_events import slot_event
+from edge_agent.daemon.slot_events import slot_event, worker_event
+from edge_agent.runtime.protocol import WorkerBeganEmpty, WorkerConnected, WorkerSpec
 from edge_agent.store.slots import Installed, SlotRecord
 
 OLD = Installed(module="wine", version=3, digest="sha256:" + "a" * 64)
@@ -61,3 +62,15 @@ def test_a_failure_says_why_and_what_runs(phase: Phase) -> None:
 def test_a_step_on_the_way_is_no_event() -> None:
     assert slot_event(TRIAL, TRIAL) is None
     assert slot_event(replace(TRIAL, phase=Phase.ACTIVE), TRIAL) is None
+
+
+def test_a_version_that_lost_what_the_one_before_remembered_is_an_event() -> None:
+    spec = WorkerSpec(
+        mode="live", device="d", slot="wine", version=4, digest="", manifest_file="", blob_files={}
+    )
+    event = worker_event(spec, WorkerBeganEmpty(text="windows and states began empty"))
+    assert event is not None
+    assert (event.name, event.level) == ("state_began_empty", "warning")
+    assert event.text == "wine, version 4: windows and states began empty"
+    assert event.detail == {"version": "4"}
+    assert worker_event(spec, WorkerConnected(session_present=False)) is None

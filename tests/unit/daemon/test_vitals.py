@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from edge_agent.contract.messages import SlotHealth
-from edge_agent.daemon.vitals import Vitals
+from edge_agent.daemon.vitals import Vitals, model_errors
 from edge_agent.reconcile.fitness import LONGEST_TICK_S, Signs
 from edge_agent.runtime.run_mark import RunMark
 
@@ -76,3 +77,8 @@ def test_what_the_process_notes_is_seen_and_the_next_one_begins_with_nothing(
     assert vitals.runs == 1
     vitals.begin(6.0)
     assert vitals.runs == 0
+
+
+def test_runs_that_take_too_long_are_the_models_failing_and_bad_input_is_not() -> None:
+    failed = {"run_timeout": 2, "model_failed": 1, "field_missing": 5, "reply_refused": 1}
+    assert model_errors(replace(health(), failed=failed)) == 3

@@ -106,11 +106,11 @@ def test_a_successor_goes_on_with_states() -> None:
 def test_another_layout_begins_empty_and_says_so(other: Any) -> None:
     with region_file() as fd:
         first = windowed((-1, 3, 2), 3, 2)
-        first.attach(fd)
+        assert first.attach(fd) == ""
         outputs(first, row(1))
         outputs(first, row(2))
         second = other()
-        second.attach(fd)
+        assert "began empty" in second.attach(fd)
         [note] = second.notes
         assert "began empty" in note
         assert outputs(second, row(3)) is None
