@@ -1,6 +1,8 @@
 """The remaining control messages: status, health, telemetry, acknowledgements, commands.
 
-Times are seconds since 1970, durations carry their unit in the name.
+Times are seconds since 1970, durations carry their unit in the name. What a device sends has its
+two clocks: a time that may be wrong, with `clock_synced` to say so, and `uptime_s`, the seconds
+since this run of the agent began, which nobody can set. None comes from an older agent.
 """
 
 from typing import Annotated, Final, Literal
@@ -27,6 +29,7 @@ class Status(Struct, frozen=True, kw_only=True):
         boot_id: one run of the agent. Two ids online at once are two agents with one name.
         started: when that run began.
         host: the machine's own name, so that a person can find the double.
+        uptime_s: of a last will, when it was left with the broker.
     """
 
     device: Name
@@ -36,6 +39,8 @@ class Status(Struct, frozen=True, kw_only=True):
     time: float
     host: str = ""
     reason: str = ""
+    uptime_s: float | None = None
+    clock_synced: bool = False
     v: Literal[1] = 1
 
 
@@ -224,6 +229,7 @@ class TelemetryRow(Struct, frozen=True, kw_only=True):
         seq: unique together with device and boot id.
         kind: "event" (data: Event) or "result" (data: a data-plane result as published).
         slot: the slot that it is about, or empty.
+        uptime_s: when it happened, by the run of the agent that the row is of.
     """
 
     seq: Seq
@@ -231,6 +237,8 @@ class TelemetryRow(Struct, frozen=True, kw_only=True):
     time: float
     data: Raw
     slot: str = ""
+    uptime_s: float | None = None
+    clock_synced: bool = False
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -250,6 +258,8 @@ class Telemetry(Struct, frozen=True, kw_only=True):
             committed; empty for no question.
         asks: rows of the same boot that may have been sent before: after a lost connection the
             device asks first, so that it sends only what really got lost.
+        time: when it was sent.
+        uptime_s: when it was sent; None if the rows are of an earlier run.
     """
 
     device: Name
@@ -257,6 +267,9 @@ class Telemetry(Struct, frozen=True, kw_only=True):
     rows: tuple[TelemetryRow, ...]
     question: str = ""
     asks: tuple[Seq, ...] = ()
+    time: float = 0.0
+    uptime_s: float | None = None
+    clock_synced: bool = False
     v: Literal[1] = 1
 
 
@@ -266,11 +279,13 @@ class Ack(Struct, frozen=True, kw_only=True):
     Attributes:
         answers: the question that this is the whole answer to: what it asked for and is not in
             `seqs` is not committed. Empty for no question.
+        time: by the service's clock; 0 from an older service.
     """
 
     boot_id: str
     seqs: tuple[Seq, ...]
     answers: str = ""
+    time: float = 0.0
     v: Literal[1] = 1
 
 
@@ -278,7 +293,7 @@ class Command(Struct, frozen=True, kw_only=True):
     """Something to do once, now. The id is in the topic.
 
     Attributes:
-        deadline: not begun after this, seconds since 1970.
+        deadline: not begun after this, seconds since 1970, by the service's clock.
     """
 
     name: Literal["report", "restart-slot", "retry-slot"]
@@ -295,4 +310,6 @@ class CommandResult(Struct, frozen=True, kw_only=True):
     code: str = ""
     text: str = ""
     time: float = 0.0
+    uptime_s: float | None = None
+    clock_synced: bool = False
     v: Literal[1] = 1

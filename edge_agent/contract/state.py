@@ -176,7 +176,12 @@ class AgentInfo(Struct, frozen=True, kw_only=True):
 
 
 class ReportedState(Struct, frozen=True, kw_only=True):
-    """What a device runs, as one numbered row of its outbox."""
+    """What a device runs, as one numbered row of its outbox.
+
+    Attributes:
+        uptime_s: since this run of the agent began, by a clock that nobody sets.
+        clock_synced: whether `time` comes from a clock that is synchronized.
+    """
 
     device: Name
     boot_id: str
@@ -189,4 +194,5 @@ class ReportedState(Struct, frozen=True, kw_only=True):
     # Made anew: a description of the API cannot hash one that holds a mapping.
     hardware: Hardware = field(default_factory=Hardware)
     clock_synced: bool = False
+    uptime_s: float | None = None
     v: Literal[1] = 1

@@ -382,7 +382,8 @@ class Agent:
         self._uplink.event(event)
 
     def _result(self, slot: str, uplink: WorkerUplink) -> None:
-        self._uplink.result(slot, uplink.time, bytes(uplink.result))
+        ago_s = max(0.0, self._clock.monotonic() - uplink.arrived_s)
+        self._uplink.result(slot, self._clock.wall() - ago_s, bytes(uplink.result))
 
     def _heard(self, spec: WorkerSpec, event: WorkerEvent) -> None:
         news = worker_event(spec, event) or self._hardware.heard(spec, event)

@@ -181,13 +181,16 @@ class Presence:
         )
 
     def _status(self, state: str, reason: str) -> Will:
+        now = self._clock.moment()
         status = Status(
             device=self._device,
             state="online" if state == "online" else "offline",
             boot_id=self._boot_id,
             started=self._started,
-            time=self._clock.wall(),
+            time=now.time,
             host=self._host,
             reason=reason,
+            uptime_s=round(now.uptime_s, 3),
+            clock_synced=now.clock_synced,
         )
         return Will(topic=self._topic, payload=encode(status))

@@ -84,7 +84,7 @@ class Reporter:
     @property
     def uptime_s(self) -> float:
         """Seconds since this run began."""
-        return self._clock.monotonic() - self._began
+        return self._clock.moment().uptime_s
 
     def revisions(self, desired: DesiredState | None) -> tuple[int, int]:
         """The highest revision seen, and the last one that was fully applied.
@@ -111,17 +111,19 @@ class Reporter:
     def state(self, desired: DesiredState | None, seq: int) -> ReportedState:
         """The reported state, now."""
         seen, applied = self.revisions(desired)
+        moment = self._clock.moment()
         return ReportedState(
             device=self.device,
             boot_id=self.boot_id,
             seq=seq,
-            time=self._clock.wall(),
+            time=moment.time,
             revision_seen=seen,
             revision_applied=applied,
             slots=self.slots(desired),
             agent=self._agent,
             hardware=self._hardware(),
-            clock_synced=self._clock.is_synced(),
+            clock_synced=moment.clock_synced,
+            uptime_s=round(moment.uptime_s, 3),
         )
 
     def slots(self, desired: DesiredState | None) -> dict[str, ReportedSlot]:
@@ -145,11 +147,12 @@ class Reporter:
         elapsed = max(now - self._cpu_at, 0.001)
         self._cpu, self._cpu_at = used, now
         shares = [share for pid in pids if (share := pss_mb(pid)) is not None]
+        moment = self._clock.moment()
         return Health(
             device=self.device,
             boot_id=self.boot_id,
-            time=self._clock.wall(),
-            uptime_s=round(self.uptime_s, 3),
+            time=moment.time,
+            uptime_s=round(moment.uptime_s, 3),
             interval_s=interval_s,
             slots=with_memory(self._supervisor.health()),
             cpu_percent=round(100 * max(spent, 0.0) / elapsed, 2),
@@ -158,7 +161,7 @@ class Reporter:
             disk_free_mb=round(disk_free_mb(self._state_dir), 1),
             outbox_rows=outbox.rows,
             outbox_dropped=outbox.dropped,
-            clock_synced=self._clock.is_synced(),
+            clock_synced=moment.clock_synced,
         )
 
 

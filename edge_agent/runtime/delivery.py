@@ -74,12 +74,13 @@ class Delivery:
             if not self._pending.is_result(self._last_id):
                 return self._last_id
 
-    def received(self, message: Publish, now: float) -> Incoming | None:
+    def received(self, message: Publish, now: float, wall: float) -> Incoming | None:
         """A message for the slot; None if it was answered before or is not ours to answer.
 
         Args:
             message: that has arrived.
-            now: when it was there to be read, seconds since 1970.
+            now: when it was there to be read, seconds, monotonic.
+            wall: the same instant, seconds since 1970.
         """
         token = 0
         packet_id = message.packet_id
@@ -97,7 +98,8 @@ class Delivery:
         return Incoming(
             topic=message.topic,
             payload=message.payload,
-            received_s=now,
+            received_s=wall,
+            arrived_s=now,
             token=token,
             content_type=message.content_type,
             reply_to=message.response_topic,

@@ -43,7 +43,7 @@ class LiveSlot:
         offer_uplink: takes a result for the cloud, or says that there is no room.
         mirror: hears every message that was answered, for a shadow; None if none can come.
         guard: told what is run, and asked what must not be; None for no such care.
-        clock: seconds since 1970.
+        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LiveSlot:
         mirror: Mirror | None = None,
         *,
         guard: RunGuard | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._counters = counters
@@ -88,7 +88,7 @@ class LiveSlot:
         """When a batch must run.
 
         Args:
-            now: seconds since 1970.
+            now: seconds, monotonic.
 
         Returns:
             Seconds from now, 0 for at once; None if nothing waits.
@@ -98,15 +98,13 @@ class LiveSlot:
             return None
         if not self._delay_s or self._engine.most_rows == 1 or len(self._queue) >= self._most():
             return 0.0  # there is no company to wait for, or it is there
-        if now < since:
-            return 0.0  # the clock was set back; nobody knows how long it has waited
         return max(0.0, since + self._delay_s - now)
 
     def run(self, now: float) -> list[Settled]:
         """Answer one batch of what waits, due or not.
 
         Args:
-            now: seconds since 1970.
+            now: seconds, monotonic.
 
         Returns:
             What is done with: answers, and messages that are dropped for being late.
@@ -176,7 +174,7 @@ class LiveSlot:
         if answer.ok:
             counters.messages_out += 1
             if self._rule is not None and self._rule.wants(message.topic, answer.first):
-                self._send_home(answer, message.received_s)
+                self._send_home(answer, message.arrived_s)
         elif not answer.topic:
             # Without an output topic there is nowhere to publish an error either.
             counters.drop(answer.code)
@@ -241,11 +239,11 @@ class LiveSlot:
             runs=answer.runs if answer is not None and answer.ok else None,
         )
 
-    def _send_home(self, answer: Answer, received_s: float) -> None:
+    def _send_home(self, answer: Answer, arrived_s: float) -> None:
         payload = answer.json_result()
         if len(payload) > MAX_ROW_BYTES:
             self._counters.drop("uplink_too_large")
-        elif not self._offer_uplink(WorkerUplink(time=received_s, result=Raw(payload))):
+        elif not self._offer_uplink(WorkerUplink(arrived_s=arrived_s, result=Raw(payload))):
             self._counters.drop("uplink_full")
 
     def _count_run(self, rows: int, run_us: float) -> None:
@@ -258,19 +256,21 @@ class LiveSlot:
         """Count how long everything took; what messages have in common is counted together."""
         counters = self._counters
         now = self._clock()
-        _record(counters.queue, [(began - message.received_s) * 1e6 for message in messages])
+        _record(counters.queue, [(began - message.arrived_s) * 1e6 for message in messages])
         answered: list[float] = []
         decoded: list[float] = []
         encoded: list[float] = []
         for message, answer in zip(messages, answers, strict=True):
             if answer is None or not answer.topic:
                 continue
-            answered.append((now - message.received_s) * 1e6)
+            waited_s = now - message.arrived_s
+            answered.append(waited_s * 1e6)
             if answer.ok:
                 decoded.append(answer.decode_us)
                 encoded.append(answer.encode_us)
                 if answer.measured_s:
-                    counters.age.record((now - answer.measured_s) * 1e6)
+                    age_s = message.received_s + waited_s - answer.measured_s
+                    counters.age.record(age_s * 1e6)
         _record(counters.total, answered)
         _record(counters.decode, decoded)
         _record(counters.encode, encoded)

@@ -10,18 +10,20 @@ class Incoming(Struct, frozen=True, gc=False, kw_only=True):
         token: the transport's own mark; given back with the answer, never looked into.
         topic: it came on, prefix included.
         payload: of the message.
-        received_s: when it was there to be read, seconds since 1970.
+        received_s: when it was there to be read, seconds since 1970: for people.
+        arrived_s: the same instant, seconds, monotonic: for everything that waits.
         content_type: of MQTT 5; empty if it names none, and the module's codec holds.
         reply_to: topic that the sender wants its answer on (MQTT 5 response topic); empty for the
             module's output topic.
         correlation: copied to the answer (MQTT 5 correlation data).
-        expires_s: not worth answering after this, seconds since 1970; 0 never expires.
+        expires_s: not worth answering after this, seconds, monotonic; 0 never expires.
         is_repeat: whether the broker says that it may have sent it before (DUP).
     """
 
     topic: str
     payload: bytes
     received_s: float
+    arrived_s: float = 0.0
     token: int = 0
     content_type: str = ""
     reply_to: str = ""

@@ -14,7 +14,7 @@ class MessageSlot(Protocol):
         ...
 
     def due(self, now: float) -> float | None:
-        """Seconds until a batch must run, `now` being seconds since 1970; None if none waits."""
+        """Seconds until a batch must run, `now` being monotonic; None if none waits."""
         ...
 
     def run(self, now: float) -> list[Settled]:

@@ -13,7 +13,6 @@ from msgspec import Meta, Raw, Struct
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import SlotConfig
 
-
 WorkerMode = Literal["trial", "live", "shadow"]
 
 
@@ -181,9 +180,14 @@ class WorkerStats(Struct, frozen=True, kw_only=True, tag="stats"):
 
 
 class WorkerUplink(Struct, frozen=True, kw_only=True, tag="uplink"):
-    """A published result that the module's `uplink` rule also wants in the cloud."""
+    """A published result that the module's `uplink` rule also wants in the cloud.
 
-    time: float
+    Attributes:
+        arrived_s: when its message was there to be read, seconds, monotonic: the agent counts by
+            the same clock, and knows better than a worker what time that was.
+    """
+
+    arrived_s: float
     result: Raw
 
 

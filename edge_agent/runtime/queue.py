@@ -53,8 +53,8 @@ class MessageQueue:
 
     @property
     def oldest_s(self) -> float | None:
-        """When the message was received that is first in the queue, seconds since 1970."""
-        return next(iter(self._waiting.values())).received_s if self._waiting else None
+        """When the message was received that is first in the queue, seconds, monotonic."""
+        return next(iter(self._waiting.values())).arrived_s if self._waiting else None
 
     def offer(self, messages: Sequence[Incoming]) -> list[Left]:
         """Add messages.
@@ -90,7 +90,7 @@ class MessageQueue:
 
         Args:
             most: how many to return at most, those that are too late not counted.
-            now: seconds since 1970.
+            now: seconds, monotonic.
 
         Returns:
             The messages to answer, and those that are too late.
@@ -103,7 +103,7 @@ class MessageQueue:
             _, message = waiting.popitem(last=False)
             if message.expires_s and now >= message.expires_s:
                 late.append(Left(message, Reason.EXPIRED))
-            elif deadline_s and now - message.received_s > deadline_s:
+            elif deadline_s and now - message.arrived_s > deadline_s:
                 late.append(Left(message, Reason.DEADLINE))
             else:
                 taken.append(message)

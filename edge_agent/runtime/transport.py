@@ -216,7 +216,7 @@ class Transport:
     def _packets(self, packets: list[Packet]) -> None:
         """Take what has arrived; what it asks for leaves together, when all of it was seen."""
         # What was read has been waiting since now.
-        now = time.time()
+        now, wall = time.monotonic(), time.time()
         self._has_news = True
         self._is_quiet = False
         incoming: list[Incoming] = []
@@ -225,7 +225,7 @@ class Transport:
             if delivery is None:
                 self._answered_connect(packet)
             elif type(packet) is Publish:
-                message = delivery.received(packet, now)
+                message = delivery.received(packet, now, wall)
                 if message is not None:
                     incoming.append(message)
             elif type(packet) is PubAck:
@@ -326,11 +326,11 @@ class Transport:
     # -- the slot -----------------------------------------------------------------------------
 
     def _due(self) -> float | None:
-        return self._slot.due(time.time())
+        return self._slot.due(time.monotonic())
 
     def _run(self) -> None:
         """One batch. Without a connection its answers are lost."""
-        done = self._slot.run(time.time())
+        done = self._slot.run(time.monotonic())
         if self._delivery is not None and self._connection is not None:
             self._delivery.settle(done)
             self._connection.flush()
@@ -351,15 +351,16 @@ class Transport:
         connection, delivery = self._connection, self._delivery
         if connection is None or delivery is None or self._stop_at is None:
             return
-        if self._step is Step.ANSWER and self._slot.due(time.time()) is not None:
+        if self._step is Step.ANSWER and self._slot.due(time.monotonic()) is not None:
             self._run()
             if self._connection is None:
                 return
+        is_idle = self._slot.due(time.monotonic()) is None
         before = self._step
         self._step = next_step(
             before,
             elapsed_s=time.monotonic() - self._stop_at,
-            is_quiet=self._is_quiet and connection.is_quiet and self._slot.due(time.time()) is None,
+            is_quiet=self._is_quiet and connection.is_quiet and is_idle,
             unsettled=len(delivery),
             is_confirmed=self._is_confirmed,
         )

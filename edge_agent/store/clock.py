@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edge_agent.errors import StorageError
 from edge_agent.store.files import write_atomic
@@ -40,6 +41,10 @@ class Moment(Struct, frozen=True, kw_only=True):
     time: float
     uptime_s: float
     clock_synced: bool
+
+    def before(self, seconds: float) -> "Moment":
+        """So many seconds earlier, by the clock as it is set now."""
+        return replace(self, time=self.time - seconds, uptime_s=self.uptime_s - seconds)
 
 
 class Clock(Protocol):

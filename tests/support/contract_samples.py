@@ -94,6 +94,7 @@ SAMPLES: dict[str, msgspec.Struct] = {
             unusable={"CUDAExecutionProvider": "libcublasLt.so.13: cannot open shared object file"},
         ),
         clock_synced=True,
+        uptime_s=30.5,
     ),
     "status": msg.Status(
         device="line-1",
@@ -102,6 +103,8 @@ SAMPLES: dict[str, msgspec.Struct] = {
         started=1_700_000_000.0,
         time=1_700_000_001.0,
         host="pi",
+        uptime_s=1.25,
+        clock_synced=True,
     ),
     "health": msg.Health(
         device="line-1",

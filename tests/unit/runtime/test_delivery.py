@@ -23,7 +23,7 @@ class Wire:
         self.left_out.append((reason, answer))
 
     def receive(self, payload: bytes, packet_id: int = 0, *, is_dup: bool = False) -> Incoming:
-        found = self.delivery.received(Publish("in", payload, packet_id, is_dup), 1000.0)
+        found = self.delivery.received(Publish("in", payload, packet_id, is_dup), 1000.0, 5e8)
         assert found is not None
         return found
 
@@ -68,7 +68,7 @@ def test_an_answer_for_a_lost_connection_is_thrown_away() -> None:
 def test_a_worker_that_leaves_takes_no_more_messages_with_qos_1() -> None:
     wire = Wire()
     wire.delivery.close()
-    assert wire.delivery.received(Publish("in", b"x", 7), 0.0) is None
+    assert wire.delivery.received(Publish("in", b"x", 7), 0.0, 0.0) is None
     assert wire.written() == []
     assert len(wire.delivery) == 0
     assert wire.receive(b"lost otherwise") is not None
@@ -160,9 +160,9 @@ def test_ids_of_answers_that_are_on_their_way_are_not_given_again() -> None:
 def test_a_message_without_expiry_never_expires() -> None:
     wire = Wire()
     assert wire.receive(b"x").expires_s == 0.0
-    at_once = wire.delivery.received(Publish("in", b"x", expiry_s=0), 1000.0)
+    at_once = wire.delivery.received(Publish("in", b"x", expiry_s=0), 1000.0, 5e8)
     assert at_once is not None
-    assert at_once.expires_s == 1000.0
+    assert (at_once.arrived_s, at_once.expires_s, at_once.received_s) == (1000.0, 1000.0, 5e8)
 
 
 def test_content_type_and_correlation_are_told_with_mqtt_5_only() -> None:

@@ -188,7 +188,7 @@ def test_what_mqtt_5_says_about_a_message_reaches_the_slot_and_the_answer() -> N
             string("answers/here") + bytes((len(echoed),)) + echoed + b"x"
         )
         seen = running.slot.seen[0]
-        assert seen.expires_s == seen.received_s + 60
+        assert seen.expires_s == seen.arrived_s + 60
         assert (seen.content_type, seen.reply_to) == ("application/cbor", "answers/here")
 
 
