@@ -206,6 +206,30 @@ class SlotExplanation(Struct, frozen=True, kw_only=True):
     advice: str
 
 
+class CommandWish(Struct, frozen=True, kw_only=True):
+    """Something that a device is to do once, now.
+
+    Attributes:
+        name: "report" has it send its state and its health; "restart-slot" has it start a slot's
+            process anew; "retry-slot" has it try a version that failed without waiting.
+        slot: that it is about; empty for "report".
+        timeout_s: the device does not begin it later, and nobody waits for its answer any longer.
+    """
+
+    name: Literal["report", "restart-slot", "retry-slot"]
+    slot: Annotated[str, Meta(max_length=63)] = ""
+    timeout_s: Annotated[float, Meta(ge=0.1, le=25)] = 10.0
+
+
+class CommandDone(Struct, frozen=True, kw_only=True):
+    """A command that a device has done. `id` is that of its event `command_result`."""
+
+    id: str
+    device: str
+    name: str
+    slot: str
+
+
 class TagChange(Struct, frozen=True, kw_only=True):
     """Tags to set, and names of tags to take away."""
 

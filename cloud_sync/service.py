@@ -21,6 +21,7 @@ from cloud_sync.config import Settings
 from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.migrate import migrate
 from cloud_sync.errors import Conflict, ShoalError, StorageError
+from cloud_sync.fleet.commands import Commands
 from cloud_sync.fleet.deployments import Deployments
 from cloud_sync.fleet.devices import Devices
 from cloud_sync.fleet.publisher import DesiredPublisher
@@ -80,12 +81,14 @@ class Service:
 
     def parts(self) -> Parts:
         """What the API gives access to."""
+        devices = Devices(self.database, self.publisher)
         return Parts(
             database=self.database,
             blobs=self.blobs,
             models=Models(self.database),
             modules=Modules(self.database, self.blobs),
-            devices=Devices(self.database, self.publisher),
+            devices=devices,
+            commands=Commands(self.database, self.session, devices),
             deployments=Deployments(
                 self.database,
                 self.publisher,

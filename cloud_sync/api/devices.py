@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from litestar import Controller, Response, delete, get, patch, put
+from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from cloud_sync.api.models import Limit, Offset, Pairs, pairs
 from cloud_sync.api.parts import GivenChange, GivenParts, Now
 from cloud_sync.resources import (
+    CommandDone,
+    CommandWish,
     Deleted,
     DeviceDetail,
     DeviceSummary,
@@ -79,6 +81,17 @@ class DeviceController(Controller):
         """Health reports, newest first."""
         parts.devices.get(device, now)  # refuses an unknown device
         return parts.telemetry.health(device, since=since, limit=limit)
+
+    @post("/{device:str}/commands", status_code=200, sync_to_thread=True)
+    def command(
+        self,
+        parts: GivenParts,
+        change: GivenChange,
+        device: FromPath[str],
+        data: JSONBody[CommandWish],
+    ) -> CommandDone:
+        """Have a device do something now, and wait for its answer. 409 if it refuses."""
+        return parts.commands.send(device, data, change)
 
     @get("/{device:str}/explain/{slot:str}", sync_to_thread=True)
     def explain(

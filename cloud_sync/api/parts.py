@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from cloud_sync.db.audit import Change
 from cloud_sync.db.engine import Database
+from cloud_sync.fleet.commands import Commands
 from cloud_sync.fleet.deployments import Deployments
 from cloud_sync.fleet.devices import Devices
 from cloud_sync.registry.blobs import Blobs
@@ -35,6 +36,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     models: Models
     modules: Modules
     devices: Devices
+    commands: Commands
     deployments: Deployments
     telemetry: Telemetry
     info: Callable[[], ServiceInfo]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud_sync.cli import words
+from cloud_sync.cli import orders, words
 from cloud_sync.cli.options import JsonFlag, Limit, Reason, TagFilter, pairs
 from cloud_sync.cli.session import open_client
 
@@ -18,6 +18,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command("retry")(orders.retry)
+app.command("restart")(orders.restart)
 
 Device = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.")]
 

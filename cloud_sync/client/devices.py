@@ -1,9 +1,18 @@
 """Devices of the fleet: what they are, what they should run, what they do."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from cloud_sync.client.transport import Transport, path_of
-from cloud_sync.resources import Deleted, DeviceDetail, DeviceSummary, SlotExplanation, TagChange
+from cloud_sync.resources import (
+    CommandDone,
+    CommandWish,
+    Deleted,
+    DeviceDetail,
+    DeviceSummary,
+    SlotExplanation,
+    TagChange,
+)
 from edge_agent.contract.messages import Health
 from edge_agent.contract.names import check_name
 
@@ -87,3 +96,30 @@ class Devices:
         """
         path = path_of("devices", device, "explain", slot)
         return self._transport.ask("GET", path, SlotExplanation)
+
+    def command(
+        self,
+        device: str,
+        name: Literal["report", "restart-slot", "retry-slot"],
+        *,
+        slot: str = "",
+        timeout_s: float = 10.0,
+        reason: str = "",
+    ) -> CommandDone:
+        """Have a device do something once, now, and wait until it has.
+
+        Args:
+            device: its name.
+            name: what.
+            slot: that it is about; empty for "report".
+            timeout_s: for its answer, 0.1 to 25 seconds.
+            reason: for the audit log.
+
+        Raises:
+            NotFound: there is no such device.
+            Conflict: it is not online, or it refused.
+            Unavailable: it did not answer in time.
+        """
+        wish = CommandWish(name=name, slot=slot, timeout_s=timeout_s)
+        path = path_of("devices", device, "commands")
+        return self._transport.ask("POST", path, CommandDone, body=wish, reason=reason)

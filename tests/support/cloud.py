@@ -10,6 +10,7 @@ from cloud_sync.broker.session import Received
 from cloud_sync.db.audit import Change
 from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.migrate import migrate
+from cloud_sync.fleet.commands import Commands
 from cloud_sync.fleet.deployments import Deployments
 from cloud_sync.fleet.devices import Devices
 from cloud_sync.fleet.publisher import DesiredPublisher
@@ -131,12 +132,14 @@ def cloud(folder: Path, url: str = "") -> Iterator[Cloud]:
     line = Line()
     publisher = DesiredPublisher(database, line)
     blobs = Blobs(database, Objects(folder / "blobs"))
+    devices = Devices(database, publisher)
     parts = Parts(
         database=database,
         blobs=blobs,
         models=Models(database),
         modules=Modules(database, blobs),
-        devices=Devices(database, publisher),
+        devices=devices,
+        commands=Commands(database, line, devices),
         deployments=Deployments(database, publisher),
         telemetry=Telemetry(database),
         info=lambda: INFO,
