@@ -147,6 +147,11 @@ class BuiltModule:
     manifest_file: Path
     blob_files: dict[str, str]
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Digest to file, as publishing wants it."""
+        return {digest: Path(file) for digest, file in self.blob_files.items()}
+
     def spec(self, mode: str, **options: Any) -> WorkerSpec:
         """A worker's spec for this module."""
         return msgspec.convert(
@@ -195,7 +200,7 @@ def build_module(
         model,
         [TensorSpec("X", "float32", (-1, len(weights)))],
         [TensorSpec("score", "float32", (-1, 1))],
-        [Tensor(name="X", source="fields", fields=fields(*letters, min=-1000, max=1000))],
+        [Tensor(name="X", source="fields", fields=fields(*letters, min=-1000.0, max=1000.0))],
         name=name,
         source=source,
         output=output,
