@@ -21,10 +21,12 @@ from edge_agent.link.answer import TryLater
 from edge_agent.link.download import Downloader, Wanted
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.arrival import Arrival
+from edge_agent.reconcile.garbage import needed
 from edge_agent.reconcile.manifests import Manifests
 from edge_agent.reconcile.plan import SlotSeen
 from edge_agent.reconcile.proof import prove
 from edge_agent.reconcile.retry import delay_s, first_delay_s, remaining_s
+from edge_agent.reconcile.room import NO_ROOM, Room
 from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.reconcile.steps import (
     Begin,
@@ -46,6 +48,7 @@ from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerRefused, Workers
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.clock import Clock
+from edge_agent.store.disk import DiskWatch
 from edge_agent.store.journal import Journal
 from edge_agent.store.slots import Installed, SlotRecord
 
@@ -53,6 +56,9 @@ log: Final = logging.getLogger("edge_agent.reconcile")
 
 SHADOW_TRIAL: Final = Trial(seconds=0, messages=0, max_error_rate=1)
 """A shadow answers nobody, so it needs no trial on live messages: it is kept once it runs."""
+
+MANIFEST_ROOM_BYTES: Final = 64 * 1024
+"""What a manifest needs whose size is not known yet; few are longer."""
 
 Observer = Callable[[str, SlotRecord, SlotRecord], None]
 
@@ -69,6 +75,7 @@ class Applier:
         clock: for waits, and for the times that are journalled.
         on_change: told the slot, its record before and its record after every change.
         forget_session: called with a removed slot's MQTT client id; must not raise.
+        disk: where the files are; None for the usual limits.
     """
 
     def __init__(
@@ -82,11 +89,13 @@ class Applier:
         clock: Clock,
         on_change: Observer,
         forget_session: Callable[[str], None],
+        disk: DiskWatch | None = None,
     ) -> None:
         self._journal = journal
         self._blobs = blobs
         self._manifests = Manifests(blobs)
         self._arrival = Arrival(blobs, downloader, clock)
+        self._room = Room(blobs, disk or DiskWatch(blobs.folder), self.collect)
         self._workers = workers
         self._specs = specs
         self._clock = clock
@@ -231,14 +240,19 @@ class Applier:
         files = {blob.digest: blob.size for blob in manifest.blobs()}
         with self._collecting:
             record = self._put(record, transition.listed(record, tuple(files)))
-        for digest, size in files.items():
-            if is_superseded():
-                raise Superseded(f"{target.module} is not wanted any more")
-            self._arrival.bring(Wanted(digest=digest, limit=size, size=size), is_superseded)
+        with self._room.promised(files) as is_over:
+            for digest, size in files.items():
+                if is_superseded():
+                    raise Superseded(f"{target.module} is not wanted any more")
+                wanted = Wanted(digest=digest, limit=size, size=size)
+                self._arrival.bring(wanted, is_over(is_superseded))
         self._put(record, transition.arrived(record, Phase.VERIFIED, self._clock.wall()))
 
     def _fetch_manifest(self, target: Installed, is_superseded: Callable[[], bool]) -> Manifest:
-        self._arrival.bring(Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES), is_superseded)
+        size = 0 if self._blobs.has(target.digest) else MANIFEST_ROOM_BYTES
+        with self._room.promised({target.digest: size} if size else {}) as is_over:
+            wanted = Wanted(digest=target.digest, limit=MAX_MANIFEST_BYTES)
+            self._arrival.bring(wanted, is_over(is_superseded))
         return read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
 
     def _install(self, record: SlotRecord, target: Installed) -> None:
@@ -353,14 +367,22 @@ class Applier:
             return transition.rejected(record, target, reason, now)
         return transition.failed(record, reason, now + seconds, now)
 
+    def room_again(self) -> None:
+        """There is space again: what failed for want of it is due at once. Any thread."""
+        for slot, record in self._journal.slots().items():
+            if record.error is not None and record.error.code in NO_ROOM:
+                self._due.pop(slot, None)
+
     def collect(self) -> None:
-        """Remove every file that no installed version, and none on its way, needs."""
+        """Remove every file that no version needs that is installed, on its way or wanted.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         with self._collecting:
-            keep = set()
-            for record in self._journal.slots().values():
-                for version in record.installed:
-                    keep |= {version.digest, *record.blobs.get(version.digest, ())}
-            files, freed = self._blobs.collect(keep)
+            records = (*self._journal.slots().values(), *self._journal.copied.values())
+            kept = needed(records, self._journal.desired(), self._manifests.files)
+            files, freed = self._blobs.collect(kept)
         if files:
             log.info("event=collected files=%d bytes=%d", files, freed)
 

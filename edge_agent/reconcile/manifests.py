@@ -42,3 +42,8 @@ class Manifests:
         """Names of what a version computes; None if its manifest is not here."""
         manifest = self.of(digest)
         return None if manifest is None else tuple(spec.name for spec in manifest.model.outputs)
+
+    def files(self, digest: str) -> tuple[str, ...]:
+        """Digests of the files that a version has; none if its manifest is not here."""
+        manifest = self.of(digest)
+        return () if manifest is None else tuple(blob.digest for blob in manifest.blobs())

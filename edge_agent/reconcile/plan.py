@@ -29,11 +29,7 @@ from edge_agent.reconcile.steps import (
     Switch,
 )
 from edge_agent.reconcile.trial import Outcome, TrialRun, judge
-from edge_agent.store.slots import Installed, SlotRecord
-
-FINAL_FAILURES: Final = frozenset({Phase.REJECTED, Phase.ROLLED_BACK})
-"""Not tried again until something else is wanted, or somebody asks for it."""
-
+from edge_agent.store.slots import FINAL_FAILURES, Installed, SlotRecord
 
 FIRST_TRIAL_S: Final = 2.0
 """Longest trial of a slot's first version: there is nothing to go back to, so it is watched only

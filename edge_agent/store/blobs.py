@@ -176,6 +176,7 @@ class BlobStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._blobs = make_folder(folder / "blobs")
         # On the same filesystem, so that the rename is atomic.
         self._parts = make_folder(folder / "tmp")

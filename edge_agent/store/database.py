@@ -102,20 +102,22 @@ class Database:
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """All or nothing, durable when it returns. On a full disk, room is made and it is tried
-        once more.
+        again: first the log's, then what `make_room` can give up.
 
         Args:
-            work: what is done; it may be called twice.
+            work: what is done; it may be called three times.
 
         Raises:
             StorageError: as `transaction`.
         """
-        try:
-            with self.transaction() as connection:
-                return work(connection)
-        except StorageError as error:
-            if error.code != "disk_full" or not self._make_room():
-                raise
+        for is_last_resort in (False, True):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except StorageError as error:
+                if error.code != "disk_full" or (is_last_resort and not self._make_room()):
+                    raise
+            self._empty_log()
         with self.transaction() as connection:
             return work(connection)
 
@@ -234,6 +236,12 @@ class Database:
         except sqlite3.Error:
             # Nobody knows what it has in memory: the file decides.
             self._disconnect()
+
+    def _empty_log(self) -> None:
+        """Bring what is in the log into the file, most of whose pages are there already, and cut
+        it off. Whether that helped, the next write shows."""
+        with self._lock, suppress(sqlite3.Error, StorageError):
+            self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _check(self, seconds: float) -> None:
         connection = self._connected()

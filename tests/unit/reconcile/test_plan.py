@@ -8,7 +8,6 @@ from edge_agent.contract.manifest import Trial
 from edge_agent.contract.state import DesiredState, Phase, SlotConfig, SlotError, WantedSlot
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.plan import (
-    FINAL_FAILURES,
     SlotSeen,
     is_settled,
     plan,
@@ -30,7 +29,7 @@ from edge_agent.reconcile.steps import (
     Switch,
 )
 from edge_agent.reconcile.trial import TrialRun
-from edge_agent.store.slots import Installed, SlotRecord
+from edge_agent.store.slots import FINAL_FAILURES, Installed, SlotRecord
 
 
 def want(version: int = 1, **options) -> WantedSlot:
