@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from edge_agent.errors import StorageError
 from edge_agent.store.ballast import BALLAST_FILE, Ballast, ballast_bytes
+from edge_agent.store.disk import DiskWatch, read_usage
 from edge_agent.store.journal import Journal
 from edge_agent.store.slots import SlotRecord
-from edge_agent.store.disk import DiskWatch, read_usage
 from edge_agent.store.space import DiskState, SpaceRule, Usage, judge
 
 GB = 10**9
