@@ -1,6 +1,7 @@
 """Downloads from a server that does everything a server should not."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,6 +163,117 @@ def test_a_slow_drip_ends_at_the_deadline(tmp_path: Path):
     error = failing(behave, tmp_path, Unavailable, deadline_s=0.5)
     assert error.code == "download_too_slow"
     assert time.monotonic() - started < 5
+
+
+def test_headers_that_drip_for_ever_end_at_the_deadline(tmp_path: Path):
+    # Each byte comes before the silence would be too long.
+    def behave(_headers: dict[str, str], client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while True:
+            client.sendall(b"x")
+            time.sleep(0.02)
+
+    error = failing(behave, tmp_path, Unavailable, deadline_s=0.5)
+    assert error.code == "download_too_slow"
+
+
+def test_a_handshake_that_stalls_is_given_up(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(Unavailable) as caught:
+            fetch(url, tmp_path, deadline_s=0.5)
+    assert caught.value.code == "download_stalled"
+
+
+def test_what_is_not_wanted_any_more_is_given_up_while_nothing_comes(tmp_path: Path):
+    asked = threading.Event()
+
+    def behave(_headers: dict[str, str], client: socket.socket) -> None:
+        asked.set()
+        client.recv(1)  # until the client hangs up
+
+    with serving(behave) as server, pytest.raises(Superseded):
+        Downloader(server.url, clock=RealClock(), stall_s=60).fetch(
+            BlobStore(tmp_path),
+            WANTED,
+            deadline=time.monotonic() + 60,
+            is_superseded=asked.is_set,
+        )
+
+
+def test_a_bound_on_the_rate_brings_the_same_file(tmp_path: Path):
+    with serving(honest) as server:
+        Downloader(server.url, clock=RealClock(), bytes_per_s=len(DATA) * 4).fetch(
+            BlobStore(tmp_path), WANTED, deadline=time.monotonic() + 60
+        )
+    assert BlobStore(tmp_path).is_intact(DIGEST)
+
+
+def test_a_pause_for_the_rate_ends_when_it_is_not_wanted_any_more(tmp_path: Path):
+    has_begun = threading.Event()
+
+    def behave(headers: dict[str, str], client: socket.socket) -> None:
+        has_begun.set()
+        honest(headers, client)
+
+    with serving(behave) as server, pytest.raises(Superseded):
+        Downloader(server.url, clock=RealClock(), bytes_per_s=10).fetch(
+            BlobStore(tmp_path),
+            WANTED,
+            deadline=time.monotonic() + 60,
+            is_superseded=has_begun.is_set,
+        )
+
+
+def test_a_server_whose_file_is_another_one_by_now_is_taken_from_the_start(tmp_path: Path):
+    failing(truncating, tmp_path, Unavailable)
+
+    def behave(headers: dict[str, str], client: socket.socket) -> None:
+        # If-Range does not name what it has, so it sends all of it.
+        assert headers["if-range"]
+        client.sendall(head("200 OK", Content_Length=len(DATA), ETag='"other"') + DATA)
+
+    with serving(behave) as server:
+        assert fetch(server.url, tmp_path).is_intact(DIGEST)
+
+
+def test_a_rest_of_another_file_is_found_by_the_hash_and_begun_again(tmp_path: Path):
+    failing(truncating, tmp_path, Unavailable)
+
+    def behave(headers: dict[str, str], client: socket.socket) -> None:
+        rest = bytes(len(DATA) - 1000)
+        where = f"bytes 1000-{len(DATA) - 1}/{len(DATA)}"
+        client.sendall(head("206 Part", Content_Length=len(rest), Content_Range=where) + rest)
+
+    assert failing(behave, tmp_path, IntegrityError).code == "digest_mismatch"
+    with serving(honest) as server:
+        assert fetch(server.url, tmp_path).is_intact(DIGEST)
+        assert "range" not in server.requests[0]
+
+
+def test_a_rest_that_comes_in_pieces_arrives_attempt_by_attempt(tmp_path: Path):
+    def behave(headers: dict[str, str], client: socket.socket) -> None:
+        start = int(headers.get("range", "bytes=0-")[6:-1])
+        piece = DATA[start : start + 200_000]
+        where = f"bytes {start}-{start + len(piece) - 1}/{len(DATA)}"
+        client.sendall(head("206 Part", Content_Length=len(piece), Content_Range=where) + piece)
+
+    failing(truncating, tmp_path, Unavailable)
+    assert failing(behave, tmp_path, IntegrityError).code == "truncated"
+    assert parts(tmp_path) == [201_000]
+    failing(behave, tmp_path, IntegrityError)
+    with serving(behave) as server:
+        assert fetch(server.url, tmp_path).is_intact(DIGEST)
+
+
+def test_a_rest_of_a_file_that_is_too_long_is_refused_before_it_comes(tmp_path: Path):
+    failing(truncating, tmp_path, Unavailable)
+
+    def behave(_headers: dict[str, str], client: socket.socket) -> None:
+        client.sendall(head("206 Part", Content_Range=f"bytes 1000-1999/{len(DATA) + 1}"))
+        client.recv(1)
+
+    assert failing(behave, tmp_path, IntegrityError).code == "blob_too_large"
 
 
 def test_a_server_that_falls_silent_is_given_up(tmp_path: Path):
