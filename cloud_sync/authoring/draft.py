@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from cloud_sync.authoring.facts import OnnxFacts, Port
+from cloud_sync.authoring.feedback import clear_states
 from cloud_sync.errors import Unsupported
 from edge_agent.contract.layout import fields_layout
 from edge_agent.contract.manifest import Field, Tensor
@@ -39,7 +40,8 @@ class Draft(Struct, frozen=True, kw_only=True):
         left_out: name of an output that cannot to the reason.
         max_bytes: longest payload that is worth accepting.
         pictures: inputs that look like pictures, with height, width and channels.
-        states: inputs that look like states, with the output that looks like the next state.
+        maybe_states: inputs that are filled from messages and look like states, with the output
+            that looks like the next state.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -48,7 +50,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     left_out: dict[str, str]
     pictures: dict[str, tuple[int, int, int]]
     max_bytes: int = DEFAULT_MAX_BYTES
-    states: dict[str, str] = {}
+    maybe_states: dict[str, str] = {}
 
 
 def draft_binding(facts: OnnxFacts, field_names: Sequence[str] = ()) -> Draft:
@@ -65,16 +67,29 @@ def draft_binding(facts: OnnxFacts, field_names: Sequence[str] = ()) -> Draft:
     """
     inputs = input_specs(facts)
     outputs, left_out = usable_outputs(facts)
+    specs = [spec for port in outputs if (spec := port.spec()) is not None]
+    states = clear_states(inputs, specs)
+    is_only = len(inputs) - len(states) == 1
     used: set[str] = set()
-    tensors = tuple(_draft_tensor(spec, len(inputs) == 1, field_names, used) for spec in inputs)
+    tensors = tuple(
+        Tensor(name=spec.name, source="state", output=states[spec.name])
+        if spec.name in states
+        else _draft_tensor(spec, is_only, field_names, used)
+        for spec in inputs
+    )
+    # A state is the model's memory, and hardly anybody's answer.
+    answers = [port.name for port in outputs if port.name not in states.values()]
+    filled = tuple(spec for spec in inputs if spec.name not in states)
     return Draft(
         inputs=inputs,
         tensors=tensors,
-        outputs=tuple(port.name for port in outputs),
+        outputs=tuple(answers or [port.name for port in outputs]),
         left_out=left_out,
         pictures={spec.name: size for spec in inputs if (size := _picture(spec)) is not None},
-        max_bytes=_payload_bytes(inputs),
-        states=_states(inputs, [spec for port in outputs if (spec := port.spec()) is not None]),
+        max_bytes=_payload_bytes(filled),
+        maybe_states=_maybe_states(
+            filled, [spec for spec in specs if spec.name not in states.values()]
+        ),
     )
 
 
@@ -131,7 +146,7 @@ def output_hint(port: Port) -> str:
     return "leave it out of [model] outputs, or export the model without it"
 
 
-def _states(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, str]:
+def _maybe_states(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, str]:
     """Inputs and outputs that are alike, in order; none if nothing else would be left to fill.
 
     A guess that a person must confirm: a filter's output looks like its input, too.

@@ -120,6 +120,12 @@ def init_module(
         warnings=(
             *golden.warnings,
             *(f"output {o!r} is left out: {why}" for o, why in draft.left_out.items()),
+            *(
+                f"input {tensor.name!r} is a state, fed from output {tensor.output!r}: that is "
+                "guessed from their names and shapes"
+                for tensor in draft.tensors
+                if tensor.source == "state"
+            ),
         ),
     )
 
@@ -129,7 +135,7 @@ def _field_names(facts: OnnxFacts, observed: Observed | None) -> tuple[str, ...]
     if observed is None:
         return ()
     names = observed.names
-    width = draft_binding(facts).tensors[0].fields
+    width = next(t.fields for t in draft_binding(facts).tensors if t.source != "state")
     if len(names) > len(width):
         envelope = (_MESSAGE.id, _MESSAGE.time)
         names = tuple(name for name in names if name not in envelope)
@@ -142,9 +148,10 @@ def _refuse_other_columns(draft: Draft, observed: Observed) -> None:
     if not observed.names or set(needed) <= set(observed.names):
         return
     found = f"found {len(observed.names)} names: {_listed(observed.names)}"
-    if len(draft.inputs) == 1:
+    filled = [tensor for tensor in draft.tensors if tensor.source != "state"]
+    if len(filled) == 1:
         raise ModuleError(
-            f"sample {observed.file}: input {draft.inputs[0].name!r} of the model takes "
+            f"sample {observed.file}: input {filled[0].name!r} of the model takes "
             f"{len(needed)} values, {found}",
             hint="leave out what the model does not take, as an index or the target",
             code="sample_misfit",

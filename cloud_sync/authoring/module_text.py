@@ -68,8 +68,8 @@ def module_text(
     else:
         for spec, tensor in zip(draft.inputs, draft.tensors, strict=True):
             lines += _tensor(spec, tensor, draft.pictures.get(spec.name))
-            if spec.name in draft.states:
-                lines[-1:] = _state(draft.states[spec.name])
+            if spec.name in draft.maybe_states:
+                lines[-1:] = _maybe_state(draft.maybe_states[spec.name])
     lines += [
         "",
         "[output]",
@@ -93,7 +93,9 @@ def _tensor(spec: TensorSpec, tensor: Tensor, picture: tuple[int, int, int] | No
         f"name = {toml_string(spec.name)}",
         f'from = "{tensor.source}"  # {spec.dtype} [{dims}]',
     ]
-    if tensor.source == "fields":
+    if tensor.source == "state":
+        lines.append(f"output = {toml_string(tensor.output)}  # fed back for the topic's next row")
+    elif tensor.source == "fields":
         lines += _list("fields", [_field(item) for item in tensor.fields])
     else:
         lines.append(f"path = {toml_string(tensor.path)}  # a nested list; null is refused")
@@ -109,7 +111,7 @@ def _tensor(spec: TensorSpec, tensor: Tensor, picture: tuple[int, int, int] | No
     return [*lines, ""]
 
 
-def _state(output: str) -> list[str]:
+def _maybe_state(output: str) -> list[str]:
     return [
         "# If this is the model's state, write here, instead of all but the name:",
         '# from = "state"',

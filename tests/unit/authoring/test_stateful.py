@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.authoring.build import build
+from cloud_sync.authoring.feedback import clear_states
 from cloud_sync.authoring.golden_samples import renew_golden
 from cloud_sync.authoring.init import init_module
 from cloud_sync.errors import ModelError, ModuleError
+from edge_agent.contract.signature import TensorSpec
+from tests.support.models import identity_model
 from tests.support.recurrent import Cell, rows_of
 
 TOML = """\
@@ -72,20 +75,60 @@ def test_golden_cases_of_several_messages_prove_the_state(folder: Path) -> None:
         build(folder)
 
 
-def test_a_new_module_says_how_its_state_is_declared(tmp_path: Path) -> None:
+def test_a_new_module_of_a_recurrent_model_keeps_its_state_and_builds(tmp_path: Path) -> None:
     model = tmp_path / "cell.onnx"
     model.write_bytes(Cell().model())
     made = init_module(tmp_path / "made", "cell", model_file=model)
-    assert made.golden_cases > 0
-    text = (made.folder / "module.toml").read_text()
-    before, commented = text.split('name = "h"\n')
-    table, after = commented.split('# from = "state"\n# output = "h_next"\n')
-    assert table.startswith('from = "fields"')
-    (made.folder / "module.toml").write_text(
-        f'{before}name = "h"\nfrom = "state"\noutput = "h_next"\n{after}'
-    )
-    renew_golden(made.folder)
-    assert build(made.folder).rehearsal.cases == 3
+    assert any("'h' is a state, fed from output 'h_next'" in text for text in made.warnings)
+    built = build(made.folder)
+    assert built.rehearsal.cases == made.golden_cases == 3
+    tensors = {tensor.name: tensor for tensor in built.manifest.tensors}
+    assert (tensors["h"].source, tensors["h"].output) == ("state", "h_next")
+    assert [field.name for field in tensors["X"].fields] == ["f1", "f2"]
+    assert [spec.name for spec in built.manifest.model.outputs] == ["score"]
+
+
+def test_a_sample_names_the_fields_of_a_recurrent_model(tmp_path: Path) -> None:
+    model = tmp_path / "cell.onnx"
+    model.write_bytes(Cell().model())
+    sample = tmp_path / "rows.csv"
+    sample.write_text("flow,heat\n" + "".join(f"{a},{b}\n" for a, b in rows_of(1, 9)))
+    made = init_module(tmp_path / "made", "cell", model_file=model, sample=sample)
+    x = next(t for t in build(made.folder).manifest.tensors if t.name == "X")
+    assert [field.name for field in x.fields] == ["flow", "heat"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("h", "h_next"), ("h0", "hn"), ("h_in", "h_out"), ("hidden_state", "new_hidden_state"),
+        ("past_key", "present_key"), ("stateIn", "stateOut"), ("c_prev", "c"),
+    ],
+)  # fmt: skip
+def test_states_are_known_by_names_and_shapes(before: str, after: str) -> None:
+    inputs = [TensorSpec("X", "float32", (-1, 2)), TensorSpec(before, "float32", (-1, 3))]
+    outputs = [TensorSpec("y", "float32", (-1, 3)), TensorSpec(after, "float32", (-1, 3))]
+    is_marked = after != "c"
+    assert clear_states(inputs, outputs) == ({before: after} if is_marked else {})
+    assert clear_states(inputs[1:], outputs) == {}, "nothing is left to fill"
+    other = [TensorSpec(after, "float32", (-1, 4))]
+    assert clear_states(inputs, other) == {}, "another shape"
+
+
+@pytest.mark.parametrize(("before", "after"), [("X", "X_out"), ("X", "X_next"), ("a", "b")])
+def test_what_may_be_a_filter_or_a_forecast_is_not_taken_for_a_state(
+    before: str, after: str
+) -> None:
+    inputs = [TensorSpec("u", "float32", (-1, 2)), TensorSpec(before, "float32", (-1, 3))]
+    assert clear_states(inputs, [TensorSpec(after, "float32", (-1, 3))]) == {}
+
+
+def test_a_state_that_is_only_likely_is_written_as_a_remark(tmp_path: Path) -> None:
+    model = tmp_path / "cell.onnx"
+    spec = [TensorSpec("u", "float32", (-1, 2)), TensorSpec("X", "float32", (-1, 3))]
+    model.write_bytes(identity_model(*spec))
+    text = (init_module(tmp_path / "m", "m", model_file=model).folder / "module.toml").read_text()
+    assert 'from = "state"' not in [line.split("#")[0].strip() for line in text.splitlines()]
 
 
 def test_samples_are_several_messages_in_a_row(folder: Path) -> None:
