@@ -310,6 +310,7 @@ def _facts(detail: "DeviceDetail") -> "dict[str, str | Cell]":
         facts["load"] = (
             f"{health.cpu_percent:.1f} % CPU, {health.memory_mb:.0f} MB memory, "
             f"{words.size(health.disk_free_mb * 1e6)} disk free"
+            f"{' (low: no downloads, no captures)' if health.disk_low else ''}"
         )
         facts["outbox"] = (
             f"{words.plural(health.outbox_rows, 'row')}, {health.outbox_dropped:,} dropped"

@@ -197,6 +197,7 @@ class Health(Struct, frozen=True, kw_only=True):
         outbox: by class: "control", "alarm", "result", "capture".
         rss_mb: resident memory of the agent and its workers, MiB; what they share counts for each.
         pss_mb: the same, what they share counted once; None where the kernel does not tell.
+        disk_low: the disk has so little room that nothing is downloaded and nothing captured.
     """
 
     device: Name
@@ -209,6 +210,7 @@ class Health(Struct, frozen=True, kw_only=True):
     rss_mb: float = 0.0
     pss_mb: float | None = None
     disk_free_mb: float = 0.0
+    disk_low: bool = False
     outbox_rows: int = 0
     outbox_dropped: int = 0
     outbox_resent: int = 0
