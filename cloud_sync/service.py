@@ -97,6 +97,7 @@ class Service:
             telemetry=Telemetry(self.database),
             info=self.info,
             max_blob_bytes=self._settings.http.max_blob_mb * 2**20,
+            max_downloads=self._settings.http.max_downloads,
         )
 
     def start(self) -> None:

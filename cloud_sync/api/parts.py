@@ -29,6 +29,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     Attributes:
         info: what the service says about itself now.
         max_blob_bytes: largest upload.
+        max_downloads: files that are sent at a time.
     """
 
     database: Database
@@ -41,6 +42,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     telemetry: Telemetry
     info: Callable[[], ServiceInfo]
     max_blob_bytes: int
+    max_downloads: int = 64
 
 
 GivenParts = NamedDependency[Parts]

@@ -4,10 +4,12 @@ from typing import Final
 
 from litestar import Litestar
 from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from cloud_sync.api.blobs import BlobController
+from cloud_sync.api.crowd import Crowd, DownloadGate
 from cloud_sync.api.deployments import DeploymentController
 from cloud_sync.api.devices import DeviceController
 from cloud_sync.api.models import ModelController
@@ -37,6 +39,7 @@ def build(parts: Parts, version: str) -> Litestar:
             TelemetryController,
         ],
         dependencies=providers(parts),
+        middleware=[DefineMiddleware(DownloadGate, crowd=Crowd(parts.max_downloads))],
         exception_handlers={
             ShoalError: answer_shoal_error,
             HTTPException: answer_http_error,
