@@ -96,6 +96,41 @@ class HealthSection(Struct, frozen=True, kw_only=True):
     interval_s: Annotated[float, Meta(ge=1, le=86_400)] = 30.0
 
 
+class OutboxSection(Struct, frozen=True, kw_only=True):
+    """What waits on the device for the cloud.
+
+    Attributes:
+        max_mb: the most that it takes on the disk, MiB, with everything that belongs to it. Beyond
+            it samples go first, then results, then alarms; what goes is counted.
+        backlog_rows_per_s: rows a second of what gathered without a connection. What is new goes
+            before it.
+        flush_s: a power cut loses no results that are older than this; alarms, and what became of
+            an order, are flushed at once. Longer spares an SD card.
+    """
+
+    max_mb: Annotated[int, Meta(ge=8, le=65_536)] = 64
+    backlog_rows_per_s: Annotated[float, Meta(ge=1, le=100_000)] = 200.0
+    flush_s: Annotated[float, Meta(ge=0, le=300)] = 5.0
+
+
+class DiskSection(Struct, frozen=True, kw_only=True):
+    """What is kept free on the disk of `agent.state_dir`.
+
+    The disk is low when less is free than both of the first two allow. Then nothing is downloaded
+    and no samples are kept for the cloud; modules go on, and the cloud is told. It ends by itself.
+
+    Attributes:
+        low_percent: low is less than this share of the disk, percent.
+        low_mb: low is less than this, MiB: of a large disk, 5 % would be needlessly much.
+        ballast_mb: held back for the agent's own notes when somebody else has filled the disk, MiB;
+            never more than 2 % of the disk. 0 for none.
+    """
+
+    low_percent: Annotated[float, Meta(ge=0, le=50)] = 5.0
+    low_mb: Annotated[int, Meta(ge=0, le=1_048_576)] = 1024
+    ballast_mb: Annotated[int, Meta(ge=0, le=1024)] = 4
+
+
 class ShadowSection(Struct, frozen=True, kw_only=True):
     """What shadows may cost: versions that get a slot's messages and are only compared.
 
@@ -150,8 +185,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     cloud: CloudSection = CloudSection()
     data: DataSection = DataSection()
     health: HealthSection = HealthSection()
+    outbox: OutboxSection = OutboxSection()
     hardware: HardwareSection = HardwareSection()
     shadow: ShadowSection = ShadowSection()
+    disk: DiskSection = DiskSection()
     http: HttpSection = HttpSection()
 
     @property
@@ -195,12 +232,18 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
             code="config_unreadable",
         ) from error
     if len(data) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"settings file {path} expected at most {MAX_CONFIG_BYTES} bytes")
+        raise ConfigError(
+            f"settings file {path} expected at most {MAX_CONFIG_BYTES} bytes, found more",
+            hint="is it a settings file?",
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path} line {line}: expected UTF-8 text, {error.reason}") from error
+        raise ConfigError(
+            f"{path} line {line}: expected UTF-8 text, found {error.reason}",
+            hint="save the file as UTF-8",
+        ) from error
     return parse(text, environment, source=str(path), folder=path.parent)
 
 
@@ -230,7 +273,8 @@ def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Pat
     try:
         check_name("device", settings.agent.device)
     except ContractError as error:
-        raise ConfigError(f"{place('agent', 'device')}: {error.text}") from error
+        found = error.text.removeprefix("device name ")
+        raise ConfigError(f"{place('agent', 'device')} {found}", hint=error.hint) from error
     _check_url(place("cloud", "url"), settings.cloud.url, ("http", "https"))
     _check_url(place("cloud", "broker"), settings.cloud.broker, ("mqtt", "mqtts"))
     if settings.data.broker:
@@ -239,14 +283,14 @@ def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Pat
         for name in settings.hardware.providers:
             check_provider(name)
     except ContractError as error:
-        raise ConfigError(
-            f"{place('hardware', 'providers')}: {error.text}", hint=error.hint
-        ) from error
+        found = error.text.removeprefix("execution provider ")
+        raise ConfigError(f"{place('hardware', 'providers')} {found}", hint=error.hint) from error
     try:
         parse_options(settings.hardware.options)
     except ContractError as error:
         raise ConfigError(
-            f"{place('hardware', 'options')}: {error.text}", hint=error.hint
+            f"{place('hardware', 'options')} {error.text}",
+            hint=error.hint or 'for example ["openvino.device_type=GPU"]',
         ) from error
     if settings.http.listen:
         _check_listen(place("http", "listen"), settings.http)
@@ -257,7 +301,7 @@ def _check_listen(place: str, http: HttpSection) -> None:
     try:
         address = parse_address(http.listen)
     except ContractError as error:
-        raise ConfigError(f"{place}: {error.text}", hint=error.hint) from error
+        raise ConfigError(f"{place} {error.text}", hint=error.hint) from error
     if not address.is_loopback and not http.allow_remote:
         raise ConfigError(
             f"{place}: {http.listen!r} is open to other machines, and nobody is asked who he is",
@@ -274,7 +318,10 @@ def _check_url(place: str, url: str, schemes: tuple[str, ...]) -> None:
     except ValueError:  # a port that is no number
         is_fine = False
     if not is_fine:
-        raise ConfigError(f"{place} expected {wanted}; found {url!r:.200}")
+        raise ConfigError(
+            f"{place} expected {wanted}; found {url!r:.200}",
+            hint=f'for example "{schemes[0]}://cloud.example"',
+        )
 
 
 def _resolve_paths(settings: Settings, folder: Path) -> Settings:

@@ -31,6 +31,7 @@ from edge_agent.daemon.links import (
     data_link,
     downloader,
     http_server,
+    outbox_limits,
     reconnect_spread_s,
 )
 from edge_agent.daemon.local import LocalServer
@@ -100,7 +101,7 @@ class Agent:
         own_boots = self._journal.boot_ids()
         self._is_boot_noted = False
         self._note_boot()
-        self._outbox = Outbox(self._state_dir, self._boot_id)
+        self._outbox = Outbox(self._state_dir, self._boot_id, outbox_limits(settings))
         blobs = BlobStore(self._state_dir)
         self._launcher = Launcher()
         self._hardware = DeviceHardware(
@@ -195,7 +196,7 @@ class Agent:
             commands=Commands(
                 self._device,
                 clock=self._clock,
-                report=self._report_now,
+                report=self._uplink.report_now,
                 restart=self._supervisor.restart,
                 retry=self._reconciler.retry,
             ),
@@ -275,6 +276,8 @@ class Agent:
             },
             outbox_rows=size.rows,
             outbox_dropped=size.dropped,
+            outbox_resent=size.resent,
+            outbox=size.classes,
             disk_free_mb=disk_free_mb(self._state_dir),
             clock_synced=self._clock.is_synced(),
             http=self._http.status() if self._http is not None else None,
@@ -374,16 +377,12 @@ class Agent:
         asked = desired.settings.health_interval_s if desired is not None else None
         return asked if asked is not None else self._settings.health.interval_s
 
-    def _report_now(self) -> None:
-        self._uplink.report_soon()
-        self._uplink.health_soon()
-
     def _event(self, event: Event) -> None:
         self._uplink.event(event)
 
     def _result(self, slot: str, uplink: WorkerUplink) -> None:
         ago_s = max(0.0, self._clock.monotonic() - uplink.arrived_s)
-        self._uplink.result(slot, self._clock.wall() - ago_s, bytes(uplink.result))
+        self._uplink.result(slot, bytes(uplink.result), ago_s=ago_s)
 
     def _heard(self, spec: WorkerSpec, event: WorkerEvent) -> None:
         news = worker_event(spec, event) or self._hardware.heard(spec, event)

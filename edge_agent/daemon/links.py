@@ -1,4 +1,4 @@
-"""What a device connects to and listens on, from its settings. Pure."""
+"""What a device connects to, listens on and keeps for the cloud, from its settings. Pure."""
 
 from pathlib import PurePath
 
@@ -12,6 +12,7 @@ from edge_agent.link.dial import Dialer
 from edge_agent.link.download import Downloader
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.clock import Clock
+from edge_agent.store.outbox_policy import OutboxLimits
 
 
 def control_link(settings: Settings) -> BrokerLink:
@@ -93,4 +94,14 @@ def http_server(settings: Settings, run_folder: str, version: str) -> ServerSpec
             max_connections=http.max_connections,
             timeout_s=http.timeout_s,
         ),
+    )
+
+
+def outbox_limits(settings: Settings) -> OutboxLimits:
+    """What the outbox may take, and how fast it empties."""
+    outbox = settings.outbox
+    return OutboxLimits(
+        max_bytes=outbox.max_mb * 2**20,
+        backlog_rows_per_s=outbox.backlog_rows_per_s,
+        flush_s=outbox.flush_s,
     )

@@ -27,7 +27,7 @@ from edge_agent.errors import StorageError
 from edge_agent.reconcile.plan import is_settled
 from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
-from edge_agent.store.outbox import OutboxSize
+from edge_agent.store.outbox_row import OutboxSize
 from edge_agent.store.slots import SlotRecord
 
 log: Final = logging.getLogger("edge_agent.daemon")
@@ -161,6 +161,8 @@ class Reporter:
             disk_free_mb=round(disk_free_mb(self._state_dir), 1),
             outbox_rows=outbox.rows,
             outbox_dropped=outbox.dropped,
+            outbox_resent=outbox.resent,
+            outbox=outbox.classes,
             clock_synced=moment.clock_synced,
         )
 

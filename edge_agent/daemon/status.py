@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from edge_agent.contract.messages import SlotHealth
+from edge_agent.contract.messages import OutboxHealth, SlotHealth
 from edge_agent.contract.state import Hardware, Phase, ReportedSlot
 from edge_agent.daemon.http.protocol import HttpStatus
 
@@ -56,6 +56,8 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     slots: dict[str, SlotStatus]
     outbox_rows: int
     outbox_dropped: int
+    outbox_resent: int = 0
+    outbox: dict[str, OutboxHealth] = {}
     disk_free_mb: float
     clock_synced: bool
     http: HttpStatus | None = None

@@ -1,131 +1,109 @@
 """The outbox: what the cloud must hear, kept until the cloud says that it has committed it.
 
 A broker's acknowledgement proves nothing about the cloud's database; rows are freed by
-`down/ack` and nothing else. The store is bounded: the oldest rows are dropped first, counted.
-A report of the device's state replaces an older one that is still waiting: only the last matters.
+`down/ack` and nothing else. The store is bounded on the disk, by class (`outbox_policy`); what
+was on its way when a connection broke is asked for, not sent again (`outbox_flight`). The report of
+the device's state is kept in memory: only the last matters, and each run makes its own.
 """
 
-import sqlite3
 import threading
-from collections import Counter
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from msgspec import Struct
-
+from edge_agent.contract.messages import Ack, OutboxHealth
 from edge_agent.contract.wire import MAX_ROW_BYTES
-from edge_agent.store.database import Database
-
-OUTBOX_FILE: Final = "outbox.db"
-
-Kind = Literal["event", "result", "reported"]
-
-_MIGRATIONS: Final = (
-    """
-    CREATE TABLE rows (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        boot_id TEXT NOT NULL,
-        seq INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        time REAL NOT NULL,
-        slot TEXT NOT NULL,
-        data BLOB NOT NULL,
-        UNIQUE (boot_id, seq)
-    );
-    CREATE INDEX rows_kind ON rows (kind);
-    CREATE TABLE dropped (kind TEXT PRIMARY KEY, count INTEGER NOT NULL);
-    """,
+from edge_agent.errors import StorageError
+from edge_agent.store import outbox_table as table
+from edge_agent.store.damage import Damage
+from edge_agent.store.outbox_file import OutboxFile
+from edge_agent.store.outbox_flight import Flight, Question
+from edge_agent.store.outbox_order import Departures
+from edge_agent.store.outbox_pace import Pace
+from edge_agent.store.outbox_policy import (
+    USUAL_LIMITS,
+    DropReason,
+    Drops,
+    OutboxLimits,
+    Priority,
+    bounds_of,
 )
+from edge_agent.store.outbox_row import OutboxItem, OutboxRow, OutboxSize, numbered
+from edge_agent.store.outbox_table import Tally
 
-
-_Victim = tuple[str, int, tuple[str, int]]
-"""Kind, bytes, and the row's name: boot id and sequence number."""
-
-
-class OutboxItem(Struct, frozen=True, kw_only=True):
-    """What is to be put in: everything of a row but its number."""
-
-    kind: Kind
-    time: float
-    data: bytes
-    slot: str = ""
-
-
-class OutboxRow(Struct, frozen=True, kw_only=True):
-    """A row as it waits. `boot_id` and `seq` are unique together, for ever."""
-
-    boot_id: str
-    seq: int
-    kind: Kind
-    time: float
-    slot: str
-    data: bytes
-
-
-class OutboxSize(Struct, frozen=True, kw_only=True):
-    """How much waits, and how many rows were dropped since the outbox was made."""
-
-    rows: int
-    bytes: int
-    dropped: int
+RESERVED_IN_FLIGHT: Final = 32
+TIDY_S: Final = 1.0
+TIDY_ROWS: Final = 500
 
 
 class Outbox:
     """Rows that wait for the cloud. Safe to use from any of the agent's threads.
 
+    `acknowledge` never waits for the disk, because it is called by who moves the packets.
+
     Args:
         folder: the state directory.
         boot_id: of this run; new rows get it.
-        max_rows: most rows that wait.
-        max_bytes: most bytes of data that wait.
-        max_in_flight: most rows that are sent and not acknowledged.
-        resend_s: a row that was sent is sent again after this, if no acknowledgement came.
+        limits: what it may take, and how fast it empties.
 
     Raises:
         Unsupported: the file is of a newer version.
-        StorageError: it cannot be opened or is damaged.
+        StorageError: it cannot be opened.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        boot_id: str,
-        *,
-        max_rows: int = 20_000,
-        max_bytes: int = 32 * 2**20,
-        max_in_flight: int = 512,
-        resend_s: float = 30.0,
-    ) -> None:
-        self._database = Database(folder / OUTBOX_FILE, _MIGRATIONS)
+    def __init__(self, folder: Path, boot_id: str, limits: OutboxLimits = USUAL_LIMITS) -> None:
+        self._bounds = bounds_of(limits.max_bytes, MAX_ROW_BYTES)
         self._boot_id = boot_id
-        self._max_rows = max_rows
-        self._max_bytes = max_bytes
-        self._max_in_flight = max_in_flight
-        self._resend_s = resend_s
+        self._flush_s = limits.flush_s
+        # `_disk` is held while the file is used. `_memory` is held for a moment while what is known
+        # changes; it may be taken while `_disk` is held, never the other way round.
+        self._disk = threading.RLock()
+        self._memory = threading.Lock()
+        self._flight = Flight(
+            boot_id,
+            max_rows=limits.max_in_flight,
+            reserved=min(RESERVED_IN_FLIGHT, limits.max_in_flight // 4),
+            overdue_s=limits.overdue_s,
+        )
         self._next_seq = 0
-        # Held while rows and what is known of them change: the uplink thread puts rows in, the
-        # link's thread takes them out.
-        self._lock = threading.Lock()
-        # Rows that never got here, by kind, until the disk has taken their number.
-        self._lost: Counter[str] = Counter()
-        self._lost_lock = threading.Lock()
-        # Row id to the monotonic time of the last sending.
-        self._sent: dict[tuple[str, int], float] = {}
-        with self._database.reading() as connection:
-            self._rows, self._bytes = connection.execute(
-                "SELECT count(*), coalesce(sum(length(data)), 0) FROM rows"
-            ).fetchone()
-            self._dropped = connection.execute(
-                "SELECT coalesce(sum(count), 0) FROM dropped"
-            ).fetchone()[0]
+        self._report: OutboxRow | None = None
+        self._tidied_at = 0.0
+        # Rows that never got here, until the disk has taken their number.
+        self._lost = Drops()
+        self._file = OutboxFile(folder, self._bounds)
+        with self._file.reading() as connection:
+            self._tally = table.tally(connection)
+            self._drops = table.drops(connection)
+            self._last_id = table.last_id(connection)
+        self._departures = Departures(self._flight, Pace(limits.backlog_rows_per_s), self._last_id)
+        self._flushed = self._last_id
+        # When the first row was put in that is not flushed yet, and the last one soon after it.
+        self._marks: deque[tuple[float, int]] = deque()
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        with self._disk:
+            self._file.close()
 
-    def put(self, items: Sequence[OutboxItem]) -> list[int]:
+    @property
+    def boot_id(self) -> str:
+        """Of this run."""
+        return self._boot_id
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next row gets."""
+        return self._next_seq
+
+    def put(self, items: Sequence[OutboxItem], now: float) -> list[int]:
         """Keep items, in one transaction. One that no message can carry is dropped, counted.
+
+        It is flushed at once if one of them is control or an alarm. A report needs no disk.
+
+        Args:
+            items: not much more than a megabyte.
+            now: seconds, monotonic.
 
         Returns:
             The sequence numbers of those that were kept.
@@ -134,144 +112,235 @@ class Outbox:
             StorageError: the disk refused; none was kept.
         """
         kept = [item for item in items if len(item.data) <= MAX_ROW_BYTES]
-        refused = Counter(item.kind for item in items if len(item.data) > MAX_ROW_BYTES)
-        with self._lock:
-            numbers = list(range(self._next_seq, self._next_seq + len(kept)))
-            with self._lost_lock:
-                lost = self._lost.copy()
-            with self._database.transaction() as connection:
-                rows, size = self._rows, self._bytes
-                for seq, item in zip(numbers, kept, strict=True):
-                    more_rows, more_bytes = self._insert(connection, seq, item)
-                    rows, size = rows + more_rows, size + more_bytes
-                victims = self._evict(connection, rows, size)
-                dropped = lost + refused + Counter(kind for kind, _, _ in victims)
-                connection.executemany(
-                    "INSERT INTO dropped VALUES (?, ?) "
-                    "ON CONFLICT (kind) DO UPDATE SET count = count + excluded.count",
-                    list(dropped.items()),
-                )
-            self._rows = rows - len(victims)
-            self._bytes = size - sum(length for _, length, _ in victims)
-            self._next_seq += len(kept)
-            for _, _, name in victims:
-                self._sent.pop(name, None)
-            with self._lost_lock:
-                self._dropped += dropped.total()
-                self._lost -= lost
-        return numbers
-
-    def lose(self, kind: Kind, count: int = 1) -> None:
-        """Count rows that were dropped before they could be put in. Never waits for the disk."""
-        with self._lost_lock:
-            self._lost[kind] += count
-
-    def _insert(
-        self, connection: sqlite3.Connection, seq: int, item: OutboxItem
-    ) -> tuple[int, int]:
-        """Returns by how many rows and bytes the outbox has grown."""
-        rows, size = 1, len(item.data)
-        if item.kind == "reported":
-            waiting = connection.execute(
-                "DELETE FROM rows WHERE kind = 'reported' RETURNING length(data)"
-            ).fetchall()
-            rows, size = rows - len(waiting), size - sum(length for (length,) in waiting)
-        connection.execute(
-            "INSERT INTO rows (boot_id, seq, kind, time, slot, data) VALUES (?, ?, ?, ?, ?, ?)",
-            (self._boot_id, seq, item.kind, item.time, item.slot, item.data),
+        refused = Drops(
+            (item.priority, "too_large") for item in items if len(item.data) > MAX_ROW_BYTES
         )
-        return rows, size
+        with self._disk:
+            first = self._next_seq
+            rows = [numbered(self._boot_id, first + n, item) for n, item in enumerate(kept)]
+            stored = [row for row in rows if row.kind != "reported"]
+            if stored or refused:
+                self._store(stored, refused, now)
+            with self._memory:
+                self._next_seq = first + len(rows)
+                for row in rows:
+                    if row.kind == "reported":
+                        self._take_report(row)
+        return [row.seq for row in rows]
 
-    def _evict(self, connection: sqlite3.Connection, rows: int, size: int) -> list[_Victim]:
-        """Delete rows until the rest is within the bounds; state outlives events, these results."""
-        victims: list[_Victim] = []
-        while rows > self._max_rows or size > self._max_bytes:
-            found = connection.execute(
-                "SELECT id, kind, length(data), boot_id, seq FROM rows "
-                "WHERE kind != 'reported' ORDER BY kind = 'event', id LIMIT 1"
-            ).fetchone()
-            if found is None:
-                break
-            number, kind, length, boot_id, seq = found
-            connection.execute("DELETE FROM rows WHERE id = ?", (number,))
-            victims.append((kind, length, (boot_id, seq)))
-            rows, size = rows - 1, size - length
-        return victims
+    def lose(self, priority: Priority, reason: DropReason, count: int = 1) -> None:
+        """Count rows that were dropped before they could be put in. Never waits for the disk."""
+        with self._memory:
+            self._lost[priority, reason] += count
+
+    def tidy(self, now: float) -> None:
+        """What is done now and then: forget what the cloud has, and flush what is old enough.
+
+        Args:
+            now: seconds, monotonic.
+
+        Raises:
+            StorageError: the disk refused; it is tried again.
+        """
+        with self._disk:
+            freed = len(self._flight.freed())
+            is_late = now - self._tidied_at >= TIDY_S
+            if freed and (is_late or freed >= TIDY_ROWS):
+                self._tidied_at = now
+                self._store([], Drops(), now)
+                if self._tally.rows.total() <= TIDY_ROWS:
+                    self._file.give_back()
+            self._flush(now)
+
+    def connected(self) -> None:
+        """There is a connection: what was in flight is in doubt, what waits is the backlog.
+
+        Never waits for the disk.
+        """
+        self._flight.connected()
+        self._departures.connected(self._last_id)
+
+    def question(self, now: float) -> Question | None:
+        """What to ask the cloud now, before anything else is sent; None for nothing.
+
+        Args:
+            now: seconds, monotonic.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        with self._disk:
+            if self._flight.wants_more():
+                with self._file.reading() as connection:
+                    self._departures.doubt_earlier(connection)
+            return self._flight.question(now)
+
+    def not_asked(self) -> None:
+        """The question could not be sent."""
+        self._flight.not_asked()
 
     def due(self, now: float, *, limit: int, max_bytes: int) -> list[OutboxRow]:
-        """The oldest rows to send now, all of one boot, marked as sent.
+        """Rows to send now, all of one boot, marked as sent. None while the cloud is not heard.
 
         Args:
             now: seconds, monotonic.
             limit: most rows.
             max_bytes: most bytes of data, but always at least one row.
-        """
-        with self._lock, self._database.reading() as connection:
-            found = connection.execute(
-                "SELECT boot_id, seq, kind, time, slot, data FROM rows ORDER BY id LIMIT ?",
-                (self._max_in_flight,),
-            )
-            chosen: list[OutboxRow] = []
-            size = 0
-            for boot_id, seq, kind, time, slot, data in found:
-                sent = self._sent.get((boot_id, seq))
-                if sent is not None and now - sent < self._resend_s:
-                    continue
-                full = len(chosen) == limit or (chosen and size + len(data) > max_bytes)
-                if full or (chosen and chosen[0].boot_id != boot_id):
-                    break
-                size += len(data)
-                chosen.append(
-                    OutboxRow(
-                        boot_id=boot_id, seq=seq, kind=kind, time=time, slot=slot, data=bytes(data)
-                    )
-                )
-            found.close()
-            for row in chosen:
-                self._sent[row.boot_id, row.seq] = now
-        return chosen
 
-    @property
-    def next_seq(self) -> int:
-        """The number that the next row gets."""
-        return self._next_seq
+        Raises:
+            StorageError: the disk refused.
+        """
+        with self._disk:
+            if not self._flight.is_heard:
+                return []
+            report = self._report
+            if report is not None and self._flight.is_on_the_way(report.name):
+                report = None
+            with self._file.reading() as connection:
+                chosen = self._departures.choose(
+                    connection, report, now=now, limit=limit, max_bytes=max_bytes
+                )
+            for place, row in chosen:
+                self._flight.sent(row.name, place, now)
+        return [row for _, row in chosen]
 
     def not_sent(self, rows: Iterable[OutboxRow]) -> None:
         """These rows were due, but could not be sent: they are due again."""
-        with self._lock:
-            for row in rows:
-                self._sent.pop((row.boot_id, row.seq), None)
+        for row in rows:
+            self._flight.not_sent(row.name)
 
-    def acknowledge(self, boot_id: str, seqs: Iterable[int]) -> int:
-        """Forget rows that the cloud has committed.
+    def acknowledge(self, ack: Ack) -> bool:
+        """Forget rows that the cloud has committed. Never waits for the disk.
 
         Returns:
-            How many of them were here.
+            Whether there may be something to send now.
         """
-        freed: dict[int, int] = {}
-        with self._lock:
-            with self._database.transaction() as connection:
-                for seq in seqs:
-                    row = connection.execute(
-                        "DELETE FROM rows WHERE boot_id = ? AND seq = ? RETURNING length(data)",
-                        (boot_id, seq),
-                    ).fetchone()
-                    if row is not None:
-                        freed[seq] = row[0]
-            self._rows -= len(freed)
-            self._bytes -= sum(freed.values())
-            for seq in freed:
-                self._sent.pop((boot_id, seq), None)
-        return len(freed)
+        settled = self._flight.acknowledge(ack)
+        with self._memory:
+            if self._report is not None and self._report.name in settled.freed:
+                self._report = None
+        return settled.is_answer or bool(settled.freed)
 
-    def forget_sendings(self) -> None:
-        """After a reconnect: whatever was in flight may be lost, so all of it is due again."""
-        with self._lock:
-            self._sent.clear()
+    @property
+    def is_heard(self) -> bool:
+        """Whether the cloud has answered on this connection."""
+        return self._flight.is_heard
 
     @property
     def size(self) -> OutboxSize:
         """How much waits, and how much was dropped."""
-        with self._lost_lock:
-            dropped = self._dropped + self._lost.total()
-        return OutboxSize(rows=self._rows, bytes=self._bytes, dropped=dropped)
+        with self._memory:
+            drops = self._drops + self._lost
+            rows, size = self._tally.rows.copy(), self._tally.bytes.copy()
+            if self._report is not None:
+                rows[Priority.CONTROL] += 1
+                size[Priority.CONTROL] += len(self._report.data)
+            resent = self._flight.resent
+        classes = {
+            p.label: OutboxHealth(
+                rows=rows[p],
+                bytes=size[p],
+                dropped={reason: n for (of, reason), n in sorted(drops.items()) if of is p},
+            )
+            for p in Priority
+        }
+        return OutboxSize(
+            rows=rows.total(),
+            bytes=size.total(),
+            dropped=drops.total(),
+            resent=resent,
+            classes=classes,
+        )
+
+    def take_damage(self) -> tuple[Damage, ...]:
+        """Files that were found damaged and set aside since this was last asked."""
+        return self._file.take_damage()
+
+    def _take_report(self, row: OutboxRow) -> None:
+        if self._report is not None:
+            self._flight.forget([self._report.name])
+        self._report = row
+
+    def _store(
+        self,
+        rows: Sequence[OutboxRow],
+        refused: Drops,
+        now: float,
+    ) -> None:
+        """Put rows in, take out what the cloud has, push out what is too much: one transaction."""
+        is_durable = any(row.priority <= Priority.ALARM for row in rows)
+        try:
+            self._write(rows, refused, is_durable=is_durable)
+        except StorageError as error:
+            if not self._file.replace_damaged(error):
+                raise
+            self._begin_anew()
+            self._write(rows, refused, is_durable=is_durable)
+        if rows and is_durable:
+            self._flushed = self._last_id
+            self._marks.clear()
+        elif rows:
+            # A quarter of the time in one mark, so that there are few of them.
+            since = now
+            if self._marks and now - self._marks[-1][0] < self._flush_s / 4:
+                since = self._marks.pop()[0]
+            self._marks.append((since, self._last_id))
+
+    def _write(
+        self,
+        rows: Sequence[OutboxRow],
+        refused: Drops,
+        *,
+        is_durable: bool,
+    ) -> None:
+        freed = self._flight.freed()
+        with self._memory:
+            lost = self._lost.copy()
+        counts = self._tally.copy()
+        last = self._last_id
+        with self._file.transaction(is_durable=is_durable) as connection:
+            table.delete(connection, freed, counts)
+            for row in rows:
+                last = table.insert(connection, row)
+                counts.add(row.priority, len(row.data))
+            dropped, gone = table.evict(connection, self._bounds, counts)
+            dropped.update(refused)
+            table.add_drops(connection, dropped + lost)
+        with self._memory:
+            self._tally = counts
+            self._last_id = last
+            self._drops += dropped + lost
+            self._lost -= lost
+        self._flight.forget((*freed, *gone))
+
+    def _begin_anew(self) -> None:
+        """The file is empty now: what was in it is gone, and counted."""
+        with self._memory:
+            for priority, rows in self._tally.rows.items():
+                if rows:
+                    self._lost[priority, "damaged"] += rows
+            # What was counted before is in the new file with the next transaction.
+            self._lost.update(self._drops)
+            self._drops.clear()
+            self._tally = Tally()
+            self._last_id = self._flushed = 0
+        self._flight.clear()
+        self._departures.begin(0)
+        self._marks.clear()
+
+    def _flush(self, now: float) -> None:
+        """Make rows durable that have waited long enough and that the cloud does not have."""
+        until = 0
+        while self._marks and now - self._marks[0][0] >= self._flush_s:
+            until = self._marks.popleft()[1]
+        if until <= self._flushed:
+            return
+        with self._file.reading() as connection:
+            is_there = table.has_rows(connection, above=self._flushed, up_to=until)
+        if not is_there:
+            self._flushed = until
+            return
+        with self._file.transaction(is_durable=True) as connection:
+            table.note_flush(connection, self._last_id)
+        self._flushed = self._last_id
+        self._marks.clear()

@@ -1,5 +1,6 @@
 """The outbox: nothing is forgotten before the cloud says so, and nothing grows without bound."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,124 +8,395 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_agent.contract.messages import Ack
 from edge_agent.contract.wire import MAX_ROW_BYTES
-from edge_agent.store.outbox import Kind, Outbox, OutboxItem
+from edge_agent.store.outbox import Outbox
+from edge_agent.store.outbox_file import OUTBOX_FILE
+from edge_agent.store.outbox_policy import OutboxLimits, Priority
+from edge_agent.store.outbox_row import Kind, OutboxItem, OutboxRow
+from edge_agent.store.outbox_table import MIGRATIONS
+
+MB = 2**20
 
 
-def item(text: str = "x", kind: Kind = "event") -> OutboxItem:
-    return OutboxItem(kind=kind, time=1.0, data=text.encode(), slot="m")
+def item(text: str = "x", priority: Priority = Priority.RESULT, kind: Kind = "event") -> OutboxItem:
+    return OutboxItem(kind=kind, time=1.0, data=text.encode(), slot="m", priority=priority)
+
+
+def report(text: str = "state") -> OutboxItem:
+    return item(text, Priority.CONTROL, "reported")
+
+
+def ack(boot_id: str, *seqs: int, answers: str = "") -> Ack:
+    return Ack(boot_id=boot_id, seqs=seqs, answers=answers)
+
+
+def connect(outbox: Outbox, now: float = 0.0, has: tuple[int, ...] = ()) -> None:
+    """Connect to a cloud that has some rows of this boot."""
+    outbox.connected()
+    question = outbox.question(now)
+    assert question is not None
+    outbox.acknowledge(ack(question.boot_id, *has, answers=question.id))
+
+
+def rows(outbox: Outbox, now: float = 0.0, limit: int = 100) -> list[OutboxRow]:
+    return outbox.due(now, limit=limit, max_bytes=10_000)
 
 
 def due(outbox: Outbox, now: float = 0.0, limit: int = 100) -> list[int]:
-    return [row.seq for row in outbox.due(now, limit=limit, max_bytes=10_000)]
+    return [row.seq for row in rows(outbox, now, limit)]
+
+
+def texts(outbox: Outbox, now: float = 0.0) -> list[str]:
+    return [row.data.decode() for row in rows(outbox, now)]
+
+
+def disk_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob(f"{OUTBOX_FILE}*"))
 
 
 def test_rows_are_sent_in_order_and_freed_by_an_acknowledgement_only(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1")
-    assert outbox.put([item(), item(), item()]) == [0, 1, 2]
+    connect(outbox)
+    assert outbox.put([item(), item(), item()], 0.0) == [0, 1, 2]
     assert due(outbox) == [0, 1, 2]
     assert due(outbox, now=1.0) == []
-    assert outbox.acknowledge("boot-1", [1, 7]) == 1
-    assert outbox.acknowledge("boot-2", [0]) == 0
+    assert outbox.acknowledge(ack("boot-1", 1, 7))
+    outbox.acknowledge(ack("boot-2", 0))
+    outbox.tidy(5.0)
     assert outbox.size.rows == 2
-    assert due(outbox, now=31.0) == [0, 2]
 
 
-def test_rows_of_an_earlier_run_keep_their_names(tmp_path: Path):
+def test_nothing_is_sent_before_the_cloud_has_been_heard(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    outbox.put([item()], 0.0)
+    outbox.connected()
+    assert due(outbox) == []
+    question = outbox.question(0.0)
+    assert question is not None
+    assert question.seqs == ()
+    # Asked again after 1, 2, 4 ... 30 s; a late answer to an earlier question is none to this one.
+    assert outbox.question(0.9) is None
+    assert outbox.question(1.0) is not None
+    assert outbox.question(2.9) is None
+    again = outbox.question(3.0)
+    assert again is not None
+    outbox.acknowledge(ack("boot-1", answers=question.id))
+    assert due(outbox) == []
+    outbox.acknowledge(ack("boot-1", answers=again.id))
+    assert due(outbox) == [0]
+
+
+def test_after_a_lost_connection_only_what_the_cloud_does_not_have_is_sent_again(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    connect(outbox)
+    outbox.put([item() for _ in range(5)], 0.0)
+    assert due(outbox) == [0, 1, 2, 3, 4]
+    outbox.acknowledge(ack("boot-1", 0))
+    outbox.connected()
+    question = outbox.question(10.0)
+    assert question is not None
+    assert (question.boot_id, question.seqs) == ("boot-1", (1, 2, 3, 4))
+    assert due(outbox, now=10.0) == []
+    outbox.acknowledge(ack("boot-1", 1, 2, answers=question.id))
+    assert due(outbox, now=10.0) == [3, 4]
+    assert outbox.size.resent == 2
+    outbox.tidy(20.0)
+    assert outbox.size.rows == 2
+
+
+def test_an_acknowledgement_that_is_overdue_is_asked_for_and_sending_pauses(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(overdue_s=30.0))
+    connect(outbox)
+    outbox.put([item()], 0.0)
+    assert due(outbox) == [0]
+    assert outbox.question(29.0) is None
+    outbox.put([item()], 29.5)
+    question = outbox.question(30.0)
+    assert question is not None
+    assert question.seqs == (0,)
+    assert due(outbox, now=30.0) == []
+    outbox.acknowledge(ack("boot-1", 0, answers=question.id))
+    assert due(outbox, now=31.0) == [1]
+    assert outbox.size.resent == 0
+
+
+def test_a_service_that_knows_no_questions_gets_everything_again(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    connect(outbox)
+    outbox.put([item(), item()], 0.0)
+    assert due(outbox) == [0, 1]
+    outbox.connected()
+    assert outbox.question(1.0) is not None
+    outbox.acknowledge(ack("boot-1"))  # of the no rows that came with the question
+    assert due(outbox, now=1.0) == [0, 1]
+
+
+def test_rows_of_an_earlier_run_are_asked_for_and_keep_their_names(tmp_path: Path):
     first = Outbox(tmp_path, "boot-1")
-    first.put([item("old")])
+    connect(first)
+    first.put([item("sent"), item("lost"), item("alarm", Priority.ALARM)], 0.0)
+    rows(first)
     first.close()
     second = Outbox(tmp_path, "boot-2")
-    assert second.put([item("new")]) == [0]
-    assert [row.boot_id for row in second.due(0, limit=9, max_bytes=999)] == ["boot-1"]
-    assert [row.boot_id for row in second.due(0, limit=9, max_bytes=999)] == ["boot-2"]
-    second.acknowledge("boot-1", [0])
-    assert second.size.rows == 1
+    assert second.put([item("new")], 0.0) == [0]
+    connect(second)
+    assert texts(second) == ["new"]
+    alarms = second.question(1.0)
+    assert alarms is not None
+    assert (alarms.boot_id, alarms.seqs) == ("boot-1", (2,))
+    second.acknowledge(ack("boot-1", 2, answers=alarms.id))
+    results = second.question(1.0)
+    assert results is not None
+    assert results.seqs == (0, 1)
+    second.acknowledge(ack("boot-1", 0, answers=results.id))
+    found = rows(second, now=1.0)
+    assert [(row.boot_id, row.seq, row.data) for row in found] == [("boot-1", 1, b"lost")]
+    assert second.question(1.0) is None
+    second.tidy(9.0)
+    assert second.size.rows == 2
 
 
-def test_a_newer_report_replaces_one_that_waits(tmp_path: Path):
+def test_thousands_of_rows_of_earlier_runs_are_asked_for_in_bounded_messages(tmp_path: Path):
+    first = Outbox(tmp_path, "boot-1")
+    first.put([item() for _ in range(1700)], 0.0)
+    first.close()
+    second = Outbox(tmp_path, "boot-2")
+    connect(second)
+    asked: list[int] = []
+    while question := second.question(1.0):
+        assert len(question.seqs) <= 500
+        asked += question.seqs
+        second.acknowledge(ack("boot-1", *question.seqs, answers=question.id))
+    assert asked == list(range(1700))
+    second.tidy(9.0)
+    assert second.size.rows == 0
+
+
+def test_a_newer_report_replaces_one_that_waits_and_needs_no_disk(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1")
-    outbox.put([item("1", "reported"), item("event")])
-    outbox.put([item("22", "reported")])
-    rows = outbox.due(0, limit=9, max_bytes=999)
-    assert [(row.seq, row.data) for row in rows] == [(1, b"event"), (2, b"22")]
+    outbox.put([report("1"), item("event")], 0.0)
+    before = disk_bytes(tmp_path)
+    outbox.put([report("22")], 0.0)
+    assert disk_bytes(tmp_path) == before
+    connect(outbox)
+    assert [(row.seq, row.data) for row in rows(outbox)] == [(2, b"22"), (1, b"event")]
     assert outbox.size.bytes == len("event") + 2
     assert outbox.size.dropped == 0
 
 
-def test_the_oldest_results_are_dropped_first_and_counted(tmp_path: Path):
-    outbox = Outbox(tmp_path, "boot-1", max_rows=3)
-    outbox.put([item("report", "reported"), item("event"), item("r1", "result")])
-    outbox.put([item("r2", "result")])
-    outbox.put([item("r3", "result")])
-    data = [row.data for row in outbox.due(0, limit=9, max_bytes=999)]
-    assert data == [b"report", b"event", b"r3"]
-    assert (outbox.size.rows, outbox.size.dropped) == (3, 2)
+def test_a_report_is_repeated_until_it_is_acknowledged(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    outbox.put([report()], 0.0)
+    for now in (0.0, 100.0, 200.0):
+        connect(outbox, now)
+        assert due(outbox, now) == [0]
+    outbox.acknowledge(ack("boot-1", 0))
+    connect(outbox, 300.0)
+    assert due(outbox, 300.0) == []
+    assert outbox.size.rows == 0
+
+
+def test_new_rows_go_before_the_backlog_and_alarms_before_results(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(backlog_rows_per_s=4))
+    capture, result, alarm, control = reversed(Priority)
+    outbox.put([item("old sample", capture), item("old result", result)], 0.0)
+    outbox.put([item("old alarm", alarm), item("old order", control)], 0.0)
+    connect(outbox)
+    outbox.put([item("sample", capture), item("result", result), item("alarm", alarm)], 0.0)
+    # Half a second's worth of the backlog at once, then as many as the time allows.
+    assert texts(outbox) == ["old order", "alarm", "old alarm", "result", "sample", "old result"]
+    assert texts(outbox, now=0.2) == []
+    assert texts(outbox, now=0.3) == ["old sample"]
+
+
+def test_the_backlog_keeps_its_pace(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(backlog_rows_per_s=10, max_in_flight=1000))
+    outbox.put([item() for _ in range(100)], 0.0)
+    connect(outbox)
+    sent = [len(due(outbox, now=0.1 * step)) for step in range(51)]
+    assert sum(sent) == 55
+    assert max(sent[1:]) <= 2
+
+
+def test_results_never_push_out_an_alarm(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(max_bytes=MB))
+    outbox.put([item("a" * 1000, Priority.ALARM) for _ in range(20)], 0.0)
+    for _ in range(40):
+        outbox.put([item("r" * 1000) for _ in range(20)], 0.0)
+    classes = outbox.size.classes
+    assert classes["alarm"].rows == 20
+    assert classes["alarm"].dropped == {}
+    assert classes["result"].dropped["full"] == 800 - classes["result"].rows > 500
     outbox.close()
-    assert Outbox(tmp_path, "boot-2").size.dropped == 2
+    again = Outbox(tmp_path, "boot-2")
+    assert again.size.classes == classes
+    assert again.size.dropped == classes["result"].dropped["full"]
 
 
-def test_bytes_are_bounded_too(tmp_path: Path):
-    outbox = Outbox(tmp_path, "boot-1", max_bytes=100)
-    outbox.put([item("x" * 60, "result"), item("y" * 60, "result")])
-    assert [row.data[:1] for row in outbox.due(0, limit=9, max_bytes=999)] == [b"y"]
+def test_the_oldest_samples_go_before_any_result(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(max_bytes=MB))
+    outbox.put([item(f"{n:04}" + "s" * 1000, Priority.CAPTURE) for n in range(60)], 0.0)
+    outbox.put([item("r" * 1000) for _ in range(100)], 0.0)
+    classes = outbox.size.classes
+    assert classes["result"].rows == 100
+    assert 0 < classes["capture"].rows < 60
+    connect(outbox)
+    found = [row for n in range(9) for row in outbox.due(float(n), limit=200, max_bytes=MB)]
+    samples = [row.data[:4].decode() for row in found if row.priority is Priority.CAPTURE]
+    assert samples == [f"{n:04}" for n in range(60 - classes["capture"].rows, 60)]
+
+
+def test_a_flood_of_alarms_takes_its_share_and_no_more(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(max_bytes=MB))
+    outbox.put([item("r" * 1000) for _ in range(50)], 0.0)
+    outbox.put([item(f"{n}" + "a" * 1000, Priority.ALARM) for n in range(200)], 0.0)
+    classes = outbox.size.classes
+    assert classes["result"].rows == 50
+    assert set(classes["alarm"].dropped) == {"quota"}
+    assert 20 < classes["alarm"].rows < 100
+
+
+@pytest.mark.parametrize("length", [10, 900, 30_000])
+def test_the_files_never_take_more_than_the_bound(tmp_path: Path, length: int):
+    bound = 2 * MB
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(max_bytes=bound))
+    largest = 0
+    chunk = max(2, min(500, 60_000 // length))
+    for step in range(3 * bound // (chunk * (length + 100))):
+        priority = list(Priority)[step % 4]
+        seqs = outbox.put([item("x" * length, priority) for _ in range(chunk)], float(step))
+        outbox.acknowledge(ack("boot-1", *seqs[::7]))
+        outbox.tidy(float(step))
+        largest = max(largest, disk_bytes(tmp_path))
+    assert largest <= bound
+    assert outbox.size.rows > 10
+    outbox.close()
+
+
+def test_an_outbox_that_was_full_and_is_empty_gives_the_space_back(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(max_bytes=8 * MB))
+    seqs = [seq for n in range(60) for seq in outbox.put([item("x" * 1000)] * 100, float(n))]
+    outbox.put([item("kept", Priority.ALARM)], 60.0)
+    assert disk_bytes(tmp_path) > 3 * MB
+    outbox.acknowledge(ack("boot-1", *seqs))
+    outbox.tidy(100.0)
+    assert disk_bytes(tmp_path) < MB / 2
+    connect(outbox)
+    assert texts(outbox) == ["kept"]
 
 
 def test_what_no_message_can_carry_is_refused_and_counted(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1")
     big = [item("x" * MAX_ROW_BYTES), item("x" * (MAX_ROW_BYTES + 1))]
-    assert outbox.put([*big, item()]) == [0, 1]
-    assert (outbox.size.rows, outbox.size.dropped) == (2, 1)
+    assert outbox.put([*big, item()], 0.0) == [0, 1]
+    assert outbox.size.classes["result"].dropped == {"too_large": 1}
     outbox.close()
     assert Outbox(tmp_path, "boot-2").size.dropped == 1
 
 
 def test_what_was_lost_before_the_disk_took_it_is_counted_at_once_and_kept(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1")
-    outbox.lose("event", 2)
+    outbox.lose(Priority.RESULT, "memory", 2)
     assert outbox.size.dropped == 2
-    outbox.put([item()])
+    outbox.put([item()], 0.0)
     assert outbox.size.dropped == 2
     outbox.close()
-    assert Outbox(tmp_path, "boot-2").size.dropped == 2
+    assert Outbox(tmp_path, "boot-2").size.classes["result"].dropped == {"memory": 2}
 
 
 def test_counts_stay_right_when_rows_come_and_go_on_two_threads(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1")
     with ThreadPoolExecutor(2) as pool:
-        for _ in range(100):
-            (seq,) = outbox.put([item("xy")])
-            done = pool.submit(outbox.acknowledge, "boot-1", [seq])
-            outbox.put([item("z")])
+        for number in range(100):
+            (seq,) = outbox.put([item("xy")], float(number))
+            done = pool.submit(outbox.acknowledge, ack("boot-1", seq))
+            outbox.put([item("z")], float(number))
             done.result(10)
-    rows = outbox.due(0, limit=512, max_bytes=10_000)
-    assert (outbox.size.rows, outbox.size.bytes) == (len(rows), len(rows)) == (100, 100)
+    outbox.tidy(1000.0)
+    assert (outbox.size.rows, outbox.size.bytes) == (100, 100)
 
 
-def test_what_is_in_flight_is_bounded(tmp_path: Path):
-    outbox = Outbox(tmp_path, "boot-1", max_in_flight=3)
-    outbox.put([item() for _ in range(5)])
+def test_what_is_in_flight_is_bounded_and_alarms_have_a_place_kept(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1", OutboxLimits(max_in_flight=4))
+    connect(outbox)
+    outbox.put([item() for _ in range(6)], 0.0)
     assert due(outbox, limit=2) == [0, 1]
     assert due(outbox, limit=2) == [2]
     assert due(outbox, limit=2) == []
-    outbox.acknowledge("boot-1", [0])
+    outbox.put([item("alarm", Priority.ALARM)], 0.0)
+    assert due(outbox, limit=2) == [6]
+    outbox.acknowledge(ack("boot-1", 0, 1))
     assert due(outbox, limit=2) == [3]
 
 
 def test_a_batch_has_a_size_but_always_one_row(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1")
-    outbox.put([item("x" * 50), item("y" * 50)])
+    connect(outbox)
+    outbox.put([item("x" * 50), item("y" * 50)], 0.0)
     assert len(outbox.due(0, limit=9, max_bytes=10)) == 1
 
 
-def test_after_a_reconnect_or_a_failed_sending_rows_are_due_again(tmp_path: Path):
+def test_what_could_not_be_sent_is_due_again(tmp_path: Path):
     outbox = Outbox(tmp_path, "boot-1")
-    outbox.put([item(), item()])
-    rows = outbox.due(0, limit=1, max_bytes=999)
-    outbox.not_sent(rows)
-    assert due(outbox) == [0, 1]
-    outbox.forget_sendings()
-    assert due(outbox) == [0, 1]
+    connect(outbox)
+    outbox.put([item(), item()], 0.0)
+    outbox.not_sent(outbox.due(0, limit=1, max_bytes=999))
+    assert sorted(due(outbox) + due(outbox)) == [0, 1]
+    assert outbox.size.resent == 0
+
+
+def test_an_outbox_of_the_first_version_keeps_its_rows(tmp_path: Path):
+    with sqlite3.connect(tmp_path / OUTBOX_FILE) as connection:
+        for statement in MIGRATIONS[0].split(";"):
+            connection.execute(statement)
+        connection.executemany(
+            "INSERT INTO rows (boot_id, seq, kind, time, slot, data) "
+            "VALUES ('b', ?, ?, 1.0, 'm', ?)",
+            [
+                (0, "reported", b'{"device":"d"}'),
+                (1, "event", b'{"detail":{},"level":"error","name":"worker_crashed","text":""}'),
+                (2, "event", b'{"detail":{},"level":"info","name":"slot_active","text":""}'),
+                (3, "event", b'{"detail":{},"level":"info","name":"other","text":""}'),
+                (4, "result", b'{"y":1}'),
+            ],
+        )
+        connection.execute("INSERT INTO dropped VALUES ('result', 7)")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    outbox = Outbox(tmp_path, "boot-2")
+    assert {name: found.rows for name, found in outbox.size.classes.items()} == {
+        "control": 1,
+        "alarm": 1,
+        "result": 2,
+        "capture": 0,
+    }
+    assert outbox.size.classes["result"].dropped == {"full": 7}
+    connect(outbox)
+    sent: list[int] = []
+    while question := outbox.question(1.0):
+        outbox.acknowledge(ack("b", answers=question.id))
+        sent += due(outbox, now=1.0)
+    assert sent == [2, 1, 3, 4]
+
+
+def test_a_file_that_turns_out_to_be_damaged_is_set_aside_and_the_rest_goes_on(tmp_path: Path):
+    outbox = Outbox(tmp_path, "boot-1")
+    outbox.put([item("alarm", Priority.ALARM)], 0.0)
+    for number in range(50):  # far more than SQLite keeps in memory
+        outbox.put([item("x" * 1000)] * 40, float(number))
+    outbox.close()
+    again = Outbox(tmp_path, "boot-2")
+    file = tmp_path / OUTBOX_FILE
+    with file.open("r+b") as raw:
+        raw.seek(100)
+        raw.write(b"\xff" * (file.stat().st_size - 100))
+    again.put([item("new")], 0.0)
+    assert again.size.classes["result"].rows == 1
+    assert again.size.classes["alarm"].dropped == {"damaged": 1}
+    assert len(again.take_damage()) == 1
+    connect(again)
+    assert texts(again) == ["new"]
 
 
 @settings(
@@ -133,24 +405,36 @@ def test_after_a_reconnect_or_a_failed_sending_rows_are_due_again(tmp_path: Path
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["event", "result", "reported"]), st.integers(0, 40), st.booleans()
+            st.sampled_from([*Priority, None]),
+            st.integers(0, 60_000),
+            st.sampled_from(["", "acknowledge", "tidy", "connect", "send"]),
         ),
         max_size=25,
     )
 )
 def test_counts_are_right_and_bounds_hold_whatever_happens(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Kind, int, bool]]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Priority | None, int, str]]
 ):
     folder = tmp_path_factory.mktemp("outbox")
-    outbox = Outbox(folder, "boot", max_rows=6, max_bytes=100)
-    for kind, length, is_acknowledged in steps:
-        (seq,) = outbox.put([item("x" * length, kind)])
-        if is_acknowledged:
-            outbox.acknowledge("boot", [seq])
-        assert outbox.size.rows <= 6
-        assert outbox.size.bytes <= 140  # the one report is kept beyond the bound
-    rows, size = outbox.size.rows, outbox.size.bytes
+    outbox = Outbox(folder, "boot", OutboxLimits(max_bytes=MB))
+    for number, (priority, length, then) in enumerate(steps):
+        now = 2.0 * number
+        new = report("x" * length) if priority is None else item("x" * length, priority)
+        (seq,) = outbox.put([new], now)
+        if then == "acknowledge":
+            outbox.acknowledge(ack("boot", seq))
+        elif then == "tidy":
+            outbox.tidy(now)
+        elif then == "connect":
+            connect(outbox, now)
+        elif then == "send":
+            due(outbox, now)
+        assert disk_bytes(folder) <= MB
+    outbox.acknowledge(ack("boot", *(n for n, step in enumerate(steps) if step[0] is None)))
+    outbox.tidy(1000.0)
+    found = outbox.size
     outbox.close()
     again = Outbox(folder, "next")
-    assert (again.size.rows, again.size.bytes) == (rows, size)
+    assert (again.size.rows, again.size.bytes) == (found.rows, found.bytes)
+    assert again.size.classes == found.classes
     again.close()

@@ -1,0 +1,112 @@
+"""The outbox's SQLite file: never larger than its bound, and flushed only where that is asked for.
+
+A transaction that is not durable survives the end of the process, but not a power cut; the next
+durable one makes it so, too. The file stays whole either way.
+"""
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from edge_agent.errors import StorageError
+from edge_agent.store.damage import DATABASE_DAMAGED, Damage
+from edge_agent.store.database import Database
+from edge_agent.store.outbox_policy import PAGE_BYTES, Bounds
+from edge_agent.store.outbox_table import MIGRATIONS, pages_used
+
+log: Final = logging.getLogger("edge_agent.store")
+
+OUTBOX_FILE: Final = "outbox.db"
+
+
+class OutboxFile:
+    """The file, for one user at a time.
+
+    Args:
+        folder: the state directory.
+        bounds: of the file and its log.
+
+    Raises:
+        Unsupported: the file is of a newer version.
+        StorageError: it cannot be opened.
+    """
+
+    def __init__(self, folder: Path, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._database = Database(folder / OUTBOX_FILE, MIGRATIONS)
+        self._prepared: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @contextlib.contextmanager
+    def transaction(self, *, is_durable: bool) -> Iterator[sqlite3.Connection]:
+        """All or nothing.
+
+        Args:
+            is_durable: whether it is on the disk when the block is left; else when a later one is.
+
+        Raises:
+            StorageError: the disk or the file refused; nothing was changed.
+        """
+        with self.reading() as connection:
+            connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
+        with self._database.transaction() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for queries.
+
+        Raises:
+            StorageError: the disk or the file refused.
+        """
+        with self._database.reading() as connection:
+            if connection is not self._prepared:
+                self._prepare(connection)
+            yield connection
+
+    def give_back(self) -> bool:
+        """If much of a large file is empty, make it small; returns whether it was done.
+
+        Raises:
+            StorageError: the disk or the file refused; it is as large as before.
+        """
+        with self.reading() as connection:
+            total = int(connection.execute("PRAGMA page_count").fetchone()[0])
+            if total < self._bounds.file_pages // 4:
+                return False
+            if pages_used(connection) > self._bounds.file_pages // 16:
+                return False
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        log.info("event=outbox_shrunk from_mb=%.1f", total * PAGE_BYTES / 2**20)
+        return True
+
+    def replace_damaged(self, error: StorageError) -> bool:
+        """If an error says that the file is damaged, set it aside and begin an empty one.
+
+        Returns:
+            Whether it was so.
+        """
+        if error.code != DATABASE_DAMAGED:
+            return False
+        self._database.start_anew(error.text)
+        return True
+
+    def take_damage(self) -> tuple[Damage, ...]:
+        """What was set aside since this was last asked."""
+        return self._database.take_damage()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        limits = self._bounds
+        connection.execute(f"PRAGMA max_page_count={limits.file_pages}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={limits.log_pages}")
+        # After a long transaction the log is cut back to what it usually takes.
+        connection.execute(f"PRAGMA journal_size_limit={limits.log_pages * PAGE_BYTES}")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        self._prepared = connection
