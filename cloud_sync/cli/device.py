@@ -12,6 +12,7 @@ from cloud_sync.cli.session import open_client
 if TYPE_CHECKING:
     from cloud_sync.cli.output import Cell
     from cloud_sync.resources import DeviceDetail
+    from edge_agent.contract.messages import Health
 
 app = typer.Typer(
     help="Look at devices, tag them, and ask why they do what they do.",
@@ -277,6 +278,15 @@ def health(
     print_table(columns, rows, f"{device} has sent no health report yet")
 
 
+def _dropped(health: "Health") -> str:
+    reasons = [
+        f"{count:,} {name} ({reason})"
+        for name, outbox in health.outbox.items()
+        for reason, count in outbox.dropped.items()
+    ]
+    return ", ".join(reasons) or f"{health.outbox_dropped:,}"
+
+
 def _version(name: str, digest: str) -> str:
     return f"{name} {digest}" if name else words.NOTHING
 
@@ -312,7 +322,5 @@ def _facts(detail: "DeviceDetail") -> "dict[str, str | Cell]":
             f"{words.size(health.disk_free_mb * 1e6)} disk free"
             f"{' (low: no downloads, no captures)' if health.disk_low else ''}"
         )
-        facts["outbox"] = (
-            f"{words.plural(health.outbox_rows, 'row')}, {health.outbox_dropped:,} dropped"
-        )
+        facts["outbox"] = f"{words.plural(health.outbox_rows, 'row')}, dropped: {_dropped(health)}"
     return facts

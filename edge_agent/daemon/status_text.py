@@ -68,16 +68,29 @@ def _agent(status: AgentStatus) -> Iterator[str]:
     yield f"up        {span(status.uptime_s)}"
     yield f"cloud     {status.cloud.broker} {cloud}{': ' + reason if reason else ''}"
     yield f"revision  {status.revision_applied} applied, {status.revision_seen} wanted"
-    yield f"outbox    {status.outbox_rows} rows wait, {status.outbox_dropped} were dropped"
+    yield f"outbox    {_outbox(status)}"
     usable = ", ".join(map(short_name, status.hardware.providers))
     yield f"runs on   {usable or 'not known yet'}"
     for name, why in status.hardware.unusable.items():
         yield f"          not {short_name(name)}: {why}"
-    yield f"disk      {status.disk_free_mb:.0f} MB free"
+    low = ", low: nothing is downloaded or captured until there is more" if status.disk_low else ""
+    yield f"disk      {status.disk_free_mb:.0f} MB free{low}"
     if status.http is not None:
         place = status.http.url or f"not listening: {status.http.error or 'starting'}"
         yield f"http      {place}"
     yield f"clock     {'synchronized' if status.clock_synced else 'not synchronized'}"
+
+
+def _outbox(status: AgentStatus) -> str:
+    """What waits, and what was dropped of which class and why."""
+    dropped = [
+        f"{count} {name} ({reason})"
+        for name, found in status.outbox.items()
+        for reason, count in found.dropped.items()
+    ]
+    total = ", ".join(dropped) or str(status.outbox_dropped)
+    again = f", {status.outbox_resent} sent again" if status.outbox_resent else ""
+    return f"{status.outbox_rows} rows wait{again}, dropped: {total}"
 
 
 def _slot(name: str, slot: SlotStatus) -> tuple[str, ...]:

@@ -102,14 +102,30 @@ def _agent(status: AgentStatus) -> Iterator[Metric]:
     )
     yield _gauge("shoal_revision_wanted", "Newest desired state seen.", status.revision_seen)
     yield _gauge("shoal_revision_applied", "Newest one fully applied.", status.revision_applied)
-    yield _gauge("shoal_outbox_rows", "Rows that wait for the cloud.", status.outbox_rows)
-    yield _counter(
-        "shoal_outbox_dropped_rows", "Rows dropped for want of space.", status.outbox_dropped
-    )
+    yield from _outbox(status)
     yield _gauge(
         "shoal_disk_free_bytes", "On the disk of the state folder.", status.disk_free_mb * _MIB
     )
     yield _gauge("shoal_clock_synced", "1 if the kernel trusts its clock.", status.clock_synced)
+
+
+def _outbox(status: AgentStatus) -> Iterator[Metric]:
+    rows = GaugeMetricFamily(
+        "shoal_outbox_rows", "Rows that wait for the cloud.", labels=("class",)
+    )
+    size = GaugeMetricFamily("shoal_outbox_bytes", "Of their data.", labels=("class",))
+    dropped = CounterMetricFamily(
+        "shoal_outbox_dropped_rows", "Rows that found no room.", labels=("class", "reason")
+    )
+    for name, found in status.outbox.items():
+        rows.add_metric((name,), found.rows)
+        size.add_metric((name,), found.bytes)
+        for reason, count in found.dropped.items():
+            dropped.add_metric((name, reason), count)
+    yield rows
+    yield size
+    yield dropped
+    yield _counter("shoal_outbox_resent_rows", "Rows sent once more.", status.outbox_resent)
 
 
 def _server(tally: Tally) -> Iterator[Metric]:

@@ -2,7 +2,13 @@
 
 from msgspec.structs import replace
 
-from edge_agent.contract.messages import BatchSizes, ShadowHealth, SlotHealth, Timing
+from edge_agent.contract.messages import (
+    BatchSizes,
+    OutboxHealth,
+    ShadowHealth,
+    SlotHealth,
+    Timing,
+)
 from edge_agent.contract.state import Phase, ReportedSlot
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
 from edge_agent.daemon.status_text import COLUMNS, status_lines
@@ -68,6 +74,23 @@ def slot(worker: SlotHealth | None = WORKER, **options) -> SlotStatus:
 def row_of(lines: list[str], table: int, name: str) -> list[str]:
     """The cells of the line that begins with `name`, the n-th of them."""
     return [line.split() for line in lines if line.split()[:1] == [name]][table]
+
+
+def test_the_outbox_says_what_it_dropped_and_why():
+    status = replace(
+        status_of(),
+        outbox_rows=7,
+        outbox_dropped=5,
+        outbox_resent=2,
+        outbox={
+            "alarm": OutboxHealth(rows=3),
+            "result": OutboxHealth(rows=4, dropped={"full": 4, "memory": 1}),
+        },
+    )
+    (line,) = [line for line in status_lines(status) if line.startswith("outbox")]
+    assert line.split(maxsplit=1)[1] == (
+        "7 rows wait, 2 sent again, dropped: 4 result (full), 1 result (memory)"
+    )
 
 
 def test_every_figure_of_a_slot_is_shown():

@@ -12,6 +12,7 @@ from edge_agent.contract.messages import (
     BATCH_BOUNDS,
     TIME_BOUNDS_MS,
     BatchSizes,
+    OutboxHealth,
     ShadowHealth,
     Timing,
 )
@@ -59,6 +60,8 @@ def status(slots: dict[str, SlotStatus]) -> AgentStatus:
         slots=slots,
         outbox_rows=5,
         outbox_dropped=6,
+        outbox_resent=2,
+        outbox={"alarm": OutboxHealth(rows=5, bytes=700, dropped={"quota": 6})},
         disk_free_mb=2.0,
         clock_synced=False,
     )
@@ -88,7 +91,10 @@ def test_the_agent_says_how_it_is() -> None:
     assert found["shoal_agent_resident_memory_bytes "] > 2**20
     assert found["shoal_cloud_connected "] == 0
     assert (found["shoal_revision_wanted "], found["shoal_revision_applied "]) == (9, 8)
-    assert (found["shoal_outbox_rows "], found["shoal_outbox_dropped_rows_total "]) == (5, 6)
+    assert found["shoal_outbox_rows class=alarm"] == 5
+    assert found["shoal_outbox_bytes class=alarm"] == 700
+    assert found["shoal_outbox_dropped_rows_total class=alarm,reason=quota"] == 6
+    assert found["shoal_outbox_resent_rows_total "] == 2
     assert found["shoal_disk_free_bytes "] == 2 * 2**20
     assert found["shoal_clock_synced "] == 0
 
