@@ -4,7 +4,13 @@ from typing import Final
 
 from edge_agent.contract.messages import Event
 from edge_agent.contract.state import Phase, SlotError
-from edge_agent.runtime.protocol import WorkerBeganEmpty, WorkerEvent, WorkerPoison, WorkerSpec
+from edge_agent.runtime.protocol import (
+    WorkerBeganEmpty,
+    WorkerEvent,
+    WorkerPoison,
+    WorkerRival,
+    WorkerSpec,
+)
 from edge_agent.store.slots import Installed, SlotRecord
 
 _FAILURES: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
@@ -55,6 +61,13 @@ def worker_event(spec: WorkerSpec, said: WorkerEvent) -> Event | None:
     match said:
         case WorkerPoison():
             return _poison_event(spec, said)
+        case WorkerRival(text=text):
+            return Event(
+                name="client_id_taken",
+                level="error",
+                text=f"{spec.slot}, version {spec.version}: {text}",
+                detail={"version": str(spec.version), "client_id": spec.client_id},
+            )
         case WorkerBeganEmpty(text=text):
             return Event(
                 name="state_began_empty",

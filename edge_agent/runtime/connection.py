@@ -16,6 +16,9 @@ from edge_agent.runtime.mqtt.reader import PacketReader
 
 MAX_UNSENT_BYTES: Final = 2**20
 """More than this waits for the broker: nothing is read until it has taken some."""
+CLOSED: Final = "the broker closed the connection"
+"""Why a connection was lost that ended without a word."""
+
 _READ_BYTES: Final = 65536
 
 
@@ -76,7 +79,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             sent = 0
         except OSError as error:
-            self._lose(str(error))
+            self._lose(CLOSED if isinstance(error, ConnectionError) else str(error))
             return
         self._unsent = data[sent:]
         self._watch()
@@ -104,12 +107,12 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except (OSError, Unavailable) as error:
-            self._lose(str(error))
+            self._lose(CLOSED if isinstance(error, ConnectionError) else str(error))
             return
         if packets:
             self._on_packets(packets)
         if not data and self._is_open:
-            self._lose("the broker closed the connection")
+            self._lose(CLOSED)
 
     def _lose(self, reason: str) -> None:
         self.close()

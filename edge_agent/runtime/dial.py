@@ -14,10 +14,6 @@ from edge_agent.runtime.broker_url import BrokerEndpoint
 from edge_agent.runtime.protocol import BrokerAddress
 
 CONNECT_TIMEOUT_S: Final = 5.0
-FIRST_RETRY_S: Final = 0.25
-LONGEST_RETRY_S: Final = 15.0
-STEADY_S: Final = 5.0
-"""A connection that held for this long was a good one."""
 
 
 def tls_context(address: BrokerAddress) -> ssl.SSLContext:
@@ -74,27 +70,3 @@ def _connect(endpoint: BrokerEndpoint, context: ssl.SSLContext | None) -> socket
         raise
     connection.setblocking(False)
     return connection
-
-
-def next_attempt(attempt: int, held_s: float) -> int:
-    """How many attempts have failed in a row, now that one more connection has ended.
-
-    One that ends soon has failed, even if messages came: two workers with one name, on a copied
-    disk, would otherwise throw each other out without a pause.
-
-    Args:
-        attempt: so far.
-        held_s: how long the connection was subscribed, seconds; 0 if it never was.
-    """
-    return 0 if held_s >= STEADY_S else attempt + 1
-
-
-def retry_delay_s(attempt: int, luck: float) -> float:
-    """Seconds before the next attempt: doubling, with full jitter.
-
-    Args:
-        attempt: how many have failed in a row, less one.
-        luck: a random number from 0 to 1.
-    """
-    longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempt, 10))
-    return longest * (0.1 + 0.9 * luck)

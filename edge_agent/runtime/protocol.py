@@ -173,6 +173,12 @@ class WorkerDisconnected(Struct, frozen=True, kw_only=True, tag="disconnected"):
     text: str
 
 
+class WorkerRival(Struct, frozen=True, kw_only=True, tag="rival"):
+    """Another client uses this worker's name on its broker; sent once while it does."""
+
+    text: str
+
+
 class WorkerStats(Struct, frozen=True, kw_only=True, tag="stats"):
     """Counters since the start."""
 
@@ -251,6 +257,7 @@ WorkerEvent = (
     | WorkerFellBack
     | WorkerConnected
     | WorkerDisconnected
+    | WorkerRival
     | WorkerStats
     | WorkerUplink
     | WorkerPoison

@@ -29,6 +29,7 @@ from edge_agent.runtime.protocol import (
     WorkerConnected,
     WorkerDisconnected,
     WorkerOrder,
+    WorkerRival,
     WorkerSpec,
     WorkerStats,
 )
@@ -135,6 +136,7 @@ def _transport(
         slot=slot,
         on_connected=lambda present: pipe.send(WorkerConnected(session_present=present)),
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
+        on_rival=lambda text: pipe.send(WorkerRival(text=text)),
         on_left=on_left,
         on_answered=mirror.send,
         max_packet_bytes=max(MAX_PACKET_BYTES, engine.manifest.input.max_bytes + MAX_HEAD_BYTES),

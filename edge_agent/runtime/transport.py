@@ -7,7 +7,6 @@ to another thread would cost more than most models do. What a QoS 1 message goes
 """
 
 import logging
-import random
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -15,15 +14,17 @@ from typing import Final
 
 from edge_agent.errors import InvalidInput
 from edge_agent.runtime.broker_url import parse_broker_url
-from edge_agent.runtime.connection import Connection
+from edge_agent.runtime.comeback import Ending, Returning
+from edge_agent.runtime.connection import CLOSED, Connection
 from edge_agent.runtime.delivery import Delivery
-from edge_agent.runtime.dial import dial, next_attempt, retry_delay_s, tls_context
+from edge_agent.runtime.dial import dial, tls_context
 from edge_agent.runtime.leaving import Step, next_step
 from edge_agent.runtime.loop import Loop, Timer, Work
 from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.message_slot import MessageSlot
 from edge_agent.runtime.mqtt.packets import (
     FAILURE,
+    TAKEN_OVER,
     UNSUPPORTED_VERSION,
     ConnAck,
     Disconnect,
@@ -65,6 +66,7 @@ class Transport:
         on_connected: called with `session_present` when messages will arrive.
         on_disconnected: called with the reason when they will not.
         on_left: called once, when everything is over after `stop`.
+        on_rival: called once with what is known of another client under this name.
         on_answered: called after the answers of a batch were sent.
         max_packet_bytes: longest message that is read; longer ones are stepped over.
         max_in_flight: QoS 1 messages that an MQTT 5 broker may have on their way to us.
@@ -86,6 +88,7 @@ class Transport:
         on_connected: Callable[[bool], None],
         on_disconnected: Callable[[str], None],
         on_left: Callable[[], None],
+        on_rival: Callable[[str], None] = lambda _text: None,
         on_answered: Callable[[], None] = lambda: None,
         max_packet_bytes: int = MAX_PACKET_BYTES,
         max_in_flight: int = MAX_IN_FLIGHT,
@@ -107,7 +110,7 @@ class Transport:
         self._max_in_flight = max_in_flight
         self._choice = VersionChoice(address.protocol)
         self._epoch = 0
-        self._attempt = 0
+        self._returning = Returning(client_id, self._where(), on_rival)
         self._subscribed_s = 0.0
         self._stop_at: float | None = None
         self._keep_alive_s = KEEPALIVE_S / 2
@@ -164,7 +167,7 @@ class Transport:
             result,
             PacketReader(self._choice.version, self._max_packet_bytes),
             on_packets=self._packets,
-            on_lost=lambda reason: self._lost(f"connection to {self._where()} was lost: {reason}"),
+            on_lost=self._cut,
         )
         self._connection = connection
         connection.out.append(
@@ -182,13 +185,17 @@ class Transport:
     def _too_late(self) -> None:
         self._end(f"{self._where()} did not answer within {ACCEPT_TIMEOUT_S:.0f} s")
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, ending: Ending = Ending.SAID) -> None:
         """End the connection for a reason of ours."""
         if self._connection is not None:
             self._connection.close()
-        self._lost(reason)
+        self._lost(reason, ending)
 
-    def _lost(self, reason: str) -> None:
+    def _cut(self, reason: str) -> None:
+        ending = Ending.SILENT if reason == CLOSED else Ending.SAID
+        self._lost(f"connection to {self._where()} was lost: {reason}", ending)
+
+    def _lost(self, reason: str, ending: Ending = Ending.SAID) -> None:
         """There is no connection any more: connect again, unless we are leaving."""
         had_connection = self._connection is not None
         self._connection = None
@@ -201,12 +208,11 @@ class Transport:
             self._left()
             return
         held_s = time.monotonic() - self._subscribed_s if self._is_subscribed else 0.0
-        self._attempt = next_attempt(self._attempt, held_s)
         if had_connection and not self._is_answered:
             self._choice.hung_up()
-        self._on_disconnected(reason)
-        luck = random.random()  # noqa: S311 -- no secret
-        self._loop.after(retry_delay_s(self._attempt, luck), self.start)
+        told, pause_s = self._returning.ended(reason, held_s, ending)
+        self._on_disconnected(told)
+        self._loop.after(pause_s, self.start)
 
     def _where(self) -> str:
         return f"{self._endpoint.host}:{self._endpoint.port}"
@@ -291,7 +297,8 @@ class Transport:
             case PingResp():
                 pass
             case Disconnect(code, reason):
-                self._end(f"{self._where()} ended the connection: {words_of(code, reason)}")
+                text = f"{self._where()} ended the connection: {words_of(code, reason)}"
+                self._end(text, Ending.TAKEN_OVER if code == TAKEN_OVER else Ending.SAID)
             case _:
                 self._end(f"{self._where()} sent a {type(packet).__name__} packet out of turn")
 

@@ -11,6 +11,7 @@ from edge_agent.runtime.protocol import (
     WorkerConnected,
     WorkerDisconnected,
     WorkerReady,
+    WorkerRival,
     WorkerStats,
 )
 from tests.support.brokers import Broker, MosquittoBroker
@@ -134,3 +135,17 @@ def test_a_broker_that_restarts_is_returned_to(
         with Client(broker.host, broker.port, "results/#") as client:
             client.publish("sensors/x/rows", ROW)
             client.wait_for_count(1, WAIT_S)
+
+
+@pytest.mark.needs("mosquitto")
+def test_two_workers_with_one_name_say_so_and_step_back(
+    mosquitto_broker: MosquittoBroker, tmp_path: Path
+) -> None:
+    module = build_module(tmp_path / "m")
+    with live(module, mosquitto_broker) as first, live(module, mosquitto_broker) as second:
+        connected(first)
+        connected(second)
+        # Some versions of mosquitto say who threw it out, some only close the connection.
+        text = first.wait_event(WorkerRival, timeout_s=90).text
+    assert "the name 'line-1_probe'" in text
+    assert "agent.device" in text

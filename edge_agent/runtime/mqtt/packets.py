@@ -18,6 +18,8 @@ FAILURE: Final = 0x80
 """A reason code from here on says that something was refused."""
 
 UNSUPPORTED_VERSION: Final = 0x84
+TAKEN_OVER: Final = 0x8E
+"""Another client came with the same name."""
 
 _REASONS: Final = {
     0x80: "unspecified error",
@@ -34,7 +36,7 @@ _REASONS: Final = {
     0x8B: "server shutting down",
     0x8C: "bad authentication method",
     0x8D: "keep alive timeout",
-    0x8E: "session taken over",
+    TAKEN_OVER: "session taken over",
     0x8F: "topic filter invalid",
     0x90: "topic name invalid",
     0x93: "receive maximum exceeded",

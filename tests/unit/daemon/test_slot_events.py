@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from edge_agent.contract.state import Phase, SlotError
 from edge_agent.daemon.slot_events import slot_event, worker_event
-from edge_agent.runtime.protocol import WorkerBeganEmpty, WorkerConnected, WorkerSpec
+from edge_agent.runtime.protocol import WorkerBeganEmpty, WorkerConnected, WorkerRival, WorkerSpec
 from edge_agent.store.slots import Installed, SlotRecord
 
 OLD = Installed(module="wine", version=3, digest="sha256:" + "a" * 64)
@@ -74,3 +74,21 @@ def test_a_version_that_lost_what_the_one_before_remembered_is_an_event() -> Non
     assert event.text == "wine, version 4: windows and states began empty"
     assert event.detail == {"version": "4"}
     assert worker_event(spec, WorkerConnected(session_present=False)) is None
+
+
+def test_another_client_with_a_workers_name_is_told_with_the_name() -> None:
+    spec = WorkerSpec(
+        mode="live",
+        device="line-1",
+        slot="wine",
+        version=3,
+        digest="d",
+        manifest_file="",
+        blob_files={},
+        client_id="line-1_wine",
+    )
+    event = worker_event(spec, WorkerRival(text="another client uses the name"))
+    assert event is not None
+    assert (event.name, event.level) == ("client_id_taken", "error")
+    assert event.text == "wine, version 3: another client uses the name"
+    assert event.detail == {"version": "3", "client_id": "line-1_wine"}

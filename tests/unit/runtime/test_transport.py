@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from edge_agent.errors import InvalidInput
+from edge_agent.runtime.comeback import MOST_SHORT
 from edge_agent.runtime.loop import READ
 from tests.support.scripted_broker import (
     CONNACK,
@@ -283,7 +284,44 @@ def test_a_client_that_is_thrown_out_again_and_again_comes_back_more_and_more_sl
             peer = broker.accept()
             peer.let_in()
             peer.close()
-            wait_for(lambda number=number: running.transport._attempt == number, 30)
+            running.wait_lost(number)
+        assert running.transport._returning.known.attempt >= 1
+
+
+def test_another_client_with_its_name_is_told_by_mqtt_5_at_once() -> None:
+    rivals: list[str] = []
+    with (
+        ScriptedBroker() as broker,
+        RunningTransport(broker.url, on_rival=rivals.append) as running,
+    ):
+        peer = broker.accept()
+        peer.let_in(b"\x00\x00\x00")
+        running.wait_connected()
+        peer.send(packet(DISCONNECT, b"\x8e\x00"))
+        lost = running.wait_lost()
+    assert "another client uses the name 'device_slot'" in lost
+    assert "agent.device" in lost
+    assert rivals == [lost]
+
+
+def test_another_client_with_its_name_is_suspected_on_3_1_1_when_it_is_thrown_out_again() -> None:
+    rivals: list[str] = []
+    with (
+        ScriptedBroker() as broker,
+        RunningTransport(broker.url, protocol="3.1.1", on_rival=rivals.append) as running,
+    ):
+        for number in range(1, 30):  # on a slow machine, some of them may not end soon
+            peer = broker.accept()
+            peer.let_in()
+            running.wait_connected(number)
+            peer.close()
+            running.wait_lost(number)
+            if rivals:
+                break
+    assert "was lost" in running.lost[0]
+    assert len(running.lost) >= MOST_SHORT
+    assert "seems to use the name 'device_slot'" in running.lost[-1]
+    assert rivals == [running.lost[-1]]
 
 
 def test_a_lost_connection_withdraws_what_comes_again() -> None:

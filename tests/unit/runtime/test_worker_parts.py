@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from edge_agent.contract.messages import BATCH_BOUNDS, TIME_BOUNDS_MS, BatchSizes
 from edge_agent.errors import ConfigError
 from edge_agent.runtime.broker_url import BrokerEndpoint, parse_broker_url
-from edge_agent.runtime.dial import LONGEST_RETRY_S, STEADY_S, next_attempt, retry_delay_s
 from edge_agent.runtime.histogram import BatchHistogram, Histogram
 from edge_agent.runtime.leaving import ANSWER_S, LONGEST_S, Step, next_step
 from edge_agent.runtime.pending import REMEMBERED, Pending, Receipt
@@ -119,17 +118,6 @@ def test_only_so_many_settled_messages_are_remembered() -> None:
         pending.settled(packet_id)
     assert pending.received(2, 2, is_dup=True) is Receipt.SETTLED
     assert pending.received(1, 1, is_dup=True) is Receipt.NEW
-
-
-def test_retries_back_off_with_jitter_and_never_stop() -> None:
-    assert retry_delay_s(0, 1.0) < retry_delay_s(3, 1.0) < retry_delay_s(5, 1.0)
-    assert retry_delay_s(10_000, 1.0) == LONGEST_RETRY_S
-    assert 0 < retry_delay_s(5, 0.0) < retry_delay_s(5, 0.5)
-
-
-def test_a_connection_that_ends_soon_counts_as_a_failure() -> None:
-    assert next_attempt(3, STEADY_S) == 0
-    assert next_attempt(3, STEADY_S / 2) == next_attempt(3, 0.0) == 4
 
 
 def test_broker_urls_are_taken_apart() -> None:
