@@ -298,10 +298,16 @@ class DeploymentResult(Struct, frozen=True, kw_only=True):
 
 
 class FleetEvent(Struct, frozen=True, kw_only=True):
-    """Something that a device or the service noticed."""
+    """Something that a device or the service noticed.
+
+    Attributes:
+        time: when, as well as it is known, seconds since 1970.
+        device_time: what the device's clock said, where that was wrong and `time` is corrected.
+    """
 
     id: int
     time: float
+    device_time: float | None = None
     device: str
     slot: str
     name: str
@@ -311,10 +317,16 @@ class FleetEvent(Struct, frozen=True, kw_only=True):
 
 
 class StoredResult(Struct, frozen=True, kw_only=True):
-    """A result that a device sent home."""
+    """A result that a device sent home.
+
+    Attributes:
+        time: when its message arrived, as well as it is known, seconds since 1970.
+        device_time: what the device's clock said, where that was wrong and `time` is corrected.
+    """
 
     id: int
     time: float
+    device_time: float | None = None
     device: str
     slot: str
     result: Raw

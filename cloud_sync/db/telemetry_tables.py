@@ -2,9 +2,32 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, String, Table, Text, text
 
 from cloud_sync.db.metadata import RowId, metadata
+
+_DOUBTFUL: Final = text("uptime_s IS NOT NULL AND true_time IS NULL")
+"""Rows whose time came from a clock that was not synchronized, and that can still be corrected."""
+
+
+def _device_clock(table: str) -> tuple[Column[str] | Column[float] | Index, ...]:
+    """What tells the true time of a row that a device stamped with a wrong clock.
+
+    `boot_id` and `uptime_s` are there only for such rows; `true_time` as soon as it is known.
+    """
+    return (
+        Column("boot_id", String(100), nullable=True),
+        Column("uptime_s", Float, nullable=True),
+        Column("true_time", Float, nullable=True),
+        Index(
+            f"ix_{table}_doubtful",
+            "device",
+            "boot_id",
+            sqlite_where=_DOUBTFUL,
+            postgresql_where=_DOUBTFUL,
+        ),
+    )
+
 
 received_rows: Final = Table(
     "received_rows",
@@ -40,6 +63,7 @@ events: Final = Table(
     Column("level", String(8), nullable=False),
     Column("text", Text, nullable=False),
     Column("detail", LargeBinary, nullable=False),
+    *_device_clock("events"),
     Index("ix_events_device_id", "device", "id"),
 )
 
@@ -52,6 +76,7 @@ results: Final = Table(
     Column("device", String(63), nullable=False),
     Column("slot", String(63), nullable=False),
     Column("result", LargeBinary, nullable=False),
+    *_device_clock("results"),
     Index("ix_results_device_id", "device", "id"),
     Index("ix_results_slot_id", "slot", "id"),
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 from cloud_sync.errors import NotFound
 from cloud_sync.fleet.presence import Presence, presence
-from cloud_sync.fleet.summary import DeviceFacts, age, is_slot_settled
+from cloud_sync.fleet.summary import DeviceFacts, age, dated, is_slot_settled
 from cloud_sync.resources import SlotExplanation
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.state import Phase, ReportedSlot, WantedSlot
@@ -54,8 +54,8 @@ def explain(facts: DeviceFacts, slot: str, now: float) -> SlotExplanation:
         error=f"{error.code}: {error.text}" if error else "",
         error_step=error.step if error else "",
         attempts=reported.attempts if reported else 0,
-        next_retry=reported.next_retry if reported else None,
-        since=reported.since or None if reported else None,
+        next_retry=dated(facts, reported.next_retry) if reported else None,
+        since=dated(facts, reported.since or None) if reported else None,
         reported_age_s=age(now, facts.reported_at),
         advice=_advice(facts, wanted, reported, there),
     )

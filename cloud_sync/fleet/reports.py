@@ -51,10 +51,10 @@ def take_status(
     """
     is_new = ensure(connection, status.device, now)
     row = connection.execute(select(devices).where(_D.device == status.device)).one()
-    seen = min(now, status.time) if is_retained else now
-    values: dict[str, Any] = {  # Any: columns of several types
-        "last_seen": max(seen, row.last_seen or 0.0)
-    }
+    values: dict[str, Any] = {}  # Any: columns of several types
+    seen = _seen(status, now, is_retained=is_retained)
+    if seen is not None:
+        values["last_seen"] = max(seen, row.last_seen or 0.0)
     event: Event | None = None
     if status.state == "offline":
         if row.boot_id and status.boot_id != row.boot_id:
@@ -75,6 +75,14 @@ def take_status(
             }
     connection.execute(update(devices).where(_D.device == status.device).values(**values))
     return Outcome(tell=status.state == "online" and not is_retained, event=event)
+
+
+def _seen(status: Status, now: float, *, is_retained: bool) -> float | None:
+    """When the device was there, by the service's clock; None if nobody can tell."""
+    if not is_retained:
+        return now
+    # What a wrong clock says would make a device that is gone look alive.
+    return min(now, status.time) if status.clock_synced else None
 
 
 def _came_online(row: Row[Any], status: Status, *, is_new: bool) -> Event | None:  # Any: columns

@@ -89,9 +89,22 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         rss_mb=health.rss_mb if health else None,
         shadows=wanted.shadows if wanted else "",
         shadow=health.shadow if health else None,
-        since=reported.since or None if reported else None,
+        since=dated(facts, reported.since or None) if reported else None,
         notes=health.notes if health else (),
     )
+
+
+def dated(facts: DeviceFacts, moment: float | None) -> float | None:
+    """A time of a device's report; by the service's clock if the device's own is not trusted.
+
+    Args:
+        facts: with the report.
+        moment: a time in it, seconds since 1970.
+    """
+    report = facts.reported
+    if moment is None or report is None or report.clock_synced or facts.reported_at is None:
+        return moment
+    return moment + facts.reported_at - report.time
 
 
 def _trouble(reported: ReportedSlot | None, health: SlotHealth | None) -> str:
@@ -104,12 +117,12 @@ def _trouble(reported: ReportedSlot | None, health: SlotHealth | None) -> str:
 
 
 def _rate(facts: DeviceFacts, name: str) -> float | None:
-    """Messages a second between the last two reports, by the device's own clock."""
+    """Messages a second between the last two reports, by the clock that no step disturbs."""
     if facts.health is None or facts.health_before is None:
         return None
     last = facts.health.slots.get(name)
     before = facts.health_before.slots.get(name)
-    seconds = facts.health.time - facts.health_before.time
+    seconds = facts.health.uptime_s - facts.health_before.uptime_s
     if last is None or before is None or seconds <= 0 or not _same_worker(before, last):
         return None
     return (last.messages_in - before.messages_in) / seconds

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from cloud_sync.broker.session import Received
@@ -31,6 +32,7 @@ from cloud_sync.fleet import reports
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.telemetry import records
 from cloud_sync.telemetry.complaints import Complaints
+from cloud_sync.telemetry.device_time import anchor
 from cloud_sync.telemetry.inbox import Letter, open_letter, rows_of
 from edge_agent.contract.messages import Ack, CommandResult, Event, Health, Status, Telemetry
 from edge_agent.contract.state import ReportedState
@@ -184,7 +186,9 @@ class Ingest:
                     self._file(connection, letter, now, acks, tell)
         self._complaints = complaints
         for device, ack in gather_acks(acks):
-            self._source.publish(control(device, Channel.ACK), encode(ack))
+            # A device whose clock is wrong tells by it whether a command is still to be done.
+            dated = replace(ack, time=self._clock())
+            self._source.publish(control(device, Channel.ACK), encode(dated))
         self._source.acknowledge(batch)
         self._publisher.publish(*sorted(tell))
 
@@ -305,6 +309,9 @@ def _file_known(
             return reports.NOTHING
         case ReportedState():
             outcome = reports.take_reported(connection, message, now)
+            known = anchor(message)
+            if known is not None:
+                records.correct_times(connection, message.device, message.boot_id, known)
             records.unseen(connection, message.device, message.boot_id, (message.seq,), now)
             acks.append((message.device, Ack(boot_id=message.boot_id, seqs=(message.seq,))))
             return outcome

@@ -1,7 +1,9 @@
 """Questions about what was taken in: events, results, health history. Reads only."""
 
+from typing import Any
+
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from cloud_sync.db.engine import Database
 from cloud_sync.db.search import matches
@@ -53,7 +55,8 @@ class Telemetry:
             return [
                 FleetEvent(
                     id=row.id,
-                    time=row.time,
+                    time=_time(row),
+                    device_time=_device_time(row),
                     device=row.device,
                     slot=row.slot,
                     name=row.name,
@@ -92,7 +95,8 @@ class Telemetry:
             return [
                 StoredResult(
                     id=row.id,
-                    time=row.time,
+                    time=_time(row),
+                    device_time=_device_time(row),
                     device=row.device,
                     slot=row.slot,
                     result=msgspec.Raw(bytes(row.result)),
@@ -115,3 +119,13 @@ class Telemetry:
         query = query.order_by(column.id.desc()).limit(limit)
         with self._database.read() as connection:
             return [decode(Health, bytes(data)) for data in connection.scalars(query)]
+
+
+def _time(row: Row[Any]) -> float:  # Any: columns of several types
+    """The true time where it is known to be another than the device says."""
+    return float(row.time if row.true_time is None else row.true_time)
+
+
+def _device_time(row: Row[Any]) -> float | None:  # Any: columns of several types
+    """What the device says, where that is known to be wrong."""
+    return None if row.true_time is None else float(row.time)

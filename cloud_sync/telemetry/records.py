@@ -1,13 +1,20 @@
-"""Telemetry in the database: outbox rows once each, events, results, health history."""
+"""Telemetry in the database: outbox rows once each, events, results, health history.
+
+A row keeps the time that the device says, right or wrong, and beside it the true one where that is
+known to be another.
+"""
+
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from cloud_sync.db.telemetry_tables import events, health_history, received_rows, results
+from cloud_sync.telemetry.device_time import Anchor, anchor, is_doubtful, true_time
 from edge_agent.contract.messages import Event, Health, Telemetry, TelemetryRow
 from edge_agent.contract.wire import encode
 
-MALFORMED = "malformed_event"
+MALFORMED: Final = "malformed_event"
 _event_decoder = msgspec.json.Decoder(Event)
 
 
@@ -30,6 +37,7 @@ def take_rows(connection: Connection, batch: Telemetry, now: float) -> int:
                     "device": batch.device,
                     "slot": row.slot,
                     "result": bytes(row.data),
+                    **_clock(row, batch),
                 }
                 for row in found_results
             ],
@@ -37,8 +45,48 @@ def take_rows(connection: Connection, batch: Telemetry, now: float) -> int:
     for seq in new:
         if rows[seq].kind == "event":
             row = rows[seq]
-            add_event(connection, _event(row), batch.device, row.time, now, slot=row.slot)
+            clock = _clock(row, batch)
+            add_event(connection, _event(row), batch.device, row.time, now, slot=row.slot, **clock)
     return len(new)
+
+
+def correct_times(connection: Connection, device: str, boot_id: str, known: Anchor) -> int:
+    """Give every row of one run of an agent its true time whose own came from a wrong clock.
+
+    Args:
+        connection: of the transaction.
+        device: its name.
+        boot_id: of the run.
+        known: a moment of that run that is known by both clocks.
+
+    Returns:
+        How many rows were corrected.
+    """
+    count = 0
+    for table in (events, results):
+        column = table.c
+        count += connection.execute(
+            update(table)
+            .where(
+                column.device == device,
+                column.boot_id == boot_id,
+                column.uptime_s.is_not(None),
+                column.true_time.is_(None),
+            )
+            .values(true_time=column.uptime_s + known.began)
+        ).rowcount
+    return count
+
+
+def _clock(row: TelemetryRow, batch: Telemetry) -> dict[str, Any]:  # Any: columns of several types
+    """What is kept to tell the true time of a row by; nothing for one whose time is right."""
+    if not is_doubtful(row):
+        return {"boot_id": None, "uptime_s": None, "true_time": None}
+    return {
+        "boot_id": batch.boot_id,
+        "uptime_s": row.uptime_s,
+        "true_time": true_time(row, anchor(batch)),
+    }
 
 
 def seen(
@@ -83,6 +131,9 @@ def add_event(
     now: float,
     *,
     slot: str = "",
+    boot_id: str | None = None,
+    uptime_s: float | None = None,
+    true_time: float | None = None,
 ) -> None:
     """Store an event.
 
@@ -93,6 +144,9 @@ def add_event(
         time: when, by the device's clock, seconds since 1970.
         now: by the service's clock.
         slot: what it is about, or empty.
+        boot_id: the run of the agent, where the device's clock was not synchronized.
+        uptime_s: how long after its start, seconds.
+        true_time: when it really was, seconds since 1970, if that is known.
     """
     connection.execute(
         insert(events).values(
@@ -104,6 +158,9 @@ def add_event(
             level=event.level,
             text=event.text,
             detail=msgspec.json.encode(event.detail),
+            boot_id=boot_id,
+            uptime_s=uptime_s,
+            true_time=true_time,
         )
     )
 

@@ -121,7 +121,7 @@ def test_settled_is_proved_by_the_running_digest(found: DeviceFacts, is_settled:
     assert summarize(found, NOW).is_settled is is_settled
 
 
-def health(time: float, messages: int, pid: int = 7) -> Health:
+def health(uptime_s: float, messages: int, pid: int = 7) -> Health:
     slot = SlotHealth(
         module="m",
         version=1,
@@ -134,7 +134,7 @@ def health(time: float, messages: int, pid: int = 7) -> Health:
         total=Timing(p50_ms=0.5, p99_ms=0.9),
     )
     return Health(
-        device="line-1", boot_id="b", time=time, uptime_s=1, interval_s=30, slots={"s": slot}
+        device="line-1", boot_id="b", time=NOW, uptime_s=uptime_s, interval_s=30, slots={"s": slot}
     )
 
 

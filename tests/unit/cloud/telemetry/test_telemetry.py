@@ -62,7 +62,7 @@ def test_a_question_is_answered_with_what_is_committed(known: Cloud) -> None:
     known.line.published.clear()
     question = Telemetry(device="line-1", boot_id="boot", rows=(), question="q-1", asks=(1, 2, 3))
     known.ingest.write([letter(question)])
-    assert acks(known) == [Ack(boot_id="boot", seqs=(1, 2), answers="q-1")]
+    assert acks(known) == [Ack(boot_id="boot", seqs=(1, 2), answers="q-1", time=NOW)]
     # Asking makes nothing known: the third is stored when it comes.
     known.ingest.write([letter(telemetry("line-1", result_row(3, 1)))])
     assert len(known.parts.telemetry.results()) == 2
@@ -75,8 +75,8 @@ def test_a_question_sees_the_rows_that_came_before_it_in_the_same_batch(known: C
         [letter(telemetry("line-1", event_row(5))), letter(report), letter(question)]
     )
     assert acks(known) == [
-        Ack(boot_id="boot", seqs=(5, 6)),
-        Ack(boot_id="boot", seqs=(5, 6), answers="q-2"),
+        Ack(boot_id="boot", seqs=(5, 6), time=NOW),
+        Ack(boot_id="boot", seqs=(5, 6), answers="q-2", time=NOW),
     ]
 
 
@@ -108,7 +108,7 @@ def test_the_same_number_of_another_boot_is_another_row(known: Cloud) -> None:
 
 def test_reported_states_are_acknowledged_as_outbox_rows(known: Cloud) -> None:
     known.ingest.write([letter(reported("line-1", seq=9))])
-    assert acks(known) == [Ack(boot_id="boot", seqs=(9,))]
+    assert acks(known) == [Ack(boot_id="boot", seqs=(9,), time=NOW)]
 
 
 def test_nothing_is_acknowledged_that_was_not_committed(
@@ -165,7 +165,7 @@ def test_rows_that_cannot_be_read_are_refused_for_good(known: Cloud) -> None:
             raw(control("line-1", Channel.TELEMETRY), nameless),
         ]
     )
-    assert acks(known) == [Ack(boot_id="b", seqs=(7, 8, 9))]
+    assert acks(known) == [Ack(boot_id="b", seqs=(7, 8, 9), time=NOW)]
     assert known.ingest.malformed == 3
     assert len(known.parts.telemetry.events(name="telemetry_refused")) == 1  # and not each time
     known.ingest.write([raw(control("line-2", Channel.TELEMETRY), nameless)])
