@@ -68,7 +68,7 @@ def read_observed(path: Path) -> Observed:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ModuleError(f"sample {path} expected at most {MAX_BYTES} bytes")
+            raise ModuleError(f"sample {path} expected at most {MAX_BYTES} bytes, found more")
         data = path.read_bytes()
     except OSError as error:
         raise ModuleError(f"sample {path} cannot be read: {error.strerror}") from error

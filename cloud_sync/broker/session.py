@@ -86,10 +86,16 @@ def parse_url(url: str, *, ca_file: str = "", cert_file: str = "", key_file: str
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"broker url expected {expected}: {error}") from error
+        raise ConfigError(
+            f"broker url expected {expected}, found a port that is none: {error}",
+            hint="for example mqtt://broker.example:1883",
+        ) from error
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
         shown = url.rpartition("@")[2]  # what is before it may be a password
-        raise ConfigError(f"broker url expected {expected}, found {shown!r}")
+        raise ConfigError(
+            f"broker url expected {expected}, found {shown!r}",
+            hint="for example mqtt://broker.example:1883",
+        )
     return Address(
         host=parts.hostname,
         port=port or _PORTS[parts.scheme],

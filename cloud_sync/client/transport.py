@@ -186,7 +186,8 @@ def _checked(url: str) -> str:
         raise ConfigError(f"server address {url!r} is malformed: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(
-            f"server address expected http://HOST:PORT or https://HOST:PORT, found {url!r}"
+            f"server address expected http://HOST:PORT or https://HOST:PORT, found {url!r}",
+            hint="for example http://127.0.0.1:8080",
         )
     return url
 

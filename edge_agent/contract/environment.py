@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from edge_agent.contract.misfit import misfit
-from edge_agent.contract.names import did_you_mean
+from edge_agent.contract.names import choice_hint, did_you_mean
 from edge_agent.errors import ShoalError
 
 S = TypeVar("S", bound=Struct)
@@ -55,7 +55,9 @@ def override(
             raise error(
                 f"environment variable {name} expected {wrong.expected}; "
                 f"found {wrong.value!r:.100}",
-                hint=did_you_mean(str(wrong.value), wrong.choices) if wrong.choices else "",
+                hint=choice_hint(str(wrong.value), wrong.choices)
+                if wrong.choices
+                else "correct it, or leave it unset",
             ) from refused
         settings = msgspec.structs.replace(settings, **{section: changed})
     return settings

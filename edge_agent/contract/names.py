@@ -32,6 +32,7 @@ def check_name(kind: str, value: str) -> str:
         raise ContractError(
             f"{kind} name expected 1-63 characters of a-z, 0-9 and '-', "
             f"beginning with a letter or digit; found {value[:80]!r}",
+            hint=f"for example '{kind}-1'",
             code="name_invalid",
         )
     return value
@@ -67,8 +68,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         `did you mean 'topic'?`, or `known: a, b, c`; empty if nothing is known.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    if close := _closest(word, names):
+        return close
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"known: {shown}" if names else ""
+
+
+def choice_hint(word: str, choices: Iterable[str]) -> str:
+    """A hint for an error whose text lists all that would have been right.
+
+    Args:
+        word: what was found.
+        choices: what would have been right.
+
+    Returns:
+        `did you mean 'json'?`, or `choose one of these`.
+    """
+    return _closest(word, sorted(choices)) or "choose one of these"
+
+
+def _closest(word: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else ""

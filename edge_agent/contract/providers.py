@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from edge_agent.contract.names import did_you_mean
+from edge_agent.contract.names import choice_hint
 from edge_agent.errors import ContractError
 
 CPU: Final = "CPUExecutionProvider"
@@ -79,7 +79,7 @@ def check_provider(name: str) -> str:
         raise ContractError(
             f"execution provider expected one of {', '.join(SHORT_NAMES)}, or a name of "
             f"onnxruntime that ends with ExecutionProvider; found {name!r:.80}",
-            hint=did_you_mean(name.lower(), SHORT_NAMES),
+            hint=choice_hint(name.lower(), SHORT_NAMES),
             code="provider_unknown",
         )
     return full

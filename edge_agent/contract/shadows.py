@@ -40,7 +40,8 @@ def check_shadow(slot: str, slots: Mapping[str, WantedSlot]) -> None:
     if wanted.mode == "run":
         if wanted.shadows:
             raise _misfit(
-                f"slot {slot!r} has mode 'run' and shadows {wanted.shadows!r}, expected either",
+                f"slot {slot!r} expected to answer messages or to shadow a slot, found mode 'run' "
+                f"and shadows {wanted.shadows!r}",
                 "leave 'shadows' out, or set mode 'shadow'",
             )
         return
@@ -71,7 +72,7 @@ def check_shadow(slot: str, slots: Mapping[str, WantedSlot]) -> None:
         )
     if wanted.config != _AS_BUILT:
         raise _misfit(
-            f"slot {slot!r} is a shadow and expected no topics and no uplink of its own",
+            f"the shadow {slot!r} has topics or an uplink rule of its own",
             f"it gets what {wanted.shadows!r} gets and publishes nothing: leave them out",
         )
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from edge_agent.contract.misfit import child, members, misfit, shown
-from edge_agent.contract.names import did_you_mean
+from edge_agent.contract.names import choice_hint, did_you_mean
 from edge_agent.contract.toml_lines import Path, key_lines
 from edge_agent.errors import ShoalError
 
@@ -124,8 +124,8 @@ def _misfit(
     wrong = misfit(message, data, kind)
     where = f"{source} line {line_of(lines, wrong.path)}: {describe(wrong.path)}"
     if wrong.missing:
-        return error(f"{where} needs the key {wrong.missing!r}")
+        return error(f"{where} needs the key {wrong.missing!r}", hint="add it there")
     return error(
         f"{where} expected {wrong.expected}; found {shown(wrong.value)}",
-        hint=did_you_mean(str(wrong.value), wrong.choices) if wrong.choices else "",
+        hint=choice_hint(str(wrong.value), wrong.choices) if wrong.choices else "correct it there",
     )

@@ -80,7 +80,12 @@ def _disk(folder: Path) -> Finding:
     try:
         free_mb = shutil.disk_usage(folder).free // 2**20
     except OSError as error:
-        return Finding(name="disk", state="fail", text=f"{folder}: {error.strerror}")
+        return Finding(
+            name="disk",
+            state="fail",
+            text=f"free space of {folder} cannot be read: {error.strerror}",
+            hint="check agent.state_dir, and that its disk is mounted",
+        )
     is_low = free_mb < LOW_DISK_MB
     return Finding(
         name="disk",

@@ -107,7 +107,8 @@ class SourceStore:
         self._sources.move_to_end(topic)
         if self._plan is None and not source.fits(rows):
             raise MessageError(
-                "rows expected the same length as earlier rows of this topic", code="wrong_shape"
+                "rows expected the same length as earlier rows of this topic, found another",
+                code="wrong_shape",
             )
         return source
 

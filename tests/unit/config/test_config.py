@@ -54,7 +54,7 @@ def test_the_environment_wins_over_the_file():
         ("[cloud]\n", "agent"),
         ("[agent]\n", "needs the key 'device'"),
         ("[agent]\ndevice = 3\n", "line 2: agent.device expected"),
-        ('[agent]\ndevice = "Line 1"\n', "device name expected"),
+        ('[agent]\ndevice = "Line 1"\n', "agent.device expected 1-63 characters"),
         ('[agent]\ndevice = "a"\n[health]\ninterval_s = 0\n', "health.interval_s expected"),
         ('[agent]\ndevice = "a"\n[cloud]\nurl = "ftp://x"\n', "line 4: cloud.url expected http://"),
         ('[agent]\ndevice = "a"\n[cloud]\nbroker = "x:1883"\n', "cloud.broker expected mqtt://"),
@@ -66,6 +66,14 @@ def test_what_is_wrong_is_said_with_its_place(text: str, expected: str):
     with pytest.raises(ConfigError) as caught:
         read(text)
     assert expected in caught.value.text
+    assert caught.value.hint
+
+
+def test_choices_that_the_text_lists_are_not_listed_again():
+    with pytest.raises(ConfigError) as caught:
+        read('[agent]\ndevice = "a"\n[data]\nprotocol = "4"\n')
+    assert "expected one of '3.1.1', '5', 'auto'" in caught.value.text
+    assert caught.value.hint == "choose one of these"
 
 
 def test_an_unknown_key_gets_the_closest_known_one():

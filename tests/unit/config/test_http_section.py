@@ -21,7 +21,7 @@ def test_a_loopback_address_needs_nothing_more() -> None:
 
 
 def test_what_is_no_address_is_named_with_its_line() -> None:
-    with pytest.raises(ConfigError, match=r"agent\.toml line 4: http\.listen: expected IP:PORT"):
+    with pytest.raises(ConfigError, match=r"agent\.toml line 4: http\.listen expected IP:PORT"):
         settings('listen = "8090"')
 
 
