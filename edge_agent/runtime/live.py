@@ -241,9 +241,14 @@ class LiveSlot:
 
     def _send_home(self, answer: Answer, arrived_s: float) -> None:
         payload = answer.json_result()
+        home = WorkerUplink(
+            arrived_s=arrived_s,
+            result=Raw(payload),
+            is_sample=self._rule is not None and self._rule.is_sample,
+        )
         if len(payload) > MAX_ROW_BYTES:
             self._counters.drop("uplink_too_large")
-        elif not self._offer_uplink(WorkerUplink(arrived_s=arrived_s, result=Raw(payload))):
+        elif not self._offer_uplink(home):
             self._counters.drop("uplink_full")
 
     def _count_run(self, rows: int, run_us: float) -> None:

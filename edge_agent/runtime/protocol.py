@@ -191,10 +191,13 @@ class WorkerUplink(Struct, frozen=True, kw_only=True, tag="uplink"):
     Attributes:
         arrived_s: when its message was there to be read, seconds, monotonic: the agent counts by
             the same clock, and knows better than a worker what time that was.
+        is_sample: whether it stands for many (the rule "sample:F"): the first to be left out where
+            room is short.
     """
 
     arrived_s: float
     result: Raw
+    is_sample: bool = False
 
 
 class WorkerPoison(Struct, frozen=True, kw_only=True, tag="poison"):

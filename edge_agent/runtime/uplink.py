@@ -22,6 +22,11 @@ class UplinkRule:
         self._position = 0.0
         self._last: OrderedDict[str, bytes] = OrderedDict()
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether those that go stand for many that do not."""
+        return self._kind == "sample"
+
     def wants(self, topic: str, first: Array | None) -> bool:
         """Whether a result goes to the cloud.
 

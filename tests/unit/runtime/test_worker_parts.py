@@ -72,6 +72,12 @@ def test_uplink_takes_all_none_a_share_or_changes() -> None:
     assert taken("sample:0", [1] * 10) == 0
     assert taken("changes", [1, 1, 2, 2, 1]) == 3
     assert taken("changes", [["a"], ["a"], ["b"]]) == 2
+    # Only samples stand for others, and may be the first to be left out.
+    assert [UplinkRule(rule).is_sample for rule in ("all", "changes", "sample:0.5")] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_changes_are_of_each_source_topic() -> None:
