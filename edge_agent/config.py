@@ -54,6 +54,7 @@ class CloudSection(Struct, frozen=True, kw_only=True):
         key_file: its key.
         max_download_kb_s: most KiB a second that all downloads of the device take together; 0
             for no bound.
+        stall_s: longest silence in the middle of a download before it is given up, to be continued.
         keepalive_s: longest silence before the broker is asked for a sign of life; without one
             for as long again, the connection is made anew.
     """
@@ -64,6 +65,7 @@ class CloudSection(Struct, frozen=True, kw_only=True):
     cert_file: str = ""
     key_file: str = ""
     max_download_kb_s: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    stall_s: Annotated[float, Meta(ge=1, le=3600)] = 20.0
     keepalive_s: Annotated[int, Meta(ge=1, le=3600)] = 30
 
 

@@ -64,6 +64,7 @@ def downloader(settings: Settings, clock: Clock, dialer: Dialer) -> Downloader:
         cert_file=cloud.cert_file,
         key_file=cloud.key_file,
         dialer=dialer,
+        stall_s=cloud.stall_s,
         bytes_per_s=cloud.max_download_kb_s * 1024,
     )
 
