@@ -136,6 +136,8 @@ def _remarks(name: str, worker: SlotHealth) -> Iterator[str]:
     if worker.runs_on:
         threads = f", {_count(worker.threads, 'thread')}" if worker.threads else ""
         yield f"runs on {', '.join(map(short_name, worker.runs_on))}{threads}"
+    if worker.error and worker.state == "running":  # of one that ended, its crashes tell
+        yield worker.error
     if worker.failed:
         yield f"failed: {_reasons(worker.failed)}"
     if worker.dropped:

@@ -170,3 +170,9 @@ def test_no_line_is_wider_than_a_hundred_characters():
 
 def test_without_slots_it_says_so():
     assert list(status_lines(status_of()))[-1] == "slots     none"
+
+
+def test_why_a_worker_has_no_broker_is_told() -> None:
+    reason = "another client uses the name 'line-1_probe' on 10.0.0.5:1883"
+    lines = status_lines(status_of(probe=slot(replace(WORKER, connected=False, error=reason))))
+    assert f"probe: {reason}" in [*lines]
