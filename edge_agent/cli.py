@@ -272,9 +272,15 @@ def _payload(file: Path) -> bytes:
             with file.open("rb") as source:
                 data = source.read(MAX_PAYLOAD_BYTES + 1)
     except OSError as error:
-        raise NotFound(f"payload {file} cannot be read: {error.strerror}") from error
+        raise NotFound(
+            f"payload {file} cannot be read: {error.strerror}",
+            hint="name a file, or - for standard input",
+        ) from error
     if len(data) > MAX_PAYLOAD_BYTES:
-        raise ConfigError(f"payload {file} expected at most {MAX_PAYLOAD_BYTES} bytes")
+        raise ConfigError(
+            f"payload {file} expected at most {MAX_PAYLOAD_BYTES} bytes, found more",
+            hint="no module takes a message of this size",
+        )
     return data
 
 

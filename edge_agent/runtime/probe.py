@@ -41,7 +41,9 @@ def probe(timeout_s: float = 60.0) -> RuntimeFacts:
         )
     except subprocess.TimeoutExpired as error:
         raise Unavailable(
-            f"onnxruntime expected to answer within {timeout_s:g} s", code="probe_timeout"
+            f"onnxruntime expected to answer within {timeout_s:g} s, did not",
+            hint="is the machine overloaded? run it again",
+            code="probe_timeout",
         ) from error
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]

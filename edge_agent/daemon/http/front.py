@@ -117,8 +117,8 @@ class Front:
             case "load" | "unload":
                 raise Refused(
                     403,
-                    f"expected no {route.asks}: what runs on a device is decided by its desired "
-                    "state",
+                    f"{route.asks} is not done over HTTP: what runs on a device is decided by its "
+                    "desired state",
                     hint="use 'shoal deploy' and 'shoal remove'",
                     code="not_ours_to_decide",
                 )
@@ -210,8 +210,7 @@ def _check_version(route: Route, hello: DoorHello) -> None:
     if route.version not in ("", str(hello.version)):
         raise Refused(
             404,
-            f"version {route.version!r:.40} of {route.model!r} expected, "
-            f"version {hello.version} answers",
+            f"{route.model!r} runs version {hello.version}, asked was {route.version!r:.40}",
             hint="leave the version out for the one that runs",
             code="version_not_found",
         )

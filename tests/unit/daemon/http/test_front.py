@@ -61,7 +61,7 @@ def test_another_version_is_not_found(front: HttpFront) -> None:
     for path in ("/v2/models/shuttle/versions/2", "/v2/models/shuttle/versions/2/ready"):
         status, answer = front.get(path)
         assert status == 404
-        assert "version 3 answers" in answer["error"]
+        assert "runs version 3, asked was" in answer["error"]
     assert front.post("/v2/models/shuttle/versions/2/infer")[0] == 404
 
 
