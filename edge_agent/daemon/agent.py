@@ -9,12 +9,9 @@ reader thread.
 
 import logging
 import os
-import signal
-import threading
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from edge_agent.config import Settings
@@ -22,7 +19,9 @@ from edge_agent.contract.messages import Event
 from edge_agent.contract.state import DesiredState
 from edge_agent.contract.topics import Channel, control, down_filters
 from edge_agent.daemon.commands import Commands
+from edge_agent.daemon.ending import Ending
 from edge_agent.daemon.hardware import DeviceHardware
+from edge_agent.daemon.housekeeping import Housekeeping, room_maker, state_disk, sweep
 from edge_agent.daemon.http.process import HttpProcess
 from edge_agent.daemon.inbox import Inbox
 from edge_agent.daemon.links import (
@@ -35,14 +34,13 @@ from edge_agent.daemon.links import (
     reconnect_spread_s,
 )
 from edge_agent.daemon.local import LocalServer
-from edge_agent.daemon.logs import log_thread_failure
-from edge_agent.daemon.machine import agent_info, disk_free_mb
+from edge_agent.daemon.machine import agent_info
 from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
 from edge_agent.daemon.reconciler import Reconciler
-from edge_agent.daemon.report import Reporter, with_memory
+from edge_agent.daemon.report import Reporter
 from edge_agent.daemon.slot_events import crash_event, slot_event, worker_event
-from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus, one_line
+from edge_agent.daemon.status import AgentStatus, LinkStatus, one_line
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.daemon.uplink import Uplink
 from edge_agent.daemon.watchdog import Watchdog
@@ -88,16 +86,20 @@ class Agent:
         self._device = settings.agent.device
         self._state_dir = Path(settings.agent.state_dir)
         self._boot_id = uuid.uuid4().hex
+        sweep(self._state_dir, self._state_dir / RUN_FOLDER)
+        self._disk, ballast = state_disk(settings.disk, self._state_dir)
         self._clock = SystemClock(self._state_dir)
         self._started = self._clock.wall()
-        self._stop = threading.Event()
-        self._stop_reason = "stopped"
-        self._exit_code = 0
+        self._ending = Ending()
 
         self._dialer = Dialer()
         self._cloud_link = control_link(settings)
         self._data_link = data_link(settings)
-        self._journal = Journal(self._state_dir)
+        self._journal = Journal(
+            self._state_dir,
+            make_room=room_maker(self._state_dir, ballast),
+            wall=self._clock.wall,
+        )
         own_boots = self._journal.boot_ids()
         self._is_boot_noted = False
         self._note_boot()
@@ -121,7 +123,7 @@ class Agent:
             self._device,
             self._boot_id,
             started=self._started,
-            state_dir=self._state_dir,
+            disk=self._disk.look,
             pid=os.getpid(),
             clock=self._clock,
             journal=self._journal,
@@ -146,6 +148,7 @@ class Agent:
             clock=self._clock,
             on_change=self._slot_changed,
             forget_session=self._forget_session,
+            disk=self._disk,
         )
         self._reconciler = Reconciler(
             self._device,
@@ -188,6 +191,7 @@ class Agent:
             make_report=lambda seq: self._reporter.state(self._reconciler.desired, seq),
             make_health=lambda every: self._reporter.health(every, self._outbox.size),
             interval_s=self._health_interval(self._reconciler.desired),
+            takes_captures=lambda: not self._disk.state.is_low,
         )
         self._inbox = Inbox(
             self._device,
@@ -204,6 +208,16 @@ class Agent:
             on_status=lambda payload: self._presence.on_status(payload, self._session),
             on_event=self._event,
         )
+        self._housekeeping = Housekeeping(
+            self._state_dir,
+            disk=self._disk,
+            ballast=ballast,
+            journal=self._journal,
+            outbox=self._outbox,
+            on_event=self._event,
+            collect=self._applier.collect,
+            on_room=self._room_again,
+        )
         self._local = LocalServer(self._state_dir, self.status)
         http = http_server(settings, RUN_FOLDER, self._reporter.agent_version)
         self._http = HttpProcess(http) if http is not None else None
@@ -218,9 +232,7 @@ class Agent:
 
     def run(self) -> int:
         """Run until a signal comes. Returns the exit status."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        threading.excepthook = self._on_thread_failure
+        self._ending.listen()
         log.info(
             "event=agent_started device=%s boot_id=%s version=%s state_dir=%s cloud=%s",
             self._device,
@@ -235,6 +247,7 @@ class Agent:
             if self._journal.slots():
                 self._launcher.warm_up()
             self._reconciler.start()
+            self._housekeeping.start()
             self._listen()
             self._serve_http()
             self._uplink.start()
@@ -245,22 +258,13 @@ class Agent:
             self._wait()
         finally:
             self._close()
-        return self._exit_code
+        return self._ending.exit_code
 
     def status(self) -> AgentStatus:
         """Everything about this agent, now. Any thread."""
-        desired = self._reconciler.desired
-        seen, applied = self._reporter.revisions(desired)
-        workers = with_memory(self._supervisor.health())
-        busy = self._reconciler.busy
-        size = self._outbox.size
-        return AgentStatus(
-            device=self._device,
-            boot_id=self._boot_id,
-            version=self._reporter.agent_version,
-            pid=os.getpid(),
-            time=self._clock.wall(),
-            uptime_s=self._reporter.uptime_s,
+        return self._reporter.status(
+            self._reconciler.desired,
+            busy=self._reconciler.busy,
             cloud=LinkStatus(
                 url=self._settings.cloud.url,
                 broker=self._cloud_link.shown,
@@ -268,20 +272,8 @@ class Agent:
                 error=self._session.last_error,
                 conflict=self._presence.conflict,
             ),
-            revision_seen=seen,
-            revision_applied=applied,
-            slots={
-                slot: SlotStatus(state=state, worker=workers.get(slot), is_busy=slot in busy)
-                for slot, state in self._reporter.slots(desired).items()
-            },
-            outbox_rows=size.rows,
-            outbox_dropped=size.dropped,
-            outbox_resent=size.resent,
-            outbox=size.classes,
-            disk_free_mb=disk_free_mb(self._state_dir),
-            clock_synced=self._clock.is_synced(),
+            outbox=self._outbox.size,
             http=self._http.status() if self._http is not None else None,
-            hardware=self._hardware.reported(),
         )
 
     def _note_boot(self) -> None:
@@ -311,15 +303,16 @@ class Agent:
 
     def _await_workers(self, deadline: float) -> None:
         while self._reconciler.loading() and self._clock.monotonic() < deadline:
-            if self._stop.wait(0.1):
+            if self._ending.wait(0.1):
                 return
 
     def _wait(self) -> None:
         ticks = 0
-        while not self._stop.wait(TICK_S):
+        while not self._ending.wait(TICK_S):
             ticks += 1
             now = self._clock.monotonic()
             self._presence.tick(now, self._session)
+            self._housekeeping.tick()
             if ticks % RETRY_EVERY_TICKS == 0:
                 self._inbox.try_again()
                 if not self._is_boot_noted:
@@ -333,31 +326,20 @@ class Agent:
 
     def _close(self) -> None:
         self._watchdog.stopping()
-        log.info("event=agent_stopping reason=%r", self._stop_reason)
+        log.info("event=agent_stopping reason=%r", self._ending.reason)
         if self._http is not None:
             self._http.stop()
         self._reconciler.stop()
         self._supervisor.close(DRAIN_S)
         self._launcher.close()
         self._uplink.stop()
-        goodbye = None if self._presence.conflict else self._presence.goodbye(self._stop_reason)
+        goodbye = None if self._presence.conflict else self._presence.goodbye(self._ending.reason)
         self._session.stop(goodbye)
         self._local.stop()
         self._outbox.close()
         self._journal.close()
         self._clock.close()
         log.info("event=agent_stopped device=%s", self._device)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._stop_reason = signal.Signals(number).name
-        self._stop.set()
-
-    def _on_thread_failure(self, failure: threading.ExceptHookArgs) -> None:
-        """A thread ended by a defect: an agent that is half there is worse than a restarted one."""
-        log_thread_failure(failure)
-        self._stop_reason = "internal error"
-        self._exit_code = 70
-        self._stop.set()
 
     def _connected(self, _session_present: bool) -> None:
         self._presence.announce(self._session)
@@ -373,6 +355,11 @@ class Agent:
         self._uplink.interval_s = self._health_interval(desired)
         self._uplink.report_soon()
 
+    def _room_again(self) -> None:
+        """The disk was low and is so no more: what failed for want of room is due."""
+        self._applier.room_again()
+        self._reconciler.wake()
+
     def _health_interval(self, desired: DesiredState | None) -> float:
         asked = desired.settings.health_interval_s if desired is not None else None
         return asked if asked is not None else self._settings.health.interval_s
@@ -382,7 +369,8 @@ class Agent:
 
     def _result(self, slot: str, uplink: WorkerUplink) -> None:
         ago_s = max(0.0, self._clock.monotonic() - uplink.arrived_s)
-        self._uplink.result(slot, bytes(uplink.result), ago_s=ago_s)
+        result, is_sample = bytes(uplink.result), uplink.is_sample
+        self._uplink.result(slot, result, ago_s=ago_s, is_sample=is_sample)
 
     def _heard(self, spec: WorkerSpec, event: WorkerEvent) -> None:
         news = worker_event(spec, event) or self._hardware.heard(spec, event)

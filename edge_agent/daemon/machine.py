@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -84,11 +83,3 @@ def pss_mb(pid: int) -> float | None:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     return None
-
-
-def disk_free_mb(folder: Path) -> float:
-    """Free space for this user on a folder's disk, MiB; 0 if it cannot be told."""
-    try:
-        return shutil.disk_usage(folder).free / _MIB
-    except OSError:
-        return 0.0

@@ -1,8 +1,7 @@
 """What the device says about itself, built from the journal and the workers as they are now."""
 
 import logging
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,13 +14,14 @@ from edge_agent.contract.state import (
     ReportedState,
     WantedSlot,
 )
+from edge_agent.daemon.http.protocol import HttpStatus
 from edge_agent.daemon.machine import (
     agent_info,
     cpu_seconds,
-    disk_free_mb,
     pss_mb,
     rss_mb,
 )
+from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.errors import StorageError
 from edge_agent.reconcile.plan import is_settled
@@ -29,6 +29,7 @@ from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
 from edge_agent.store.outbox_row import OutboxSize
 from edge_agent.store.slots import SlotRecord
+from edge_agent.store.space import DiskState
 
 log: Final = logging.getLogger("edge_agent.daemon")
 
@@ -42,7 +43,7 @@ class Reporter:
         device: its name.
         boot_id: of this run.
         started: when it began, seconds since 1970.
-        state_dir: whose disk is looked at.
+        disk: looks at the disk of the state directory.
         pid: of the agent.
         clock: for the times that are reported.
         hardware: what the device is, now.
@@ -54,7 +55,7 @@ class Reporter:
         boot_id: str,
         *,
         started: float,
-        state_dir: Path,
+        disk: Callable[[], DiskState],
         pid: int,
         clock: Clock,
         journal: Journal,
@@ -66,7 +67,7 @@ class Reporter:
         self.started = started
         self._clock = clock
         self._began = clock.monotonic()
-        self._state_dir = state_dir
+        self._disk = disk
         self._pid = pid
         self._journal = journal
         self._supervisor = supervisor
@@ -148,6 +149,7 @@ class Reporter:
         self._cpu, self._cpu_at = used, now
         shares = [share for pid in pids if (share := pss_mb(pid)) is not None]
         moment = self._clock.moment()
+        disk = self._disk()
         return Health(
             device=self.device,
             boot_id=self.boot_id,
@@ -158,12 +160,60 @@ class Reporter:
             cpu_percent=round(100 * max(spent, 0.0) / elapsed, 2),
             rss_mb=round(sum(rss_mb(pid) for pid in pids), 1),
             pss_mb=round(sum(shares), 1) if shares else None,
-            disk_free_mb=round(disk_free_mb(self._state_dir), 1),
+            disk_free_mb=round(disk.free_mb, 1),
+            disk_low=disk.is_low,
             outbox_rows=outbox.rows,
             outbox_dropped=outbox.dropped,
             outbox_resent=outbox.resent,
             outbox=outbox.classes,
             clock_synced=moment.clock_synced,
+        )
+
+    def status(
+        self,
+        desired: DesiredState | None,
+        *,
+        busy: Collection[str],
+        cloud: LinkStatus,
+        outbox: OutboxSize,
+        http: HttpStatus | None,
+    ) -> AgentStatus:
+        """Everything about the agent, now, for who asks at the device.
+
+        Args:
+            desired: what should run.
+            busy: slots that are being worked on.
+            cloud: the way to it.
+            outbox: what waits.
+            http: the local HTTP server; None if there is none.
+        """
+        seen, applied = self.revisions(desired)
+        workers = with_memory(self._supervisor.health())
+        moment = self._clock.moment()
+        disk = self._disk()
+        return AgentStatus(
+            device=self.device,
+            boot_id=self.boot_id,
+            version=self.agent_version,
+            pid=self._pid,
+            time=moment.time,
+            uptime_s=moment.uptime_s,
+            cloud=cloud,
+            revision_seen=seen,
+            revision_applied=applied,
+            slots={
+                slot: SlotStatus(state=state, worker=workers.get(slot), is_busy=slot in busy)
+                for slot, state in self.slots(desired).items()
+            },
+            outbox_rows=outbox.rows,
+            outbox_dropped=outbox.dropped,
+            outbox_resent=outbox.resent,
+            outbox=outbox.classes,
+            disk_free_mb=disk.free_mb,
+            disk_low=disk.is_low,
+            clock_synced=moment.clock_synced,
+            http=http,
+            hardware=self._hardware(),
         )
 
 

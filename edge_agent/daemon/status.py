@@ -42,6 +42,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     Attributes:
         http: the local HTTP server; None if the settings want none.
         hardware: what models can run on.
+        disk_low: nothing is downloaded and nothing captured, for want of room.
     """
 
     device: str
@@ -62,6 +63,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     clock_synced: bool
     http: HttpStatus | None = None
     hardware: Hardware = Hardware()
+    disk_low: bool = False
 
 
 class SlotExplanation(Struct, frozen=True, kw_only=True):
@@ -96,6 +98,7 @@ def one_line(slots: Mapping[str, SlotHealth], *, is_connected: bool) -> str:
 
 _BY_CODE: Final = {
     "disk_full": "free some space on the device's disk; it goes on by itself",
+    "disk_low": "free some space on the device's disk; it goes on by itself",
     "blob_missing": "the service has lost a file of this version: publish the module again",
     "digest_mismatch": "the bytes that arrive are not those that were published: look for a proxy "
     "that changes them, or publish the module again",

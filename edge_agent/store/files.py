@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -83,11 +84,24 @@ def remove_leftovers(folder: Path) -> tuple[str, ...]:
     Returns:
         Names of what was removed, sorted. What the disk refuses to remove stays.
     """
+    return _remove(folder, lambda path: _LEFTOVER.match(path.name) is not None)
+
+
+def remove_files(folder: Path) -> tuple[str, ...]:
+    """Remove everything in a folder but the folders in it.
+
+    Returns:
+        Names of what was removed, sorted. What the disk refuses to remove stays.
+    """
+    return _remove(folder, lambda path: not path.is_dir())
+
+
+def _remove(folder: Path, is_unwanted: Callable[[Path], bool]) -> tuple[str, ...]:
     removed = []
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
-            if _LEFTOVER.match(path.name):
-                with suppress(OSError):
+            with suppress(OSError):
+                if is_unwanted(path):
                     path.unlink()
                     removed.append(path.name)
     return tuple(removed)
