@@ -8,44 +8,28 @@ first answer to a row that was sent after it. `other_slots_lost` counts rows of 
 that were never answered.
 """
 
-import argparse
 import os
 import random
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from benchmarks.device import Device, NumberedLoad
-from benchmarks.report import Figure, finish, say
+from benchmarks.endurance import EVERY_S, LAST_WAIT_S, LONGEST_S, repeat
+from benchmarks.report import Figure, say
 
-EVERY_S = 0.005
-LONGEST_S = 120.0
-LAST_WAIT_S = 20.0
 VICTIM = "victim"
 OTHERS = ("other-a", "other-b")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=500)
-    parser.add_argument("--broker", choices=("mosquitto", "nats"), default="mosquitto")
-    parser.add_argument("--seconds", type=float, default=480.0, help="longest time for all kills")
-    options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="shoal-crash-") as name,
-        Device(Path(name), options.broker) as device,
-    ):
-        for slot in (VICTIM, *OTHERS):
-            say(f"installing {slot}")
-            device.install(slot, 1, device.build(slot))
-        figures = _measure(device, options.kills, options.seconds)
-    finish("crash", {"broker": options.broker, **figures}, ("onnxruntime", "msgspec"))
-    return 0
+    return repeat("crash", "kills", 500, _measure, __doc__)
 
 
 def _measure(device: Device, kills: int, seconds: float) -> dict[str, Figure]:
+    for slot in (VICTIM, *OTHERS):
+        say(f"installing {slot}")
+        device.install(slot, 1, device.build(slot))
     load = NumberedLoad(device.broker, VICTIM, EVERY_S)
     others = {slot: NumberedLoad(device.broker, slot, EVERY_S) for slot in OTHERS}
     for slot_load in (load, *others.values()):

@@ -3,48 +3,27 @@
     python -m benchmarks.swap [--swaps 100] [--broker mosquitto|nats] [--seconds 480]
 
 One agent, one slot, a numbered row every 5 ms at QoS 1, and two versions that take turns. Memory
-is PSS of the agent with all its processes, between two swaps: the median of the first ten against
-that of the last ten.
+is what is resident of the agent with all its processes, between two swaps: the median of the first
+ten against that of the last ten.
 """
 
-import argparse
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import psutil
 
 from benchmarks.device import Device, NumberedLoad
-from benchmarks.report import Figure, finish, say
+from benchmarks.endurance import EVERY_S, LAST_WAIT_S, LONGEST_S, repeat
+from benchmarks.report import Figure, say
 from edge_agent.contract.state import Phase
 
-EVERY_S = 0.005
 SLOT = "swapped"
-LONGEST_S = 120.0
-LAST_WAIT_S = 20.0
 SOME = 10
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--swaps", type=int, default=100)
-    parser.add_argument("--broker", choices=("mosquitto", "nats"), default="mosquitto")
-    parser.add_argument("--seconds", type=float, default=480.0, help="longest time for all swaps")
-    options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="shoal-swap-") as name,
-        Device(Path(name), options.broker) as device,
-    ):
-        figures = _measure(device, options.swaps, options.seconds)
-    finish(
-        "swap",
-        {"broker": options.broker, **figures},
-        ("onnxruntime", "msgspec"),
-        variant=options.broker,
-    )
-    return 0
+    return repeat("swap", "swaps", 100, _measure, __doc__)
 
 
 def _measure(device: Device, swaps: int, seconds: float) -> dict[str, Figure]:

@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.broker.embedded import EmbeddedBroker
-from tests.support.agents import AgentProcess
-from tests.support.fake_cloud import FakeCloud, wanted
-from tests.support.models import build_module
-from tests.support.waiting import wait_for
+from tests.support.http_device import http_device
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "http.md"
 ADDRESS = "127.0.0.1:8090"
@@ -26,34 +22,11 @@ EXAMPLES = BLOCK.findall(GUIDE.read_text())
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("guide")
-    broker = EmbeddedBroker(folder / "broker")
-    broker.start()
-    cloud = FakeCloud()
-    cloud.connect(broker.host, broker.port)
-    agent = AgentProcess(
-        folder / "line-1",
-        cloud.url,
-        broker.url,
-        environment={"EDGE_AGENT_HTTP_LISTEN": "127.0.0.1:0"},
-    )
-    agent.start()
-    try:
-        agent.await_status(30)
-        built = build_module(folder / "module", name="pump-wear")
-        cloud.publish_module(built)
-        cloud.want("line-1", {"pump-wear": wanted(built)})
+    with http_device(folder) as device:
+        device.install(folder / "module", name="pump-wear")
         # The longest part is the trial on live messages, of which there are none.
-        cloud.await_slot("pump-wear", lambda slot: slot.phase == "active", timeout_s=60)
-
-        def listening() -> str:
-            http = agent.status().http
-            return http.url if http is not None else ""
-
-        yield wait_for(listening, 30, lambda: agent.log).removeprefix("http://")
-    finally:
-        agent.stop()
-        cloud.close()
-        broker.stop()
+        device.cloud.await_slot("pump-wear", lambda slot: slot.phase == "active", timeout_s=60)
+        yield device.address
 
 
 @pytest.mark.needs("curl")

@@ -18,8 +18,7 @@ import pytest
 from benchmarks.peers.environment import python_of
 from cloud_sync.broker.embedded import EmbeddedBroker
 from tests.support.agents import AgentProcess
-from tests.support.fake_cloud import FakeCloud, wanted
-from tests.support.models import build_module
+from tests.support.http_device import ANY_PORT, HttpDevice, http_device, tensor
 from tests.support.rows import RowsClient
 from tests.support.waiting import wait_for
 
@@ -27,70 +26,12 @@ CLIENTS = Path(__file__).parents[1] / "clients"
 SCORES = [[6.5], [1.5]]
 
 
-class Device:
-    """An agent with the slot `probe`, and where its HTTP server listens."""
-
-    def __init__(self, agent: AgentProcess, cloud: FakeCloud, broker: EmbeddedBroker) -> None:
-        self.agent = agent
-        self.cloud = cloud
-        self.broker = broker
-
-    @property
-    def url(self) -> str:
-        def listening() -> str:
-            http = self.agent.status().http
-            return http.url if http is not None else ""
-
-        return wait_for(listening, 30, lambda: self.agent.log)
-
-    @property
-    def address(self) -> str:
-        return self.url.removeprefix("http://")
-
-    def get(self, path: str) -> str:
-        return httpx.get(self.url + path, timeout=30, trust_env=False).raise_for_status().text
-
-    def ask(self, rows: list[list[float]]) -> httpx.Response:
-        url = f"{self.url}/v2/models/probe/infer"
-        return httpx.post(url, json={"inputs": [tensor(rows)]}, timeout=30, trust_env=False)
-
-    def infer(self, rows: list[list[float]]) -> Any:
-        return self.ask(rows).raise_for_status().json()["outputs"][0]["data"]
-
-
-def tensor(rows: list[list[float]]) -> dict[str, Any]:
-    return {"name": "X", "shape": [len(rows), 3], "datatype": "FP32", "data": rows}
-
-
 @pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpDevice]:
     folder = tmp_path_factory.mktemp("http")
-    broker = EmbeddedBroker(folder / "broker")
-    broker.start()
-    cloud = FakeCloud()
-    cloud.connect(broker.host, broker.port)
-    agent = AgentProcess(
-        folder / "line-1",
-        cloud.url,
-        broker.url,
-        environment={"EDGE_AGENT_HTTP_LISTEN": "127.0.0.1:0"},
-    )
-    agent.start()
-    try:
-        agent.await_status(30)
-        install(cloud, folder / "v1", bias=0.5, version=1)
-        yield Device(agent, cloud, broker)
-    finally:
-        agent.stop()
-        cloud.close()
-        broker.stop()
-
-
-def install(cloud: FakeCloud, folder: Path, *, bias: float, version: int) -> None:
-    built = build_module(folder, bias=bias)
-    cloud.publish_module(built)
-    cloud.want("line-1", {"probe": wanted(built, version)})
-    cloud.await_slot("probe", lambda slot: slot.running == built.digest)
+    with http_device(folder) as running:
+        running.install(folder / "v1")
+        yield running
 
 
 def run_client(python: str, script: str, *arguments: str) -> Any:
@@ -105,7 +46,7 @@ def run_client(python: str, script: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_tritons_client_works_unchanged(device: Device) -> None:
+def test_tritons_client_works_unchanged(device: HttpDevice) -> None:
     found = run_client(sys.executable, "triton.py", device.address, "probe")
     version = found["metadata"]["versions"][0]
     assert found["metadata"] == {
@@ -135,7 +76,7 @@ def test_tritons_client_works_unchanged(device: Device) -> None:
 
 
 @pytest.mark.needs("kserve")
-def test_kserves_client_works_unchanged(device: Device) -> None:
+def test_kserves_client_works_unchanged(device: HttpDevice) -> None:
     found = run_client(str(python_of("kserve")), "kserve_rest.py", device.url, "probe")
     assert [found[name] for name in ("live", "ready", "model_ready")] == [True] * 3
     assert not found["other_model_ready"]
@@ -147,7 +88,7 @@ def test_kserves_client_works_unchanged(device: Device) -> None:
     assert "X" in text
 
 
-def test_prometheus_reads_what_happened(device: Device) -> None:
+def test_prometheus_reads_what_happened(device: HttpDevice) -> None:
     prefix = "data/line-1"
     rows = RowsClient(device.broker.host, device.broker.port)
     rows.listen(f"{prefix}/results/#")
@@ -170,7 +111,7 @@ def test_prometheus_reads_what_happened(device: Device) -> None:
     assert "shoal_slot_run_seconds_bucket" in text
 
 
-def test_people_are_shown_where_it_listens(device: Device) -> None:
+def test_people_are_shown_where_it_listens(device: HttpDevice) -> None:
     def said(command: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "edge_agent.cli", command, "-c", str(device.agent.config)],
@@ -186,13 +127,13 @@ def test_people_are_shown_where_it_listens(device: Device) -> None:
     assert "local HTTP" in said("check")
 
 
-def test_only_the_agents_user_may_enter_a_workers_door(device: Device) -> None:
+def test_only_the_agents_user_may_enter_a_workers_door(device: HttpDevice) -> None:
     folder = device.agent.state_dir / "run"
     assert folder.stat().st_mode & 0o077 == 0
     assert (folder / "probe.door").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_server_needs_neither_numpy_nor_onnxruntime(device: Device) -> None:
+def test_the_server_needs_neither_numpy_nor_onnxruntime(device: HttpDevice) -> None:
     http = device.agent.status().http
     assert http is not None
     device.infer([[1, 1, 1]])
@@ -202,7 +143,7 @@ def test_the_server_needs_neither_numpy_nor_onnxruntime(device: Device) -> None:
 
 
 def test_a_server_that_is_killed_is_started_again_and_costs_the_workers_nothing(
-    device: Device,
+    device: HttpDevice,
 ) -> None:
     before = device.agent.status()
     assert before.http is not None
@@ -221,7 +162,7 @@ def test_a_server_that_is_killed_is_started_again_and_costs_the_workers_nothing(
     assert worker.pid == old.pid
 
 
-def test_a_worker_that_is_killed_is_asked_again_when_it_is_back(device: Device) -> None:
+def test_a_worker_that_is_killed_is_asked_again_when_it_is_back(device: HttpDevice) -> None:
     worker = device.agent.status().slots["probe"].worker
     assert worker is not None
     assert device.infer([[1, 1, 1]]) == [6.5]
@@ -237,7 +178,9 @@ def test_a_worker_that_is_killed_is_asked_again_when_it_is_back(device: Device) 
     assert {answer.status_code for answer in told} <= {200, 503}
 
 
-def test_a_new_version_takes_over_without_a_request_lost(device: Device, tmp_path: Path) -> None:
+def test_a_new_version_takes_over_without_a_request_lost(
+    device: HttpDevice, tmp_path: Path
+) -> None:
     told: list[tuple[int, str]] = []
     stop = threading.Event()
 
@@ -257,7 +200,7 @@ def test_a_new_version_takes_over_without_a_request_lost(device: Device, tmp_pat
         thread.start()
     try:
         wait_for(lambda: len(told) > 20, 30)
-        install(device.cloud, tmp_path / "v2", bias=1.5, version=2)
+        device.install(tmp_path / "v2", bias=1.5, version=2)
         wait_for(lambda: (200, "2") in told, 60, lambda: str(told[-1]))
     finally:
         stop.set()
@@ -273,7 +216,7 @@ def test_the_server_ends_with_its_agent(tmp_path: Path, nats_broker: EmbeddedBro
         "http://127.0.0.1:9",
         nats_broker.url,
         device="line-2",
-        environment={"EDGE_AGENT_HTTP_LISTEN": "127.0.0.1:0"},
+        environment=ANY_PORT,
     )
     for end in (agent.stop, agent.kill):
         agent.start()
