@@ -132,7 +132,9 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
         dropped: messages left out on purpose.
         error: `code: text` of the last failure, or empty.
         restarts: how often its process was started again.
-        rss_mb: memory of its process, or None if unknown.
+        rss_mb: resident memory of its process, MiB, or None if unknown.
+        memory_mb: the same, with what workers share counted for each in part, where the device
+            tells; None if unknown.
         shadows: the slot that it shadows; empty if it answers messages.
         shadow: of a shadow, how it compares; None if it has not said yet: the first figures come
             with the next health report.
@@ -154,6 +156,7 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
     dropped: int = 0
     restarts: int = 0
     rss_mb: float | None = None
+    memory_mb: float | None = None
     shadows: str = ""
     shadow: ShadowHealth | None = None
     since: float | None = None

@@ -113,7 +113,7 @@ def _figures(name: str, slot: SlotSummary, role: str) -> Row:
         words.count(slot.messages_in),
         Cell(words.count(slot.failed), "red" if slot.failed else ""),
         f"{words.milliseconds(slot.p50_ms)}/{words.milliseconds(slot.p99_ms)}",
-        f"{slot.rss_mb:.0f} MB" if slot.rss_mb else words.NOTHING,
+        f"{slot.memory_mb:.0f} MB" if slot.memory_mb else words.NOTHING,
         words.count(slot.restarts),
     )
 

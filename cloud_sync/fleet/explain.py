@@ -17,7 +17,7 @@ _ADVICE: Final = {
     Phase.TRIAL: "It is proving itself before it goes live; nothing needs doing.",
     Phase.ACTIVE: "The device runs another version and has not begun with the wanted one.",
     Phase.FAILED: "It failed and will be tried again by itself; the error says what stood in the "
-    "way.",
+    "way. 'shoal device retry' has it tried now.",
     Phase.REJECTED: "It can never run on this device and is not tried again: publish a corrected "
     "version, or deploy the one before.",
     Phase.ROLLED_BACK: "It did not prove itself, and the version before runs again: look at the "
@@ -92,6 +92,8 @@ def _advice(
         advice = "The slot should be empty; the device is about to stop what runs."
     elif reported is None:
         advice = "The device has seen the order and has not begun with this slot."
+    elif reported.is_waiting_its_turn:
+        advice = "It waits its turn, so that a fleet does not ask at once; nothing needs doing."
     else:
         advice = _ADVICE[reported.phase]
     if there == "offline":

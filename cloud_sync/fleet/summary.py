@@ -87,6 +87,7 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         dropped=sum(health.dropped.values()) if health else 0,
         restarts=health.restarts if health else 0,
         rss_mb=health.rss_mb if health else None,
+        memory_mb=health.memory_mb if health else None,
         shadows=wanted.shadows if wanted else "",
         shadow=health.shadow if health else None,
         since=dated(facts, reported.since or None) if reported else None,

@@ -11,7 +11,7 @@ from edge_agent.contract.state import DesiredState
 
 LIVE = SlotSummary(
     module="shuttle", wanted_version=2, running_version=2, phase="active", messages_in=120,
-    messages_per_s=1.0, p50_ms=0.42, p99_ms=1.5, failed=0, error="", rss_mb=61.4,
+    messages_per_s=1.0, p50_ms=0.42, p99_ms=1.5, failed=0, error="", memory_mb=61.4,
 )  # fmt: skip
 SHADOW = replace(
     LIVE,
@@ -19,7 +19,7 @@ SHADOW = replace(
     messages_in=100,
     p50_ms=0.05,
     restarts=1,
-    rss_mb=58.0,
+    memory_mb=58.0,
     shadows="shuttle",
     shadow=ShadowHealth(
         of="shuttle", version=2, seen=1000, agreed=999, failed=2, max_difference=0.25,

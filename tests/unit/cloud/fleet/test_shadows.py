@@ -210,13 +210,13 @@ def test_a_summary_shows_what_a_shadow_saw() -> None:
         slots={
             "m-shadow": SlotHealth(
                 module="m", version=2, digest=OTHER, state="running", shadow=shadow, rss_mb=40.0,
-                restarts=2, dropped={"deadline": 3}, notes=("a note",),
+                pss_mb=15.0, restarts=2, dropped={"deadline": 3}, notes=("a note",),
             )
         },
     )  # fmt: skip
     found = summarize(facts(health=health), NOW).slots["m-shadow"]
     assert (found.shadows, found.shadow) == ("m", shadow)
-    assert (found.rss_mb, found.restarts, found.dropped) == (40.0, 2, 3)
+    assert (found.rss_mb, found.memory_mb, found.restarts, found.dropped) == (40.0, 15.0, 2, 3)
     assert found.notes == ("a note",)
 
 
