@@ -130,7 +130,8 @@ class ReportedSlot(Struct, frozen=True, kw_only=True):
         shadows: the slot that what runs shadows; empty if it answers messages.
         wanted: digest of what should.
         attempts: how often the wanted version was tried and failed.
-        next_retry: seconds since 1970, or None if no retry is due.
+        next_retry: when the next attempt is due, seconds since 1970, or None if none waits. While
+            fetching: the first one, put off so that a fleet does not ask at once.
         since: when the phase was entered, seconds since 1970.
     """
 
@@ -145,6 +146,11 @@ class ReportedSlot(Struct, frozen=True, kw_only=True):
     attempts: int = 0
     next_retry: float | None = None
     since: float = 0.0
+
+    @property
+    def is_waiting_its_turn(self) -> bool:
+        """Whether nothing was asked for yet, so that a fleet does not ask at once."""
+        return self.phase is Phase.FETCHING and self.next_retry is not None
 
 
 class Hardware(Struct, frozen=True, kw_only=True):

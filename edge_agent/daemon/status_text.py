@@ -9,7 +9,9 @@ from typing import Final
 
 from edge_agent.contract.messages import ShadowHealth, SlotHealth, Timing
 from edge_agent.contract.providers import short_name
+from edge_agent.daemon.clock_watch import shown
 from edge_agent.daemon.status import AgentStatus, SlotStatus
+from edge_agent.store.clock import ClockState
 
 COLUMNS: Final = 100
 MOST_NAME: Final = 16
@@ -40,6 +42,10 @@ def status_lines(status: AgentStatus) -> Iterator[str]:
         for name, worker in workers.items()
         for text in _remarks(name, worker)
         for line in textwrap.wrap(f"{name}: {text}", COLUMNS, subsequent_indent="  ")
+    ]
+    remarks += [
+        f"{name}: waits {span(wait_s)}, so that a fleet does not ask at once"
+        for name, wait_s in _turns(status).items()
     ]
     if remarks:
         yield ""
@@ -78,7 +84,7 @@ def _agent(status: AgentStatus) -> Iterator[str]:
     if status.http is not None:
         place = status.http.url or f"not listening: {status.http.error or 'starting'}"
         yield f"http      {place}"
-    yield f"clock     {'synchronized' if status.clock_synced else 'not synchronized'}"
+    yield f"clock     {clock_text(status.clock)}"
 
 
 def _outbox(status: AgentStatus) -> str:
@@ -91,6 +97,25 @@ def _outbox(status: AgentStatus) -> str:
     total = ", ".join(dropped) or str(status.outbox_dropped)
     again = f", {status.outbox_resent} sent again" if status.outbox_resent else ""
     return f"{status.outbox_rows} rows wait{again}, dropped: {total}"
+
+
+def clock_text(clock: ClockState) -> str:
+    """How the machine's clock does."""
+    text = "synchronized" if clock.is_synced else "not synchronized"
+    if clock.is_behind:
+        text += f"; it shows {shown(clock.system)}, taken for {shown(clock.floor)}"
+    if clock.steps:
+        text += f"; set {_count(clock.steps, 'time')}, the last time by {clock.stepped_s:+.0f} s"
+    return text
+
+
+def _turns(status: AgentStatus) -> dict[str, float]:
+    """Slots that have not begun with a new version yet, and for how many seconds more."""
+    return {
+        name: max(0.0, slot.state.next_retry - status.time)
+        for name, slot in status.slots.items()
+        if slot.state.is_waiting_its_turn and slot.state.next_retry is not None
+    }
 
 
 def _slot(name: str, slot: SlotStatus) -> tuple[str, ...]:

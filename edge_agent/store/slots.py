@@ -42,7 +42,7 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
         trial: what the candidate has to do before it is committed.
         candidate_starts: how often the agent itself started while the candidate was on trial.
         attempts: how often the target failed.
-        next_retry: when it is due again, seconds since 1970, or None.
+        next_retry: when it is due, for the first time or again, seconds since 1970, or None.
         since: when the phase was entered, seconds since 1970.
         blobs: digests of the files that each manifest (by its digest) needs, to keep them.
     """

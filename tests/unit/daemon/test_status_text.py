@@ -141,6 +141,14 @@ def test_a_version_that_is_not_there_yet_is_shown_beside_the_one_that_runs():
     assert "2 -> -" in "\n".join(status_lines(status_of(shuttle=nothing)))
 
 
+def test_a_slot_that_waits_its_turn_says_for_how_long_and_why():
+    waiting = slot(None, phase=Phase.FETCHING, next_retry=18.0)
+    lines = list(status_lines(status_of(shuttle=waiting)))
+    assert "shuttle: waits 17 s, so that a fleet does not ask at once" in lines
+    failed = slot(None, phase=Phase.FAILED, next_retry=18.0)
+    assert "a fleet" not in "\n".join(status_lines(status_of(shuttle=failed)))
+
+
 def test_a_worker_without_its_broker_says_so():
     lines = list(status_lines(status_of(shuttle=slot(replace(WORKER, connected=False)))))
     assert row_of(lines, 0, "shuttle")[3:5] == ["no", "broker"]

@@ -182,6 +182,14 @@ def test_every_phase_has_an_advice() -> None:
         assert len(explain(facts(running=B, phase=phase), "s", NOW).advice) > 10
 
 
+def test_a_slot_that_waits_its_turn_is_explained_as_such() -> None:
+    found = facts(running=B, phase=Phase.FETCHING)
+    assert found.reported is not None
+    slots = {"s": replace(found.reported.slots["s"], next_retry=NOW + 10)}
+    waiting = replace(found, reported=replace(found.reported, slots=slots))
+    assert "waits its turn" in explain(waiting, "s", NOW).advice
+
+
 def test_a_silent_device_is_explained_as_such() -> None:
     silent = replace(facts(), last_seen=NOW - 1000)
     assert "is silent" in explain(silent, "s", NOW).advice
