@@ -18,6 +18,8 @@ from edge_agent.config import Settings
 from edge_agent.contract.messages import Event
 from edge_agent.contract.state import DesiredState
 from edge_agent.contract.topics import Channel, control, down_filters
+from edge_agent.daemon.clock_watch import ClockWatch
+from edge_agent.daemon.cloud_time import CloudTime
 from edge_agent.daemon.commands import Commands
 from edge_agent.daemon.ending import Ending
 from edge_agent.daemon.hardware import DeviceHardware
@@ -29,6 +31,7 @@ from edge_agent.daemon.links import (
     data_address,
     data_link,
     downloader,
+    health_interval_s,
     http_server,
     outbox_limits,
     reconnect_spread_s,
@@ -190,7 +193,7 @@ class Agent:
             clock=self._clock,
             make_report=lambda seq: self._reporter.state(self._reconciler.desired, seq),
             make_health=lambda every: self._reporter.health(every, self._outbox.size),
-            interval_s=self._health_interval(self._reconciler.desired),
+            interval_s=health_interval_s(settings, self._reconciler.desired),
             takes_captures=lambda: not self._disk.state.is_low,
         )
         self._inbox = Inbox(
@@ -200,6 +203,9 @@ class Agent:
             commands=Commands(
                 self._device,
                 clock=self._clock,
+                cloud_time=CloudTime(
+                    self._device, self._boot_id, self._clock, self._session.publish
+                ),
                 report=self._uplink.report_now,
                 restart=self._supervisor.restart,
                 retry=self._reconciler.retry,
@@ -218,6 +224,9 @@ class Agent:
             collect=self._applier.collect,
             on_room=self._room_again,
         )
+        self._clock_watch = ClockWatch(
+            self._clock, on_event=self._event, on_change=self._uplink.report_soon
+        )
         self._local = LocalServer(self._state_dir, self.status)
         http = http_server(settings, RUN_FOLDER, self._reporter.agent_version)
         self._http = HttpProcess(http) if http is not None else None
@@ -235,11 +244,8 @@ class Agent:
         self._ending.listen()
         log.info(
             "event=agent_started device=%s boot_id=%s version=%s state_dir=%s cloud=%s",
-            self._device,
-            self._boot_id,
-            self._reporter.agent_version,
-            self._state_dir,
-            self._settings.cloud.url,
+            *(self._device, self._boot_id, self._reporter.agent_version),
+            *(self._state_dir, self._settings.cloud.url),
         )
         try:
             # 1. What is installed runs first, and needs nobody. 2. Then people and cloud are told.
@@ -312,6 +318,7 @@ class Agent:
             ticks += 1
             now = self._clock.monotonic()
             self._presence.tick(now, self._session)
+            self._clock_watch.tick()
             self._housekeeping.tick()
             if ticks % RETRY_EVERY_TICKS == 0:
                 self._inbox.try_again()
@@ -352,17 +359,13 @@ class Agent:
             self._reconciler.pause(is_conflicted)
 
     def _desired_changed(self, desired: DesiredState) -> None:
-        self._uplink.interval_s = self._health_interval(desired)
+        self._uplink.interval_s = health_interval_s(self._settings, desired)
         self._uplink.report_soon()
 
     def _room_again(self) -> None:
         """The disk was low and is so no more: what failed for want of room is due."""
         self._applier.room_again()
         self._reconciler.wake()
-
-    def _health_interval(self, desired: DesiredState | None) -> float:
-        asked = desired.settings.health_interval_s if desired is not None else None
-        return asked if asked is not None else self._settings.health.interval_s
 
     def _event(self, event: Event) -> None:
         self._uplink.event(event)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from edge_agent.config import HardwareSection, Settings
 from edge_agent.contract.address import Address, parse_address
 from edge_agent.contract.providers import choose, full_name, parse_options, short_name
+from edge_agent.daemon.clock_watch import shown
 from edge_agent.daemon.links import control_link, data_link
 from edge_agent.daemon.local import ask_status
 from edge_agent.errors import ShoalError, Unavailable
@@ -24,7 +25,7 @@ from edge_agent.link.probe import visit
 from edge_agent.link.reach import reach_cloud
 from edge_agent.runtime.probe import probe
 from edge_agent.runtime.provider_probe import probe_providers
-from edge_agent.store.clock import kernel_sync
+from edge_agent.store.clock import SystemClock
 from edge_agent.store.files import make_folder, write_atomic
 
 LOW_DISK_MB: Final = 200
@@ -48,7 +49,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield Finding(name="settings", state="ok", text=f"device {settings.agent.device}")
     yield _attempt("state directory", "fail", lambda: _writable(folder))
     yield _disk(folder)
-    yield _clock()
+    yield _clock(folder)
     yield _attempt("onnxruntime", "fail", _runtime)
     yield from _providers(settings.hardware)
     yield _attempt("cloud", "warn", lambda: _cloud(settings))
@@ -95,13 +96,22 @@ def _disk(folder: Path) -> Finding:
     )
 
 
-def _clock() -> Finding:
-    if kernel_sync()():
+def _clock(folder: Path) -> Finding:
+    state = SystemClock(folder).state()
+    if state.is_behind:
+        return Finding(
+            name="clock",
+            state="fail",
+            text=f"it shows {shown(state.system)}, and it is at least {shown(state.floor)}",
+            hint="set the clock or run an NTP client: until then TLS certificates look as if they "
+            "were not valid yet",
+        )
+    if state.is_synced:
         return Finding(name="clock", state="ok", text="synchronized")
     return Finding(
         name="clock",
         state="warn",
-        text="not synchronized, as far as the kernel knows",
+        text=f"not synchronized, as far as the kernel knows; it shows {shown(state.system)}",
         hint="run an NTP client (systemd-timesyncd, chrony): times of results depend on it",
     )
 

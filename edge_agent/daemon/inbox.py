@@ -63,7 +63,7 @@ class Inbox:
                 case Channel.DESIRED:
                     self._desired(payload)
                 case Channel.ACK:
-                    self._acknowledge(decode(Ack, payload))
+                    self._take_ack(decode(Ack, payload))
                 case Channel.COMMAND:
                     answer = self._commands.handle(found.message_id, payload)
                     if answer is not None:
@@ -78,10 +78,24 @@ class Inbox:
             )
 
     def try_again(self) -> None:
-        """Take the desired state again that could not be kept on the disk. The main thread."""
+        """What could not be done when it came: keep a desired state, judge a command.
+
+        The main thread, every few seconds.
+        """
+        self._settle_commands()
         with self._wishing:
             if self._unkept is not None:
                 self._take_wish(self._unkept)
+
+    def _take_ack(self, ack: Ack) -> None:
+        if self._commands.heard(ack):
+            self._settle_commands()
+        else:
+            self._acknowledge(ack)
+
+    def _settle_commands(self) -> None:
+        for message_id, answer in self._commands.settle():
+            self._answer(message_id, answer)
 
     def _desired(self, payload: bytes) -> None:
         with self._wishing:

@@ -49,6 +49,12 @@ def data_address(settings: Settings) -> BrokerAddress:
     )
 
 
+def health_interval_s(settings: Settings, desired: DesiredState | None) -> float:
+    """Seconds between two health reports: as the cloud wants it, or else the device's own."""
+    asked = desired.settings.health_interval_s if desired is not None else None
+    return asked if asked is not None else settings.health.interval_s
+
+
 def reconnect_spread_s(desired: DesiredState | None) -> float:
     """Over how long this device's fleet spreads its return to a broker, seconds."""
     return desired.settings.reconnect_spread_s if desired is not None else 0.0

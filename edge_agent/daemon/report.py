@@ -212,6 +212,7 @@ class Reporter:
             disk_free_mb=disk.free_mb,
             disk_low=disk.is_low,
             clock_synced=moment.clock_synced,
+            clock=self._clock.state(),
             http=http,
             hardware=self._hardware(),
         )

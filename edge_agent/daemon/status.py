@@ -11,6 +11,7 @@ from msgspec import Struct
 from edge_agent.contract.messages import OutboxHealth, SlotHealth
 from edge_agent.contract.state import Hardware, Phase, ReportedSlot
 from edge_agent.daemon.http.protocol import HttpStatus
+from edge_agent.store.clock import ClockState
 
 
 class LinkStatus(Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     Attributes:
         http: the local HTTP server; None if the settings want none.
         hardware: what models can run on.
+        clock: what is known about the machine's clock.
         disk_low: nothing is downloaded and nothing captured, for want of room.
     """
 
@@ -61,6 +63,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     outbox: dict[str, OutboxHealth] = {}
     disk_free_mb: float
     clock_synced: bool
+    clock: ClockState = ClockState()
     http: HttpStatus | None = None
     hardware: Hardware = Hardware()
     disk_low: bool = False

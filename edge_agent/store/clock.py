@@ -47,23 +47,6 @@ class Moment(Struct, frozen=True, kw_only=True):
         return replace(self, time=self.time - seconds, uptime_s=self.uptime_s - seconds)
 
 
-class Clock(Protocol):
-    """Where time comes from. Safe to ask from any thread; never waits."""
-
-    def monotonic(self) -> float:
-        """Seconds since some fixed instant. Never set, so it is for every wait and interval."""
-
-    def wall(self) -> float:
-        """Seconds since 1970, never below the floor. It may jump: for people, and for nothing
-        that waits."""
-
-    def is_synced(self) -> bool:
-        """Whether `wall` comes from a clock that the machine believes to be right."""
-
-    def moment(self) -> Moment:
-        """Now, by both clocks."""
-
-
 class ClockState(Struct, frozen=True, kw_only=True):
     """What is known about the machine's clock, for people.
 
@@ -82,6 +65,26 @@ class ClockState(Struct, frozen=True, kw_only=True):
     is_behind: bool = False
     steps: int = 0
     stepped_s: float = 0.0
+
+
+class Clock(Protocol):
+    """Where time comes from. Safe to ask from any thread; never waits."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed instant. Never set, so it is for every wait and interval."""
+
+    def wall(self) -> float:
+        """Seconds since 1970, never below the floor. It may jump: for people, and for nothing
+        that waits."""
+
+    def is_synced(self) -> bool:
+        """Whether `wall` comes from a clock that the machine believes to be right."""
+
+    def moment(self) -> Moment:
+        """Now, by both clocks."""
+
+    def state(self) -> ClockState:
+        """What is known about the machine's clock, for people."""
 
 
 class SystemClock:

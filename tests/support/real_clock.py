@@ -2,7 +2,7 @@
 
 import time
 
-from edge_agent.store.clock import Moment
+from edge_agent.store.clock import ClockState, Moment
 
 
 class RealClock:
@@ -26,3 +26,7 @@ class RealClock:
     def moment(self) -> Moment:
         """Now, by both clocks."""
         return Moment(time=time.time(), uptime_s=time.monotonic() - self._began, clock_synced=True)
+
+    def state(self) -> ClockState:
+        """What is known about the machine's clock."""
+        return ClockState(is_synced=True, system=time.time())

@@ -9,7 +9,7 @@ clock.synced = False       # as the kernel would say
 
 from typing import Final
 
-from edge_agent.store.clock import Moment
+from edge_agent.store.clock import ClockState, Moment
 
 NOON: Final = 1_800_000_000.0
 """Some day in 2027, seconds since 1970."""
@@ -63,3 +63,7 @@ class SimulatedClock:
         return Moment(
             time=self._wall, uptime_s=self._monotonic - self._began, clock_synced=self.synced
         )
+
+    def state(self) -> ClockState:
+        """What is known about the wall clock."""
+        return ClockState(is_synced=self.synced, system=self._wall)

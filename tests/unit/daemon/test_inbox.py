@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edge_agent.contract.messages import Command, CommandResult
 from edge_agent.contract.state import DesiredState
 from edge_agent.contract.wire import encode
+from edge_agent.daemon.cloud_time import CloudTime
 from edge_agent.daemon.commands import Commands
 from edge_agent.daemon.inbox import Inbox
 from edge_agent.errors import ContractError, NotFound, StorageError
@@ -31,6 +32,7 @@ class World:
             commands=Commands(
                 "line-1",
                 clock=RealClock(),
+                cloud_time=CloudTime("line-1", "boot", RealClock(), lambda _topic, _payload: False),
                 report=lambda: self.done.append("report"),
                 restart=self.restart,
                 retry=lambda slot: self.done.append(f"retry {slot}"),
