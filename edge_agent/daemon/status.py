@@ -152,15 +152,15 @@ def _advice(status: AgentStatus, found: SlotStatus) -> str:
         return f"it runs, but the data broker is away{reason}. Check data.broker (or cloud.broker)"
     if state.error is not None and state.error.code in _BY_CODE:
         return _BY_CODE[state.error.code]
-    match state.phase:
-        case Phase.ACTIVE:
-            return "nothing to do: it runs what is wanted"
     return _phase_advice(state)
 
 
 def _phase_advice(state: ReportedSlot) -> str:
     if state.is_waiting_its_turn:
         return "it waits its turn, so that a fleet does not ask at once; nothing to do"
+    match state.phase:
+        case Phase.ACTIVE:
+            return "nothing to do: it runs what is wanted"
         case Phase.TRIAL:
             return "it is on trial on live messages, and is kept when it passes"
         case Phase.FETCHING | Phase.VERIFIED | Phase.INSTALLED:
