@@ -6,6 +6,7 @@ above, as the float64 of the same value, which reads back as the same value, too
 have no JSON: they become null.
 """
 
+import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ MAX_ELEMENTS: Final = 4 * 2**20
 _SHORT_UP_TO: Final = 4096
 _FEW: Final = 32
 """Numbers that are sooner written one by one than prepared together."""
+_SCALES: Final = (1e6, 1e7, 1e8, 1e9)
+_FLOAT32: Final = struct.Struct("f")
 _encode: Final = msgspec.json.Encoder().encode
 _lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -35,7 +38,9 @@ class RunOutputs:
 
     def __init__(self, arrays: Sequence[Array]) -> None:
         self.arrays = arrays
-        self.elements = sum(array.size for array in arrays)
+        self.elements = 0
+        for array in arrays:
+            self.elements += array.size
         self._lists: list[Any] | None = None
         self._texts: list[bytes] = []
 
@@ -174,15 +179,17 @@ def plain(array: Array) -> object:
 
 def _short(array: Array) -> list[float]:
     """Each float32 or float16 of [N] as the float with the fewest digits that is read as it."""
-    if array.size < _FEW or array.dtype.char == "e":
+    if array.dtype.char == "e":
         return [float(str(number)) for number in array]
     # Most outputs are probabilities and the like: below 8, the nearest number of six decimals is
     # the shortest if it is read as the same float32; else one of seven, eight or nine is.
+    if array.size < _FEW:
+        return _short_each(array)
     exact = array.astype(np.float64)
     with np.errstate(all="ignore"):
         short = exact
         is_open = np.ones(array.shape, dtype=bool)
-        for scale in (1e6, 1e7, 1e8, 1e9):
+        for scale in _SCALES:
             rounded = np.rint(exact * scale) / scale
             short = np.where(is_open, rounded, short)
             is_open &= rounded.astype(np.float32) != array
@@ -192,4 +199,22 @@ def _short(array: Array) -> list[float]:
     numbers: list[float] = short.tolist()
     for index in np.flatnonzero(is_open):
         numbers[index] = float(str(array[index]))
+    return numbers
+
+
+def _short_each(array: Array) -> list[float]:
+    """The same one by one, by arithmetic alone: writing and reading digits takes longer."""
+    numbers: list[float] = array.tolist()
+    for index, exact in enumerate(numbers):
+        if -8 < exact < 8:
+            for scale in _SCALES:
+                short = round(exact * scale) / scale
+                if _FLOAT32.unpack(_FLOAT32.pack(short))[0] == exact:
+                    # Zero is as short as it gets, and would lose its sign.
+                    numbers[index] = short or exact
+                    break
+            else:
+                numbers[index] = float(str(array[index]))
+        else:
+            numbers[index] = float(str(array[index]))
     return numbers
