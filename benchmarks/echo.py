@@ -34,6 +34,9 @@ class EchoSlot:
     def run(self, now: float) -> list[Settled]:  # noqa: ARG002 -- the interface's
         return []
 
+    def sent(self, now: float) -> None:
+        """Nothing is left to do."""
+
     def withdraw(self) -> None:
         """Nothing waits here."""
 

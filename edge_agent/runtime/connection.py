@@ -1,7 +1,8 @@
 """A connected socket on the loop: packets in, bytes out, many at once.
 
 Reads what has arrived in one call and hands over all whole packets together; what is written is
-kept until `flush` and leaves in one call. Knows what a packet is, not what it means.
+kept until whoever wrote it says `flush`, and leaves in one call. Knows what a packet is, not what
+it means.
 """
 
 import socket
@@ -96,7 +97,7 @@ class Connection:
     def _ready(self, events: int) -> None:
         if events & READ:
             self._read()
-        if self._is_open and (events & WRITE or self.out):
+        if events & WRITE:
             self.flush()
 
     def _read(self) -> None:

@@ -18,6 +18,10 @@ from edge_agent.runtime.mqtt.packets import FAILURE, PubAck, Publish, Unreadable
 from edge_agent.runtime.mqtt.writer import PacketWriter
 from edge_agent.runtime.pending import Pending, Receipt
 
+SHORT_BATCH_S: Final = 0.001
+"""Acknowledgements leave with the answers of the batch that is due if the one before it took no
+longer: one call, and one that wakes the broker once."""
+
 _HEAD_BYTES: Final = 64
 _log = logging.getLogger("shoal.worker.transport")
 

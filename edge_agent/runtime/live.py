@@ -1,28 +1,27 @@
-"""A slot at work: messages wait, go through the engine together, are counted, and are answered.
+"""A slot at work: messages wait, go through the engine together, and are answered.
 
 Knows neither MQTT nor the pipe: it is given messages and gives back what is to be published. It
-never waits, and one call does as much as one batch.
+never waits, and one call does as much as one batch. What is written down about a batch comes when
+its answers have left, see `ledger`.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec import Raw
+from msgspec import Struct
 
-from edge_agent.contract.wire import MAX_ROW_BYTES
-from edge_agent.errors import ModelError
+from edge_agent.errors import ModelError, ShoalError
 from edge_agent.runtime.answers import Answer
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.engine import Engine
-from edge_agent.runtime.histogram import Histogram
+from edge_agent.runtime.ledger import Ledger
 from edge_agent.runtime.message import Incoming, Outgoing, Settled
 from edge_agent.runtime.mirror import Mirror
 from edge_agent.runtime.protocol import WorkerUplink
 from edge_agent.runtime.queue import Left, MessageQueue, Reason
 from edge_agent.runtime.run_guard import MOST_DEATHS, RunGuard
-from edge_agent.runtime.uplink import UplinkRule
 
 AT_ONCE: Final = 64
 """Messages of a batch. More would make the first of them wait and gain little: what a run costs
@@ -34,6 +33,14 @@ TURN_S: Final = 0.002
 _log = logging.getLogger("shoal.worker")
 
 
+class _Batch(Struct, frozen=True, gc=False):
+    """Messages whose answers are on their way out."""
+
+    messages: Sequence[Incoming]
+    answers: Sequence[Answer | None]
+    began_s: float
+
+
 class LiveSlot:
     """Answers the messages of one slot. Its methods never raise.
 
@@ -43,7 +50,6 @@ class LiveSlot:
         offer_uplink: takes a result for the cloud, or says that there is no room.
         mirror: hears every message that was answered, for a shadow; None if none can come.
         guard: told what is run, and asked what must not be; None for no such care.
-        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -54,21 +60,19 @@ class LiveSlot:
         mirror: Mirror | None = None,
         *,
         guard: RunGuard | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._counters = counters
-        self._offer_uplink = offer_uplink
+        self._ledger = Ledger(counters, engine.uplink, offer_uplink, mirror)
         self._mirror = mirror
         self._guard = guard
-        self._clock = clock
-        self._rule = UplinkRule(engine.uplink) if engine.uplink != "none" else None
+        self._batch: _Batch | None = None
         self._rules = engine.manifest.runtime
         self._queue = MessageQueue(self._rules)
         self._delay_s = self._rules.max_delay_ms / 1e3
         self._alone_s = TURN_S
         counters.watch(engine)
-        engine.count_runs(self._count_run, guard.begin_run if guard is not None else None)
+        engine.count_runs(self._ledger.ran, guard.begin_run if guard is not None else None)
 
     def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
         """Take messages that have arrived.
@@ -101,7 +105,7 @@ class LiveSlot:
         return max(0.0, since + self._delay_s - now)
 
     def run(self, now: float) -> list[Settled]:
-        """Answer one batch of what waits, due or not.
+        """Answer one batch of what waits, due or not. `sent` is to follow.
 
         Args:
             now: seconds, monotonic.
@@ -109,17 +113,35 @@ class LiveSlot:
         Returns:
             What is done with: answers, and messages that are dropped for being late.
         """
+        if self._batch is not None:
+            self.sent(now)
         taken, late = self._queue.take(self._most(), now)
         self._counters.waiting = len(self._queue)
         settled = [self._leave(item) for item in late] if late else []
         if taken:
-            began = self._clock()
             answers = self._answers(taken)
-            ended = self._clock()
-            self._alone_s = max(1e-6, (ended - began) / len(taken))
-            settled += map(self._settle, taken, answers)
-            self._count(taken, answers, began)
+            self._batch = _Batch(taken, answers, now)
+            for message, answer in zip(taken, answers, strict=True):
+                outgoing = _outgoing(answer) if answer is not None and answer.topic else None
+                settled.append(Settled(message.token, outgoing))
         return settled
+
+    def sent(self, now: float) -> None:
+        """The answers of the batch have left: do what nobody waits for.
+
+        Args:
+            now: seconds, monotonic.
+        """
+        batch = self._batch
+        if batch is not None:
+            self._batch = None
+            if self._guard is not None:
+                # Not before: a message may also do harm by the answer that it makes us write.
+                self._guard.end()
+            self._alone_s = max(1e-6, (now - batch.began_s) / len(batch.messages))
+            self._ledger.enter(batch.messages, batch.answers, batch.began_s, now)
+        if self._mirror is not None:
+            self._mirror.send()
 
     def left_out(self, reason: str, answer: Outgoing | None) -> None:
         """Count what the connection cannot carry.
@@ -144,7 +166,8 @@ class LiveSlot:
             most = min(most_rows, AT_ONCE)
         else:
             most = max(1, min(AT_ONCE, int(TURN_S / self._alone_s)))
-        return most if self._guard is None else self._guard.most(most, time.monotonic())
+        guard = self._guard
+        return guard.most(most, time.monotonic()) if guard is not None and guard.is_wary else most
 
     def _answers(self, messages: Sequence[Incoming]) -> list[Answer | None]:
         if self._guard is not None:
@@ -156,36 +179,12 @@ class LiveSlot:
             for _ in messages:
                 self._counters.fail("internal")
             return [None] * len(messages)
-        finally:
-            if self._guard is not None:
-                self._guard.end()
 
-    def _settle(self, message: Incoming, answer: Answer | None) -> Settled:
-        """Be done with a message that the engine has seen."""
-        is_told = answer is None or bool(answer.topic)
-        if is_told and self._mirror is not None and self._mirror.is_on:
-            self._note(self._mirror, message, answer)
-        if answer is None:
-            return Settled(message.token, None)
-        return self._publish(message, answer)
-
-    def _publish(self, message: Incoming, answer: Answer) -> Settled:
-        counters = self._counters
-        if answer.ok:
-            counters.messages_out += 1
-            if self._rule is not None and self._rule.wants(message.topic, answer.first):
-                self._send_home(answer, message.arrived_s)
-        elif not answer.topic:
-            # Without an output topic there is nowhere to publish an error either.
-            counters.drop(answer.code)
-            _log.warning("message_dropped code=%s topic=%r", answer.code, message.topic[:200])
-            return Settled(message.token, None)
-        else:
-            counters.fail(answer.code)
-        outgoing = Outgoing(
-            answer.topic, answer.payload, answer.content_type, answer.correlation, answer.ok
-        )
-        return Settled(message.token, outgoing)
+    def _refuse(self, message: Incoming, error: ShoalError) -> Settled:
+        """Be done with a message that the model does not see, and say why."""
+        answer = self._engine.refuse(message, error)
+        self._ledger.outcome(message, answer)
+        return Settled(message.token, _outgoing(answer) if answer.topic else None)
 
     def _leave(self, item: Left) -> Settled:
         """Be done with a message that the model does not see."""
@@ -199,7 +198,7 @@ class LiveSlot:
             code=reason.value,
             hint="send less, or raise runtime.max_queue of the module",
         )
-        return self._publish(message, self._engine.refuse(message, error))
+        return self._refuse(message, error)
 
     def _unseen(self, reason: str) -> None:
         """Tell a shadow of a message that was not run; it counts it as not seen."""
@@ -220,76 +219,13 @@ class LiveSlot:
         for message in messages:
             if guard.is_poison(message):
                 self._unseen(error.code)
-                refused.append(self._publish(message, self._engine.refuse(message, error)))
+                refused.append(self._refuse(message, error))
             else:
                 harmless.append(message)
         return harmless, refused
 
-    @staticmethod
-    def _note(mirror: Mirror, message: Incoming, answer: Answer | None) -> None:
-        if not mirror.has_room:
-            mirror.skip(is_answered=answer is not None)
-            return
-        mirror.note(
-            message.topic,
-            message.payload,
-            message.content_type,
-            message.received_s,
-            code=answer.code if answer is not None else "",
-            runs=answer.runs if answer is not None and answer.ok else None,
-        )
 
-    def _send_home(self, answer: Answer, arrived_s: float) -> None:
-        payload = answer.json_result()
-        home = WorkerUplink(
-            arrived_s=arrived_s,
-            result=Raw(payload),
-            is_sample=self._rule is not None and self._rule.is_sample,
-        )
-        if len(payload) > MAX_ROW_BYTES:
-            self._counters.drop("uplink_too_large")
-        elif not self._offer_uplink(home):
-            self._counters.drop("uplink_full")
-
-    def _count_run(self, rows: int, run_us: float) -> None:
-        self._counters.batches.record(rows)
-        self._counters.run.record(run_us)
-
-    def _count(
-        self, messages: Sequence[Incoming], answers: Sequence[Answer | None], began: float
-    ) -> None:
-        """Count how long everything took; what messages have in common is counted together."""
-        counters = self._counters
-        now = self._clock()
-        _record(counters.queue, [(began - message.arrived_s) * 1e6 for message in messages])
-        answered: list[float] = []
-        decoded: list[float] = []
-        encoded: list[float] = []
-        for message, answer in zip(messages, answers, strict=True):
-            if answer is None or not answer.topic:
-                continue
-            waited_s = now - message.arrived_s
-            answered.append(waited_s * 1e6)
-            if answer.ok:
-                decoded.append(answer.decode_us)
-                encoded.append(answer.encode_us)
-                if answer.measured_s:
-                    age_s = message.received_s + waited_s - answer.measured_s
-                    counters.age.record(age_s * 1e6)
-        _record(counters.total, answered)
-        _record(counters.decode, decoded)
-        _record(counters.encode, encoded)
-
-
-def _record(histogram: Histogram, durations_us: Iterable[float]) -> None:
-    """Record durations; a messages of a batch often have the same one."""
-    last, times = 0.0, 0
-    for duration_us in durations_us:
-        if times and duration_us == last:
-            times += 1
-            continue
-        if times:
-            histogram.record(last, times)
-        last, times = duration_us, 1
-    if times:
-        histogram.record(last, times)
+def _outgoing(answer: Answer) -> Outgoing:
+    return Outgoing(
+        answer.topic, answer.payload, answer.content_type, answer.correlation, answer.ok
+    )

@@ -9,17 +9,19 @@ import collections
 import contextlib
 import heapq
 import itertools
-import selectors
+import select
 import socket
 import time
 from collections.abc import Callable
 from typing import Final
 
-READ: Final = selectors.EVENT_READ
-WRITE: Final = selectors.EVENT_WRITE
+READ: Final = select.EPOLLIN
+WRITE: Final = select.EPOLLOUT
+_EITHER: Final = READ | WRITE
 
 OnReady = Callable[[int], None]
-"""Told which of READ and WRITE a file descriptor is ready for."""
+"""Told which of READ and WRITE a file descriptor is ready for; all that is watched if it is broken,
+because reading or writing finds out how."""
 
 
 class Timer:
@@ -58,8 +60,9 @@ class Loop:
     """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
         self._callbacks: dict[int, OnReady] = {}
+        self._watched: dict[int, int] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._calls: collections.deque[Callable[[], None]] = collections.deque()
@@ -72,17 +75,19 @@ class Loop:
 
     def add(self, fd: int, events: int, on_ready: OnReady) -> None:
         """Watch a file descriptor for READ, WRITE or both, until `remove`."""
-        self._selector.register(fd, events)
+        self._epoll.register(fd, events)
         self._callbacks[fd] = on_ready
+        self._watched[fd] = events
 
     def modify(self, fd: int, events: int) -> None:
         """Watch it for something else."""
-        self._selector.modify(fd, events)
+        self._epoll.modify(fd, events)
+        self._watched[fd] = events
 
     def remove(self, fd: int) -> None:
         """Watch it no more. Call this before the file descriptor is closed."""
-        self._selector.unregister(fd)
-        del self._callbacks[fd]
+        self._epoll.unregister(fd)
+        del self._callbacks[fd], self._watched[fd]
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call something once, in a while."""
@@ -111,7 +116,7 @@ class Loop:
 
     def close(self) -> None:
         """Give the loop's own file descriptors back; after `run` has returned."""
-        self._selector.close()
+        self._epoll.close()
         self._wake_read.close()
         self._wake_write.close()
 
@@ -119,10 +124,11 @@ class Loop:
         self._is_stopped = True
 
     def _turn(self) -> None:
-        for key, events in self._selector.select(self._sleep_s()):
-            on_ready = self._callbacks.get(key.fd)
+        callbacks = self._callbacks
+        for fd, events in self._epoll.poll(self._sleep_s(), len(callbacks)):
+            on_ready = callbacks.get(fd)
             if on_ready is not None:  # a callback before this one may have removed it
-                on_ready(events)
+                on_ready(events if events <= _EITHER else self._watched[fd])
         if self._timers:
             self._run_timers()
         for work in self._work:

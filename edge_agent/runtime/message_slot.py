@@ -21,6 +21,10 @@ class MessageSlot(Protocol):
         """Run one batch of what waits, due or not; returns what is done with."""
         ...
 
+    def sent(self, now: float) -> None:
+        """What `run` returned has left, or never will; `now` being monotonic."""
+        ...
+
     def left_out(self, reason: str, answer: Outgoing | None) -> None:
         """Count what cannot be carried: an answer, or a message that cannot be read if None."""
         ...

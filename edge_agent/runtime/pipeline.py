@@ -173,11 +173,13 @@ class Pipeline:
             for job in group:
                 self._ask(job)
         ran = _now()
-        run_us = (ran - began) * 1e6
-        outputs = [self._outputs(job) for job in group]
-        decode_us = sum([job.decode_us for job in group]) / len(group)
-        encode_us = (_now() - ran) * 1e6 / len(group)
-        times_us = (decode_us, run_us, encode_us)
+        outputs: list[bytes] = []
+        decode_us = 0.0
+        for job in group:
+            outputs.append(self._outputs(job))
+            decode_us += job.decode_us
+        count = len(group)
+        times_us = (decode_us / count, (ran - began) * 1e6, (_now() - ran) * 1e6 / count)
         times = self._writer.times(*times_us)
         for job, text in zip(group, outputs, strict=True):
             if job.answer is None:

@@ -63,6 +63,11 @@ class RunGuard:
         """Whether there is anything that must not be run."""
         return bool(self._poison)
 
+    @property
+    def is_wary(self) -> bool:
+        """Whether there may be suspicion."""
+        return self._wary_until > 0
+
     def most(self, usual: int, now: float) -> int:
         """How many messages may be run at once.
 
@@ -96,7 +101,7 @@ class RunGuard:
         self._mark.begin_another(time.monotonic())
 
     def end(self) -> None:
-        """The run is over, and the process lives: whoever was suspected did not do it."""
+        """They are done with, and the process lives: whoever was suspected did not do it."""
         self._mark.end()
         if self._suspects:
             for found in self._suspects.intersection(self._on_run):

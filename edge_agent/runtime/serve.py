@@ -71,7 +71,7 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
         guard = RunGuard(RunMark(handles.run_mark), limit_s, pipe.send, now=time.monotonic())
         slot = LiveSlot(engine, counters, pipe.offer, mirror, guard=guard)
         door = _door(spec, engine, counters, guard, loop) if spec.door_path else None
-        transport = _transport(spec, engine, slot, pipe, loop, mirror, door)
+        transport = _transport(spec, engine, slot, pipe, loop, door)
     except ShoalError as error:
         pipe.send(failed(error))
         pipe.close()
@@ -116,7 +116,6 @@ def _transport(
     slot: LiveSlot,
     pipe: EventPipe,
     loop: Loop,
-    mirror: Mirror,
     door: Door | None,
 ) -> Transport:
     if spec.broker is None or not spec.client_id:
@@ -138,7 +137,6 @@ def _transport(
         on_disconnected=lambda text: pipe.send(WorkerDisconnected(text=text)),
         on_rival=lambda text: pipe.send(WorkerRival(text=text)),
         on_left=on_left,
-        on_answered=mirror.send,
         max_packet_bytes=max(MAX_PACKET_BYTES, engine.manifest.input.max_bytes + MAX_HEAD_BYTES),
         # What the queue has no room for stays with the broker, if it can be told so.
         max_in_flight=min(MAX_IN_FLIGHT, engine.manifest.runtime.max_queue),

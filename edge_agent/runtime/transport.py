@@ -16,7 +16,7 @@ from edge_agent.errors import InvalidInput
 from edge_agent.runtime.broker_url import parse_broker_url
 from edge_agent.runtime.comeback import Ending, Returning
 from edge_agent.runtime.connection import CLOSED, Connection
-from edge_agent.runtime.delivery import Delivery
+from edge_agent.runtime.delivery import SHORT_BATCH_S, Delivery
 from edge_agent.runtime.dial import dial, tls_context
 from edge_agent.runtime.leaving import Step, next_step
 from edge_agent.runtime.loop import Loop, Timer, Work
@@ -67,7 +67,6 @@ class Transport:
         on_disconnected: called with the reason when they will not.
         on_left: called once, when everything is over after `stop`.
         on_rival: called once with what is known of another client under this name.
-        on_answered: called after the answers of a batch were sent.
         max_packet_bytes: longest message that is read; longer ones are stepped over.
         max_in_flight: QoS 1 messages that an MQTT 5 broker may have on their way to us.
 
@@ -89,7 +88,6 @@ class Transport:
         on_disconnected: Callable[[str], None],
         on_left: Callable[[], None],
         on_rival: Callable[[str], None] = lambda _text: None,
-        on_answered: Callable[[], None] = lambda: None,
         max_packet_bytes: int = MAX_PACKET_BYTES,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
@@ -105,7 +103,6 @@ class Transport:
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._on_left = on_left
-        self._on_answered = on_answered
         self._max_packet_bytes = max_packet_bytes
         self._max_in_flight = max_in_flight
         self._choice = VersionChoice(address.protocol)
@@ -114,10 +111,11 @@ class Transport:
         self._subscribed_s = 0.0
         self._stop_at: float | None = None
         self._keep_alive_s = KEEPALIVE_S / 2
+        self._batch_s = 0.0
         self._has_left = False
         self._connection: Connection | None = None
         self._begin_connection()
-        loop.add_work(Work(self._due, self._run))
+        loop.add_work(Work(lambda: slot.due(time.monotonic()), self._run))
 
     def start(self) -> None:
         """Connect, and again whenever the connection is lost."""
@@ -180,10 +178,8 @@ class Transport:
             )
         )
         connection.flush()
-        self._timer = self._loop.after(ACCEPT_TIMEOUT_S, self._too_late)
-
-    def _too_late(self) -> None:
-        self._end(f"{self._where()} did not answer within {ACCEPT_TIMEOUT_S:.0f} s")
+        late = f"{self._where()} did not answer within {ACCEPT_TIMEOUT_S:.0f} s"
+        self._timer = self._loop.after(ACCEPT_TIMEOUT_S, lambda: self._end(late))
 
     def _end(self, reason: str, ending: Ending = Ending.SAID) -> None:
         """End the connection for a reason of ours."""
@@ -220,12 +216,13 @@ class Transport:
     # -- packets ------------------------------------------------------------------------------
 
     def _packets(self, packets: list[Packet]) -> None:
-        """Take what has arrived; what it asks for leaves together, when all of it was seen."""
+        """Take what has arrived; what it asks for leaves with the answers of a short batch."""
         # What was read has been waiting since now.
         now, wall = time.monotonic(), time.time()
         self._has_news = True
         self._is_quiet = False
         incoming: list[Incoming] = []
+        connection = self._connection
         for packet in packets:
             delivery = self._delivery
             if delivery is None:
@@ -241,9 +238,13 @@ class Transport:
             if self._connection is None:
                 return
         if incoming and self._delivery is not None:
-            done = self._slot.offer(incoming)
-            if done:
-                self._delivery.settle(done)
+            self._delivery.settle(self._slot.offer(incoming))
+        if (
+            connection
+            and connection.out
+            and (self._batch_s > SHORT_BATCH_S or self._slot.due(now) != 0)
+        ):
+            connection.flush()
 
     def _answered_connect(self, packet: Packet) -> None:
         connection = self._connection
@@ -332,16 +333,16 @@ class Transport:
 
     # -- the slot -----------------------------------------------------------------------------
 
-    def _due(self) -> float | None:
-        return self._slot.due(time.monotonic())
-
     def _run(self) -> None:
         """One batch. Without a connection its answers are lost."""
-        done = self._slot.run(time.monotonic())
+        began = time.monotonic()
+        done = self._slot.run(began)
         if self._delivery is not None and self._connection is not None:
             self._delivery.settle(done)
             self._connection.flush()
-        self._on_answered()
+        now = time.monotonic()
+        self._batch_s = now - began
+        self._slot.sent(now)
 
     # -- leaving ------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """A worker's transport at work in a thread, answering each message with what it says."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from edge_agent.runtime.loop import Loop
@@ -13,13 +14,25 @@ WAIT_S = 30.0
 
 
 class EchoSlot:
-    """Answers on `out` in batches; nothing comes of a message that says "hush"."""
+    """Answers on `out` in batches; nothing comes of a message that says "hush".
+
+    Attributes:
+        seconds: that a batch takes at least.
+        may_run: cleared, a batch waits for it.
+        sent_at: for each batch, how often bytes had been sent when it was said to have left.
+        sends: counts them; none by itself.
+    """
 
     def __init__(self) -> None:
         self.seen: list[Incoming] = []
         self.batches: list[int] = []
         self.withdrawals = 0
         self.left_out_for: list[str] = []
+        self.seconds = 0.0
+        self.may_run = threading.Event()
+        self.may_run.set()
+        self.sends: Callable[[], int] = lambda: 0
+        self.sent_at: list[int] = []
         self._waiting: list[Incoming] = []
 
     def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
@@ -33,7 +46,14 @@ class EchoSlot:
     def run(self, now: float) -> list[Settled]:
         messages, self._waiting = self._waiting, []
         self.batches.append(len(messages))
+        ends = time.monotonic() + self.seconds
+        while time.monotonic() < ends:
+            pass
+        assert self.may_run.wait(WAIT_S)
         return [Settled(one.token, self._answer(one)) for one in messages]
+
+    def sent(self, now: float) -> None:
+        self.sent_at.append(self.sends())
 
     def withdraw(self) -> None:
         self.withdrawals += 1
@@ -47,6 +67,29 @@ class EchoSlot:
             return None
         topic = one.reply_to or "out"
         return Outgoing(topic, one.payload, one.content_type, one.correlation)
+
+
+class SentPieces:
+    """Counts what leaves a connected transport: the packets of each call."""
+
+    def __init__(self, transport: Transport) -> None:
+        connection = transport._connection
+        assert connection is not None
+        self.seen: list[list[bytes]] = []
+        self._socket = connection._socket
+        connection._socket = self  # type: ignore[assignment]
+
+    def send(self, data: bytes) -> int:
+        rest, packets = data, []
+        while rest:
+            size = 2 + rest[1]
+            packets.append(rest[:size])
+            rest = rest[size:]
+        self.seen.append(packets)
+        return self._socket.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
 
 
 class RunningTransport:

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,6 @@ class Slot:
             self.counters,
             offer_uplink,
             mirror,
-            clock=self.clock,
         )
         self._token = 0
 
@@ -114,7 +112,9 @@ class Slot:
         return self.live.offer(messages)
 
     def run(self) -> list[Settled]:
-        return self.live.run(self.clock.now)
+        settled = self.live.run(self.clock.now)
+        self.live.sent(self.clock.now)
+        return settled
 
     def ask(self, payload: bytes = ROW, topic: str = TOPIC, **options: Any) -> Outgoing | None:
         """Offer one message and run it."""
@@ -387,13 +387,6 @@ def test_a_result_that_no_message_can_carry_is_not_sent_home() -> None:
     assert (slot.health().dropped, home) == ({"uplink_too_large": 1}, [])
 
 
-def test_the_clock_of_the_machine_is_used_where_no_other_is_given() -> None:
-    counters = Counters()
-    live = LiveSlot(engine(), counters, lambda _: True)
-    live.offer([Incoming(topic=TOPIC, payload=ROW, received_s=0.0)])
-    assert scores(live.run(time.monotonic())) == [6.5]
-
-
 def test_a_shadow_is_told_how_many_messages_were_not_run_and_why(tmp_path: Path) -> None:
     path = tmp_path / "m.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
@@ -411,3 +404,34 @@ def test_a_shadow_is_told_how_many_messages_were_not_run_and_why(tmp_path: Path)
         mirror.close()
     assert [len(messages) for _, messages in packets] == [1, 1]
     assert packets[-1][0].shed == {"overload": 2}
+
+
+def test_what_nobody_waits_for_is_done_when_the_answers_have_left() -> None:
+    home: list[WorkerUplink] = []
+
+    def offer(event: WorkerUplink) -> bool:
+        home.append(event)
+        return True
+
+    slot = Slot(engine(output=Output(topic="results/{1}", uplink="all")), offer)
+    now = slot.clock.now
+    slot.offer(slot.message(), slot.message(b"nonsense"))
+    assert len(slot.live.run(now)) == 2
+    before = slot.health()
+    assert (before.messages_out, before.failed, before.run.count, home) == (0, {}, 0, [])
+    slot.live.sent(now + 0.25)
+    health = slot.health()
+    assert (health.messages_out, health.failed, len(home)) == (1, {"not_json": 1}, 1)
+    assert (health.run.count, health.batches.rows) == (1, 1)
+    assert health.total.max_ms == 250.0, "until the answer had left"
+    assert health.queue.max_ms == 0.0
+    slot.live.sent(now + 1)
+    assert slot.health().messages_out == 1, "once"
+
+
+def test_a_batch_is_written_down_although_nobody_said_that_it_left() -> None:
+    slot = Slot()
+    for _ in range(2):
+        slot.offer(slot.message())
+        slot.live.run(slot.clock.now)
+    assert slot.health().messages_out == 1

@@ -63,7 +63,7 @@ def test_the_agent_sees_what_a_worker_is_at(page: int) -> None:
 
 def test_each_run_of_a_turn_has_its_own_time(page: int, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = of_fields("float32", (-1, 1), *fields("a"), runtime=Runtime(max_batch=1))
-    slot = LiveSlot(engine, Counters(), lambda _: True, guard=Process(page).guard, clock=lambda: 0)
+    slot = LiveSlot(engine, Counters(), lambda _: True, guard=Process(page).guard)
     agent, session = RunMark(page), engine.opened.session
     usual, begun = session.run, list[float | None]()
 
@@ -78,6 +78,7 @@ def test_each_run_of_a_turn_has_its_own_time(page: int, monkeypatch: pytest.Monk
     slot.offer(rows)
     while slot.due(0.0) is not None:
         slot.run(0.0)
+        slot.sent(0.0)
     found = [since for since in begun if since is not None]
     assert len(found) == len(rows)
     assert found == sorted(set(found)), "no run has the time of the one before"

@@ -23,7 +23,7 @@ from tests.support.scripted_broker import (
     packet,
     string,
 )
-from tests.support.transports import RunningTransport
+from tests.support.transports import RunningTransport, SentPieces
 from tests.support.waiting import wait_for
 
 V311, V5 = 4, 5
@@ -98,6 +98,44 @@ def test_an_input_is_acknowledged_when_the_broker_has_its_answer() -> None:
         assert peer.expect(PUBACK) == b"\x00\x08", "without an answer there is nothing to wait for"
         running.transport.stop()
         leave(peer)
+
+
+def test_an_acknowledgement_leaves_with_the_answer_of_what_came_with_it() -> None:
+    with (
+        ScriptedBroker() as broker,
+        RunningTransport(broker.url, protocol="3.1.1") as running,
+    ):
+        peer = broker.accept()
+        peer.let_in()
+        running.wait_connected()
+        sends = SentPieces(running.transport)
+        running.slot.sends = lambda: len(sends.seen)
+        peer.send(message("in", b"one", 7))
+        _, answer_id = peer.answer()
+        peer.send(puback(answer_id) + message("in", b"two", 8))
+        assert peer.expect(PUBACK) == b"\x00\x07"
+        assert peer.answer()[0] == b"two"
+        wait_for(lambda: len(running.slot.sent_at) == 2)
+        assert [len(pieces) for pieces in sends.seen] == [1, 2]
+        assert running.slot.sent_at == [1, 2], "each time the bytes were out"
+
+
+def test_an_acknowledgement_does_not_wait_for_a_slow_batch() -> None:
+    with (
+        ScriptedBroker() as broker,
+        RunningTransport(broker.url, protocol="3.1.1") as running,
+    ):
+        peer = broker.accept()
+        peer.let_in()
+        running.wait_connected()
+        running.slot.seconds = 0.01
+        peer.send(message("in", b"one", 7))
+        _, answer_id = peer.answer()
+        running.slot.may_run.clear()
+        peer.send(puback(answer_id) + message("in", b"two", 8))
+        assert peer.expect(PUBACK) == b"\x00\x07", "while the second batch runs"
+        running.slot.may_run.set()
+        assert peer.answer()[0] == b"two"
 
 
 def test_what_arrives_together_is_answered_together() -> None:
