@@ -14,8 +14,8 @@ from edge_agent.errors import Unavailable
 log: Final = logging.getLogger("edge_agent.daemon")
 
 LONGEST_ROUND_S: Final = 40.0
-"""A loop that has not gone round for this long hangs. Connecting to a broker takes up to 10 s for
-each address of its name, and a commit on a bad SD card takes seconds."""
+"""A loop that has not gone round for this long hangs. Connecting to a broker takes up to
+15 s, whatever its name and its addresses do, and a commit on a bad SD card takes seconds."""
 
 
 def hanging(now: float, progress: Mapping[str, float]) -> tuple[str, ...]:

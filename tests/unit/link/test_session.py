@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.daemon.watchdog import LONGEST_ROUND_S
 from edge_agent.errors import ConfigError, Unavailable
-from edge_agent.link.broker import MAX_IN_FLIGHT, BrokerLink
+from edge_agent.link.broker import CONNECT_TIMEOUT_S, MAX_IN_FLIGHT, BrokerLink
 from edge_agent.link.probe import read_retained, visit
 from edge_agent.link.reconnect import health_delay_s, reconnect_delay_s
-from edge_agent.link.session import CloudSession, SessionEvents, Will
+from edge_agent.link.session import HANDSHAKE_S, CloudSession, SessionEvents, Will
 from tests.support.brokers import Broker
 from tests.support.real_clock import RealClock
 from tests.support.silent_broker import SilentBroker
@@ -145,6 +146,10 @@ def test_publishing_from_many_threads_keeps_packets_whole(
     wait_for(lambda: len(listener.messages) >= 100, 20)
     expected = {f"{n}:{i} ".encode() * 200 for n in range(4) for i in range(25)}
     assert {payload for _, payload in listener.messages} == expected
+
+
+def test_an_attempt_to_connect_is_over_long_before_the_watchdog_loses_patience():
+    assert CONNECT_TIMEOUT_S + HANDSHAKE_S < LONGEST_ROUND_S
 
 
 def test_nobody_listening_is_said_and_tried_for_ever(listener: Listener):
