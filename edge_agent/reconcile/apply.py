@@ -380,9 +380,11 @@ class Applier:
             StorageError: the disk refused.
         """
         with self._collecting:
+            desired = self._journal.desired()
+            if desired is None:
+                return  # who has forgotten what is wanted does not throw it away
             records = (*self._journal.slots().values(), *self._journal.copied.values())
-            kept = needed(records, self._journal.desired(), self._manifests.files)
-            files, freed = self._blobs.collect(kept)
+            files, freed = self._blobs.collect(needed(records, desired, self._manifests.files))
         if files:
             log.info("event=collected files=%d bytes=%d", files, freed)
 

@@ -64,6 +64,7 @@ def test_what_is_needed_stays_and_nothing_else(
     assert needed((second, first), desired, files_of) == kept
 
 
-def test_before_anything_was_wanted_only_what_is_installed_is_needed() -> None:
+def test_what_nobody_wants_is_needed_while_it_is_installed() -> None:
     record = SlotRecord(slot="a", active=version(1), blobs={digest(1): files(1)})
-    assert needed((record,), None, lambda _manifest: ()) == {digest(1), *files(1)}
+    nothing = DesiredState(device="line-1", revision=1)
+    assert needed((record,), nothing, lambda _manifest: ()) == {digest(1), *files(1)}
