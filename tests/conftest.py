@@ -20,6 +20,7 @@ from tests.support.service import CloudService
 
 PROGRAMS = {
     "curl": ("curl", "/usr/bin/curl"),
+    "faketime": ("faketime", "/usr/bin/faketime"),
     "mosquitto": ("mosquitto", "/usr/sbin/mosquitto"),
     "mosquitto-clients": ("mosquitto_pub", "/usr/bin/mosquitto_pub"),
     "openssl": ("openssl", "/usr/bin/openssl"),

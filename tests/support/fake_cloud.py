@@ -48,6 +48,8 @@ class FakeCloud:
         self.is_acknowledging = True
         self.hold: set[str] = set()
         """Downloads of these digests stop half way until `release` is set."""
+        self.cuts: set[str] = set()
+        """Downloads of these digests break off half way, unless they ask for the rest."""
         self.release = threading.Event()
         self.held = threading.Event()
         self._revision = 0
@@ -161,7 +163,12 @@ class FakeCloud:
                 seqs = tuple(row.seq for row in telemetry.rows)
                 if telemetry.question:
                     here = tuple(s for s in telemetry.asks if self._has(telemetry.boot_id, s))
-                    answer = Ack(boot_id=telemetry.boot_id, seqs=here, answers=telemetry.question)
+                    answer = Ack(
+                        boot_id=telemetry.boot_id,
+                        seqs=here,
+                        answers=telemetry.question,
+                        time=time.time(),
+                    )
                     client.publish(control(topic.device, Channel.ACK), encode(answer), qos=1)
                 else:
                     self._acknowledge(client, topic.device, telemetry.boot_id, seqs)
@@ -173,7 +180,9 @@ class FakeCloud:
     ) -> None:
         if self.is_acknowledging:
             client.publish(
-                control(device, Channel.ACK), encode(Ack(boot_id=boot_id, seqs=seqs)), qos=1
+                control(device, Channel.ACK),
+                encode(Ack(boot_id=boot_id, seqs=seqs, time=time.time())),
+                qos=1,
             )
 
     def _has(self, boot_id: str, seq: int) -> bool:
@@ -218,6 +227,9 @@ class FakeCloud:
                 half = start + (len(body) - start) // 2
                 self.wfile.write(body[start:half])
                 self.wfile.flush()
+                if digest in cloud.cuts and not start:
+                    self.close_connection = True
+                    return
                 if digest in cloud.hold:
                     cloud.held.set()
                     cloud.release.wait(60)
@@ -225,6 +237,12 @@ class FakeCloud:
                     self.wfile.write(body[half:])
                 except OSError:
                     self.close_connection = True
+
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except ConnectionError:
+                    """The agent was killed, which some tests are about."""
 
             def log_message(self, *args: object) -> None:
                 pass
