@@ -27,7 +27,7 @@ from edge_agent.store.outbox_row import OutboxItem, OutboxRow
 
 log: Final = logging.getLogger("edge_agent.uplink")
 
-GATHER_S: Final = 0.25
+GATHER_S: Final = 0.5
 IDLE_S: Final = 1.0
 WRITE_ROWS: Final = 1_000
 WRITE_BYTES: Final = 256 * 1024
@@ -180,7 +180,9 @@ class Uplink:
     def acknowledged(self, ack: Ack) -> None:
         """The cloud has committed rows. Never waits for the disk."""
         if self._outbox.acknowledge(ack):
-            self._soon() if ack.answers else self._wake.set()
+            self._soon()
+        else:
+            self._wake.set()
 
     def _soon(self) -> None:
         self._hurry.set()

@@ -213,13 +213,13 @@ class Outbox:
         """Forget rows that the cloud has committed. Never waits for the disk.
 
         Returns:
-            Whether there may be something to send now.
+            Whether something waits for this: the answer to a question, or room for more rows.
         """
         settled = self._flight.acknowledge(ack)
         with self._memory:
             if self._report is not None and self._report.name in settled.freed:
                 self._report = None
-        return settled.is_answer or bool(settled.freed)
+        return settled.is_answer or (bool(settled.freed) and self._departures.is_held_back)
 
     @property
     def is_heard(self) -> bool:

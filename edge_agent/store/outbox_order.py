@@ -40,6 +40,8 @@ class Departures:
     def __init__(self, flight: Flight, pace: Pace, last_id: int) -> None:
         self._flight = flight
         self._pace = pace
+        self.is_held_back = False
+        """Whether more would have gone, had less been on its way."""
         self.begin(last_id)
 
     def begin(self, last_id: int) -> None:
@@ -91,6 +93,7 @@ class Departures:
             self._collect(connection, batch, priority, most, is_backlog=is_backlog)
             if is_paced:
                 self._pace.spend(len(batch.chosen) - before)
+        self.is_held_back = self._flight.room(Priority.CAPTURE) <= len(batch.chosen)
         return batch.chosen
 
     def doubt_earlier(self, connection: sqlite3.Connection) -> None:

@@ -1,10 +1,12 @@
 """How fast the backlog may follow. Pure: the time is handed in."""
 
-BURST_S = 0.5
+from typing import Final
+
+BURST_S: Final = 1.0
 
 
 class Pace:
-    """So many rows a second, and after a pause half a second's worth at once.
+    """So many rows a second, and after a pause a second's worth at once.
 
     Args:
         per_s: rows a second.
