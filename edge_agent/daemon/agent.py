@@ -105,7 +105,6 @@ class Agent:
         )
         own_boots = self._journal.boot_ids()
         self._is_boot_noted = False
-        self._note_boot()
         self._outbox = Outbox(self._state_dir, self._boot_id, outbox_limits(settings))
         blobs = BlobStore(self._state_dir)
         self._launcher = Launcher()
@@ -253,6 +252,7 @@ class Agent:
             if self._journal.slots():
                 self._launcher.warm_up()
             self._reconciler.start()
+            self._note_boot()
             self._housekeeping.start()
             self._listen()
             self._serve_http()

@@ -65,8 +65,8 @@ class LocalServer:
             StorageError: the socket cannot be made.
         """
         path = self._state_dir / SOCKET_FILE
-        path.unlink(missing_ok=True)
         try:
+            path.unlink(missing_ok=True)
             with _address(self._state_dir) as address:
                 self._socket.bind(address)
             path.chmod(0o600)
@@ -81,7 +81,8 @@ class LocalServer:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
+        with suppress(OSError):  # what stays is replaced at the next start
+            (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
 
     def _run(self) -> None:
         while not self._is_stopping:
