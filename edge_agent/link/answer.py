@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -44,15 +45,22 @@ class Body(Struct, frozen=True):
     total: int | None = None
 
 
-def request_headers(digest: str, received: int) -> dict[str, str]:
+def request_headers(url: str, digest: str, received: int) -> dict[str, str]:
     """Ask for a blob, or for the rest of one.
 
     Args:
+        url: of the cloud.
         digest: of the blob.
         received: bytes that are here already.
     """
     # Compressed transfers would be counted and hashed in another form than announced.
-    headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "shoal-edge-agent"}
+    headers = {
+        # As it stands in the address, with the brackets of IPv6.
+        "host": urlsplit(url).netloc.rpartition("@")[2],
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "user-agent": "shoal-edge-agent",
+    }
     if received:
         headers["range"] = f"bytes={received}-"
         headers["if-range"] = f'"{digest}"'

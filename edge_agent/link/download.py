@@ -151,7 +151,7 @@ class Downloader:
             pool.stream(
                 "GET",
                 f"{self._url}/v1/blobs/{wanted.digest}",
-                headers=list(request_headers(wanted.digest, part.received).items()),
+                headers=list(request_headers(self._url, wanted.digest, part.received).items()),
             ) as response,
         ):
             headers = {

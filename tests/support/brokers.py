@@ -23,6 +23,7 @@ class MosquittoBroker:
     port: int = 0
     host: str = "127.0.0.1"
     is_durable: bool = True
+    certificate: Path | None = None
 
     def __post_init__(self) -> None:
         self.port = self.port or free_port()
@@ -30,7 +31,8 @@ class MosquittoBroker:
 
     @property
     def url(self) -> str:
-        return f"mqtt://{self.host}:{self.port}"
+        scheme = "mqtts" if self.certificate else "mqtt"
+        return f"{scheme}://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -41,8 +43,7 @@ class MosquittoBroker:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "mosquitto.conf"
         config.write_text(
-            f"listener {self.port} {self.host}\n"
-            "allow_anonymous true\n"
+            f"listener {self.port} {self.host}\n" + self._tls() + "allow_anonymous true\n"
             "set_tcp_nodelay true\n"
             "max_queued_messages 100000\n"
             "persistence true\n"
@@ -62,6 +63,12 @@ class MosquittoBroker:
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     raise RuntimeError("mosquitto did not start") from error
                 time.sleep(0.02)
+
+    def _tls(self) -> str:
+        if self.certificate is None:
+            return ""
+        key = self.certificate.with_name("key.pem")
+        return f"certfile {self.certificate}\nkeyfile {key}\n"
 
     def stop(self) -> None:
         if self._process is not None:

@@ -1,8 +1,10 @@
 """An HTTP server on loopback that sends exactly the bytes a test tells it to, and when."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class MisbehavingServer:
@@ -10,10 +12,16 @@ class MisbehavingServer:
 
     Args:
         behave: told the request's headers (lower-case names; the path is under "") and the socket.
+        tls: what it shows; None for no TLS.
     """
 
-    def __init__(self, behave: Callable[[dict[str, str], socket.socket], None]) -> None:
+    def __init__(
+        self,
+        behave: Callable[[dict[str, str], socket.socket], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._behave = behave
+        self._tls = tls
         self.requests: list[dict[str, str]] = []
         self.closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -34,7 +42,14 @@ class MisbehavingServer:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            threading.Thread(target=self._meet, args=(client,), daemon=True).start()
+
+    def _meet(self, client: socket.socket) -> None:
+        if self._tls is None:
+            self._serve(client)
+            return
+        with suppress(OSError), client:  # the client may not trust us
+            self._serve(self._tls.wrap_socket(client, server_side=True))
 
     def _serve(self, client: socket.socket) -> None:
         with client:

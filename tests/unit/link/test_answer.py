@@ -94,6 +94,11 @@ def test_seconds_are_taken_as_they_are_up_to_an_hour(seconds):
 
 
 def test_the_rest_is_asked_for_only_of_the_same_file():
-    assert "range" not in request_headers(DIGEST, 0)
-    headers = request_headers(DIGEST, 10)
+    assert "range" not in request_headers("http://cloud", DIGEST, 0)
+    headers = request_headers("http://cloud", DIGEST, 10)
     assert (headers["range"], headers["if-range"]) == ("bytes=10-", f'"{DIGEST}"')
+
+
+@pytest.mark.parametrize("host", ["cloud", "cloud:8080", "[::1]", "[::1]:8080", "192.0.2.1:80"])
+def test_the_cloud_is_named_as_in_its_address(host: str):
+    assert request_headers(f"https://user@{host}/below", DIGEST, 0)["host"] == host

@@ -1,6 +1,7 @@
 """Downloads from a server that does everything a server should not."""
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ from edge_agent.errors import IntegrityError, ShoalError, Superseded, Unavailabl
 from edge_agent.link.answer import TryLater
 from edge_agent.link.download import Downloader, Wanted
 from edge_agent.store.blobs import BlobStore
+from tests.support.certificates import self_signed, server_context
 from tests.support.misbehaving_http import MisbehavingServer, head
 from tests.support.real_clock import RealClock
+from tests.support.waiting import wait_for
 
 DATA = bytes(range(256)) * 2000
 DIGEST = digest_of(DATA)
@@ -183,6 +186,45 @@ def test_a_handshake_that_stalls_is_given_up(tmp_path: Path):
         with pytest.raises(Unavailable) as caught:
             fetch(url, tmp_path, deadline_s=0.5)
     assert caught.value.code == "download_stalled"
+
+
+@pytest.mark.needs("openssl")
+def test_a_blob_is_fetched_over_tls_from_whom_somebody_vouches_for(tmp_path: Path):
+    certificate = self_signed(tmp_path)
+    context = server_context(certificate)
+
+    def behave(headers: dict[str, str], client: socket.socket) -> None:
+        honest(headers, client)
+
+    server = MisbehavingServer(behave, context)
+    try:
+        url = server.url.replace("http:", "https:")
+        with pytest.raises(Unavailable, match="certificate verify failed"):
+            fetch(url, tmp_path)
+        trusting = Downloader(url, clock=RealClock(), ca_file=str(certificate), stall_s=5)
+        trusting.fetch(BlobStore(tmp_path), WANTED, deadline=time.monotonic() + 30)
+        assert BlobStore(tmp_path).is_intact(DIGEST)
+    finally:
+        server.close()
+
+
+def test_fifty_downloads_that_fail_leave_no_thread_and_no_descriptor(tmp_path: Path):
+    def behave(_headers: dict[str, str], client: socket.socket) -> None:
+        client.sendall(head("200 OK", Content_Length=len(DATA)) + DATA[:1000])
+        linger = struct.pack("ii", 1, 0)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    def used() -> tuple[int, int]:
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    with serving(behave) as server:
+        before = used()
+        for _ in range(25):
+            with pytest.raises(ShoalError):
+                fetch(server.url, tmp_path)
+            with pytest.raises(Unavailable):
+                fetch("http://127.0.0.1:1", tmp_path)
+        wait_for(lambda: used() <= before, 30, lambda: f"{used()} now, {before} before")
 
 
 def test_what_is_not_wanted_any_more_is_given_up_while_nothing_comes(tmp_path: Path):

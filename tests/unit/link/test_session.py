@@ -16,7 +16,8 @@ from edge_agent.link.broker import CONNECT_TIMEOUT_S, MAX_IN_FLIGHT, BrokerLink
 from edge_agent.link.probe import read_retained, visit
 from edge_agent.link.reconnect import health_delay_s, reconnect_delay_s
 from edge_agent.link.session import HANDSHAKE_S, CloudSession, SessionEvents, Will
-from tests.support.brokers import Broker
+from tests.support.brokers import Broker, MosquittoBroker
+from tests.support.certificates import self_signed
 from tests.support.real_clock import RealClock
 from tests.support.silent_broker import SilentBroker
 from tests.support.waiting import wait_for
@@ -36,9 +37,11 @@ class Listener:
         )
 
 
-def make(url: str, listener: Listener, client_id: str = "line-1") -> CloudSession:
+def make(
+    url: str, listener: Listener, client_id: str = "line-1", *, ca_file: str = ""
+) -> CloudSession:
     return CloudSession(
-        BrokerLink(url=url),
+        BrokerLink(url=url, ca_file=ca_file),
         client_id,
         filters=("t/in",),
         make_will=lambda: Will(topic="t/status", payload=b"lost"),
@@ -170,6 +173,29 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path, listener: Li
     link = BrokerLink(url="mqtts://localhost", ca_file=str(tmp_path / "none.pem"))
     with pytest.raises(ConfigError, match=r"none\.pem"):
         visit(link, "x")
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.needs("mosquitto")
+def test_messages_go_both_ways_over_tls(tmp_path: Path, listener: Listener):
+    certificate = self_signed(tmp_path)
+    broker = MosquittoBroker(tmp_path / "mosquitto", certificate=certificate)
+    broker.start()
+    session = make(broker.url, listener, ca_file=str(certificate))
+    stranger = make(broker.url, Listener(), "stranger")
+    try:
+        session.start()
+        wait_for(lambda: session.is_connected, 30, lambda: session.last_error)
+        payload = bytes(range(256)) * 1000
+        assert session.publish("t/in", payload)
+        wait_for(lambda: ("t/in", payload) in listener.messages, 30)
+        # Whom nobody vouches for is not spoken to.
+        stranger.start()
+        assert "certificate verify failed" in wait_for(lambda: stranger.last_error, 30)
+    finally:
+        stranger.stop()
+        session.stop()
+        broker.stop()
 
 
 def test_an_address_has_the_usual_ports_and_hides_its_password():

@@ -1,12 +1,12 @@
 """The worker's connection over TLS."""
 
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from edge_agent.errors import ConfigError
+from tests.support.certificates import self_signed, server_context
 from tests.support.scripted_broker import ScriptedBroker, leave, message
 from tests.support.transports import RunningTransport
 
@@ -19,25 +19,12 @@ def test_a_certificate_that_is_missing_is_said_before_anything_starts() -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, with its key."""
-    file = tmp_path / "cert.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
-            *("ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(tmp_path / "key.pem"), "-out", str(file)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return file
+    return self_signed(tmp_path)
 
 
 @pytest.mark.needs("openssl")
 def test_messages_over_tls(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    context = server_context(certificate)
     with (
         ScriptedBroker(context) as broker,
         RunningTransport(broker.url, protocol="3.1.1", ca_file=str(certificate)) as running,
@@ -53,8 +40,7 @@ def test_messages_over_tls(certificate: Path) -> None:
 
 @pytest.mark.needs("openssl")
 def test_a_broker_that_nobody_vouches_for_is_not_spoken_to(certificate: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    context = server_context(certificate)
     with ScriptedBroker(context) as broker, RunningTransport(broker.url) as running:
         with pytest.raises(ssl.SSLError):
             broker.accept()
