@@ -117,7 +117,7 @@ class Applier:
                 self._put(record, transition.restarted(record))
             except StorageError as error:
                 log.error("event=journal_failed slot=%s text=%r", record.slot, error.text)
-            self._due[record.slot] = now + remaining_s(record.next_retry, wall)
+            self._due[record.slot] = now + remaining_s(record.next_retry, record.since, wall)
 
     def observe(self) -> dict[str, SlotSeen]:
         """Every slot that is in the journal or has a worker, as it is now."""

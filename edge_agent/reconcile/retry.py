@@ -8,6 +8,8 @@ from typing import Final
 
 FIRST_DELAY_S: Final = 2.0
 LONGEST_DELAY_S: Final = 300.0
+LONGEST_WAIT_S: Final = 3600.0 + LONGEST_DELAY_S
+"""With what a server may ask for on top."""
 
 
 def delay_s(attempts: int, chance: float, *, at_least_s: float = 0.0) -> float:
@@ -36,16 +38,18 @@ def first_delay_s(spread_s: float, chance: float) -> float:
     return chance * max(0.0, spread_s)
 
 
-def remaining_s(next_retry: float | None, now: float) -> float:
+def remaining_s(next_retry: float | None, since: float, now: float) -> float:
     """How much of a wait is left after a restart of the agent.
 
     Args:
         next_retry: when the attempt was due, seconds since 1970, or None.
+        since: when the wait began, seconds since 1970, by the same clock.
         now: seconds since 1970, by a clock that may have been set in between.
 
     Returns:
-        Seconds, never more than the longest delay: a clock that jumped back cannot stop retries.
+        Seconds, never more than the whole wait was: a clock that jumped back cannot stop retries.
     """
     if next_retry is None:
         return 0.0
-    return min(max(0.0, next_retry - now), LONGEST_DELAY_S)
+    whole_s = max(0.0, next_retry - since)
+    return min(max(0.0, next_retry - now), whole_s, LONGEST_WAIT_S)

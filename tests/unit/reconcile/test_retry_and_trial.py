@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edge_agent.contract.manifest import Trial
 from edge_agent.contract.state import SlotError
-from edge_agent.reconcile.retry import LONGEST_DELAY_S, delay_s, remaining_s
+from edge_agent.reconcile.retry import LONGEST_DELAY_S, LONGEST_WAIT_S, delay_s, remaining_s
 from edge_agent.reconcile.trial import Outcome, TrialRun, judge
 
 
@@ -26,9 +26,23 @@ def test_a_fleet_does_not_come_back_together():
     assert delays == [0.0, 8.0, 16.0, 24.0, 32.0]
 
 
-@given(st.none() | st.floats(-1e12, 1e12), st.floats(-1e12, 1e12))
-def test_a_clock_that_jumps_cannot_stop_retries(next_retry, now):
-    assert 0 <= remaining_s(next_retry, now) <= LONGEST_DELAY_S
+@given(st.none() | st.floats(-1e12, 1e12), st.floats(-1e12, 1e12), st.floats(-1e12, 1e12))
+def test_a_clock_that_jumps_cannot_stop_retries(next_retry, since, now):
+    assert 0 <= remaining_s(next_retry, since, now) <= LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize(
+    ("failed_at", "now", "left_s"),
+    [
+        (1000.0, 1010.0, 20.0),
+        (1000.0, 1040.0, 0.0),
+        (1000.0 + 3600, 1010.0, 30.0),  # the clock was an hour ahead when it failed
+        (1000.0 + 10 * 365 * 86_400, 1010.0, 30.0),
+        (0.0, 1010.0, 0.0),  # it failed in 1970
+    ],
+)
+def test_a_wait_goes_on_after_a_restart_and_is_never_longer_than_it_was(failed_at, now, left_s):
+    assert remaining_s(failed_at + 30.0, failed_at, now) == left_s
 
 
 def answering(seconds: float, **options) -> TrialRun:
