@@ -8,9 +8,9 @@ the device's state is kept in memory: only the last matters, and each run makes 
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from edge_agent.contract.messages import Ack, OutboxHealth
 from edge_agent.contract.wire import MAX_ROW_BYTES
@@ -18,7 +18,7 @@ from edge_agent.errors import StorageError
 from edge_agent.store import outbox_table as table
 from edge_agent.store.damage import Damage
 from edge_agent.store.outbox_file import OutboxFile
-from edge_agent.store.outbox_flight import Flight, Question
+from edge_agent.store.outbox_flight import Flight, Place, Question
 from edge_agent.store.outbox_order import Departures
 from edge_agent.store.outbox_pace import Pace
 from edge_agent.store.outbox_policy import (
@@ -35,6 +35,8 @@ from edge_agent.store.outbox_table import Tally
 RESERVED_IN_FLIGHT: Final = 32
 TIDY_S: Final = 1.0
 TIDY_ROWS: Final = 500
+
+T = TypeVar("T")
 
 
 class Outbox:
@@ -72,10 +74,8 @@ class Outbox:
         # Rows that never got here, until the disk has taken their number.
         self._lost = Drops()
         self._file = OutboxFile(folder, self._bounds)
-        with self._file.reading() as connection:
-            self._tally = table.tally(connection)
-            self._drops = table.drops(connection)
-            self._last_id = table.last_id(connection)
+        self._openings = 0
+        self._look()
         self._departures = Departures(self._flight, Pace(limits.backlog_rows_per_s), self._last_id)
         self._flushed = self._last_id
         # When the first row was put in that is not flushed yet, and the last one soon after it.
@@ -116,6 +116,7 @@ class Outbox:
             (item.priority, "too_large") for item in items if len(item.data) > MAX_ROW_BYTES
         )
         with self._disk:
+            self._look()
             first = self._next_seq
             rows = [numbered(self._boot_id, first + n, item) for n, item in enumerate(kept)]
             stored = [row for row in rows if row.kind != "reported"]
@@ -143,6 +144,7 @@ class Outbox:
             StorageError: the disk refused; it is tried again.
         """
         with self._disk:
+            self._look()
             freed = len(self._flight.freed())
             is_late = now - self._tidied_at >= TIDY_S
             if freed and (is_late or freed >= TIDY_ROWS):
@@ -150,7 +152,7 @@ class Outbox:
                 self._store([], Drops(), now)
                 if self._tally.rows.total() <= TIDY_ROWS:
                     self._file.give_back()
-            self._flush(now)
+            self._mended(lambda: self._flush(now))
 
     def connected(self) -> None:
         """There is a connection: what was in flight is in doubt, what waits is the backlog.
@@ -171,8 +173,7 @@ class Outbox:
         """
         with self._disk:
             if self._flight.wants_more():
-                with self._file.reading() as connection:
-                    self._departures.doubt_earlier(connection)
+                self._mended(self._doubt_earlier)
             return self._flight.question(now)
 
     def not_asked(self) -> None:
@@ -196,10 +197,14 @@ class Outbox:
             report = self._report
             if report is not None and self._flight.is_on_the_way(report.name):
                 report = None
-            with self._file.reading() as connection:
-                chosen = self._departures.choose(
-                    connection, report, now=now, limit=limit, max_bytes=max_bytes
-                )
+
+            def choose() -> list[tuple[Place, OutboxRow]]:
+                with self._file.reading() as connection:
+                    return self._departures.choose(
+                        connection, report, now=now, limit=limit, max_bytes=max_bytes
+                    )
+
+            chosen = self._mended(choose)
             for place, row in chosen:
                 self._flight.sent(row.name, place, now)
         return [row for _, row in chosen]
@@ -256,6 +261,25 @@ class Outbox:
         """Files that were found damaged and set aside since this was last asked."""
         return self._file.take_damage()
 
+    def _look(self) -> None:
+        """Count what is in a file that was just opened.
+
+        A transaction of which the disk said that it failed may be in it all the same.
+        """
+        with self._file.reading() as connection:
+            if self._file.openings == self._openings:
+                return
+            found, drops = table.tally(connection), table.drops(connection)
+            last, seq = table.last_id(connection), table.next_seq(connection, self._boot_id)
+        with self._memory:
+            self._tally, self._drops, self._last_id = found, drops, last
+            self._next_seq = max(self._next_seq, seq)
+            self._openings = self._file.openings
+
+    def _doubt_earlier(self) -> None:
+        with self._file.reading() as connection:
+            self._departures.doubt_earlier(connection)
+
     def _take_report(self, row: OutboxRow) -> None:
         if self._report is not None:
             self._flight.forget([self._report.name])
@@ -269,13 +293,7 @@ class Outbox:
     ) -> None:
         """Put rows in, take out what the cloud has, push out what is too much: one transaction."""
         is_durable = any(row.priority <= Priority.ALARM for row in rows)
-        try:
-            self._write(rows, refused, is_durable=is_durable)
-        except StorageError as error:
-            if not self._file.replace_damaged(error):
-                raise
-            self._begin_anew()
-            self._write(rows, refused, is_durable=is_durable)
+        self._mended(lambda: self._write(rows, refused, is_durable=is_durable))
         if rows and is_durable:
             self._flushed = self._last_id
             self._marks.clear()
@@ -312,6 +330,16 @@ class Outbox:
             self._drops += dropped + lost
             self._lost -= lost
         self._flight.forget((*freed, *gone))
+
+    def _mended(self, work: Callable[[], T]) -> T:
+        """Use the file; if it turns out to be damaged, once more with an empty one."""
+        try:
+            return work()
+        except StorageError as error:
+            if not self._file.replace_damaged(error):
+                raise
+        self._begin_anew()
+        return work()
 
     def _begin_anew(self) -> None:
         """The file is empty now: what was in it is gone, and counted."""

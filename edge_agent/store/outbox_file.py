@@ -38,6 +38,9 @@ class OutboxFile:
         self._bounds = bounds
         self._database = Database(folder / OUTBOX_FILE, MIGRATIONS)
         self._prepared: sqlite3.Connection | None = None
+        self.openings = 0
+        """How often the file was opened. After an error of the disk it is opened anew, and what it
+        holds then is what counts."""
 
     def close(self) -> None:
         """Close the file."""
@@ -110,3 +113,4 @@ class OutboxFile:
         connection.execute(f"PRAGMA journal_size_limit={limits.log_pages * PAGE_BYTES}")
         connection.execute("PRAGMA temp_store=MEMORY")
         self._prepared = connection
+        self.openings += 1

@@ -132,6 +132,12 @@ def last_id(connection: sqlite3.Connection) -> int:
     return 0 if found is None else int(found[0])
 
 
+def next_seq(connection: sqlite3.Connection, boot_id: str) -> int:
+    """One more than the highest number of a run's rows that are here; 0 if there are none."""
+    query = "SELECT coalesce(max(seq) + 1, 0) FROM rows WHERE boot_id = ?"
+    return int(connection.execute(query, (boot_id,)).fetchone()[0])
+
+
 def insert(connection: sqlite3.Connection, row: OutboxRow) -> int:
     """Put a row in; its number."""
     cursor = connection.execute(

@@ -424,12 +424,16 @@ def test_a_file_that_turns_out_to_be_damaged_is_set_aside_and_the_rest_goes_on(t
     with file.open("r+b") as raw:
         raw.seek(100)
         raw.write(b"\xff" * (file.stat().st_size - 100))
-    again.put([item("new")], 0.0)
+    # Whoever reads or writes first finds it: here the reading of what is to be asked for.
+    connect(again)
+    again.question(1.0)
+    again.put([item("new")], 1.0)
     assert again.size.classes["result"].rows == 1
+    assert again.size.classes["result"].dropped == {"damaged": 2000}
     assert again.size.classes["alarm"].dropped == {"damaged": 1}
     assert len(again.take_damage()) == 1
-    connect(again)
-    assert texts(again) == ["new"]
+    connect(again, 2.0)
+    assert texts(again, 2.0) == ["new"]
 
 
 @settings(
