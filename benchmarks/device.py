@@ -79,14 +79,37 @@ class Device:
         worker = self._agent.status().slots[slot].worker if self._agent is not None else None
         return worker.pid if worker is not None and worker.state == "running" else 0
 
-    def build(self, slot: str, version: int = 1) -> BuiltModule:
-        """A linear module whose answers differ from version to version."""
+    def cut_off(self) -> None:
+        """Take the way to the cloud away, for good."""
+        self._control.stop()
+
+    def reboot_offline(self) -> float:
+        """End the agent as a power cut would, and start it with no cloud, neither HTTP nor broker.
+
+        Returns:
+            When it was started, seconds, monotonic.
+        """
+        if self._agent is None:
+            raise RuntimeError("the device was not entered")
+        self._agent.kill()
+        self.cut_off()
+        self._agent.cloud_url = "http://127.0.0.1:1"
+        started = time.monotonic()
+        self._agent.start()
+        return started
+
+    def build(self, slot: str, version: int = 1, *, uplink: str = "none") -> BuiltModule:
+        """A linear module whose answers differ from version to version.
+
+        Args:
+            uplink: which of its results go to the cloud.
+        """
         built = build_module(
             self._folder / f"{slot}-{version}",
             name=slot,
             bias=float(version),
             source=Input(topic=f"bench/{slot}/in"),
-            output=Output(topic=f"bench/{slot}/out"),
+            output=Output(topic=f"bench/{slot}/out", uplink=uplink),
         )
         self._cloud.publish_module(built)
         return built

@@ -7,7 +7,9 @@ ten small modules: `first_module_pss_mb` is what the first adds to the control p
 process that workers are forked from, and `further_module_pss_mb` what each of the nine others adds;
 `idle_cpu_percent` is of all ten, `one_module_idle_cpu_percent` of the first device.
 Memory is PSS: pages that processes share are divided among them, so that the sum over processes is
-what is really used.
+what is really used. `offline_first_inference_s` is from the start of the agent to the first
+answer, with nothing of the cloud to be reached; `offline_all_modules_s` until each of the ten
+modules has answered, after a power cut.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import time
 from pathlib import Path
 
 import psutil
+from paho.mqtt.client import MQTTMessage
 
 from benchmarks.device import Device
 from benchmarks.report import finish, say
@@ -166,8 +169,17 @@ def _many(folder: Path, idle_seconds: float) -> dict[str, str | int | float | bo
                 children.append(_pss_mb(device.pid)[1])
         say(f"idling with {MODULES} modules for {idle_seconds:g} s")
         idle_percent = _cpu_percent(device.pid, idle_seconds)
+        slots = [f"module-{number}" for number in range(1, MODULES + 1)]
+        offline_s: list[list[float]] = []
+        for boot in range(BOOTS):
+            say(f"boot {boot + 1} of {BOOTS} with {MODULES} modules, no cloud")
+            started = device.reboot_offline()
+            answered = _await_answers(device.broker.url, slots)
+            offline_s.append([moment - started for moment in answered.values()])
     return {
         "modules": MODULES,
+        "offline_all_modules_s": round(statistics.median(map(max, offline_s)), 3),
+        "offline_all_modules_max_s": round(max(map(max, offline_s)), 3),
         "first_module_pss_mb": round(children[0], 1),
         "further_module_pss_mb": round((children[1] - children[0]) / (MODULES - 1), 1),
         "idle_cpu_percent": round(idle_percent, 2),
@@ -203,6 +215,31 @@ def _await_answer(broker_url: str, row: bytes) -> float:
         client.disconnect()
         client.loop_stop()
     return answered[0]
+
+
+def _await_answers(broker_url: str, slots: list[str]) -> dict[str, float]:
+    """Send every slot a row every 20 ms until it answers; the moments of the answers, monotonic."""
+    answered: dict[str, float] = {}
+
+    def heard(_client: object, _data: object, message: MQTTMessage) -> None:
+        answered.setdefault(message.topic.split("/")[1], time.monotonic())
+
+    client = connect("bench-reader", broker_url)
+    client.on_message = heard
+    client.subscribe("bench/+/out", qos=0)
+    deadline = time.monotonic() + TIMEOUT_S
+    try:
+        while len(answered) < len(slots):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{sorted(set(slots) - answered.keys())} gave no answer")
+            for slot in slots:
+                if slot not in answered:
+                    client.publish(f"bench/{slot}/in", b'{"id": 1, "a": 1, "b": 1, "c": 1}', qos=0)
+            time.sleep(0.02)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return answered
 
 
 def _family(pid: int) -> list[psutil.Process]:
