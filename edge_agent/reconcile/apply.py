@@ -218,7 +218,7 @@ class Applier:
     def _begin(self, record: SlotRecord, target: Installed, spread_s: float, now: float) -> None:
         """Note that work begins. What has to be asked for waits its turn among many devices."""
         wait_s = 0.0
-        if record.target != target and not self._is_here(record, target):
+        if record.target != target and not self._is_here(target):
             wait_s = first_delay_s(spread_s, random.random())  # noqa: S311  # jitter, no secret
         if wait_s > 0.0:
             log.info("event=spread slot=%s wait_s=%.1f", record.slot, wait_s)
@@ -228,10 +228,10 @@ class Applier:
         due = now + wait_s if wait_s > 0.0 else None
         self._put(record, transition.begun(record, target, now, due=due))
 
-    def _is_here(self, record: SlotRecord, target: Installed) -> bool:
-        """Whether the cloud need not be asked for anything of a version."""
-        files = record.blobs.get(target.digest)
-        return files is not None and all(map(self._blobs.has, (target.digest, *files)))
+    def _is_here(self, target: Installed) -> bool:
+        """Whether the cloud need not be asked for anything of a version, whoever brought it."""
+        files = self._manifests.files(target.digest)
+        return bool(files) and all(map(self._blobs.has, (target.digest, *files)))
 
     def _fetch(
         self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]

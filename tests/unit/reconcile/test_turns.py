@@ -73,8 +73,8 @@ class Device:
             forget_session=lambda _client_id: None,
         )
 
-    def bring(self, target: Installed, spread_s: float) -> None:
-        steps: list[Step] = [Begin("s", target, spread_s), Fetch("s", target)]
+    def bring(self, target: Installed, spread_s: float, slot: str = "s") -> None:
+        steps: list[Step] = [Begin(slot, target, spread_s), Fetch(slot, target)]
         self.applier.run(steps, lambda: False)
 
     @property
@@ -161,5 +161,8 @@ def test_what_is_here_already_needs_no_turn(device: Device):
     device.bring(again, FOR_EVER_S)
     assert device.record.phase is Phase.VERIFIED
     assert len(device.downloader.asked) == asked
+    # As when a shadow has proved itself, and is to answer.
+    device.bring(device.target, FOR_EVER_S, slot="other")
+    assert device.journal.slot("other").phase is Phase.VERIFIED
     device.bring(other, FOR_EVER_S)
     assert device.record.next_retry is not None
