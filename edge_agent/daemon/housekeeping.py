@@ -147,11 +147,11 @@ def disk_event(disk: DiskState) -> Event:
 
 def damage_event(damage: Damage) -> Event:
     """A database was set aside."""
-    where = f"set aside as {damage.kept_as}" if damage.kept_as else "removed"
+    where = f"set aside as {damage.kept_as}" if damage.kept_as else "gone"
     return Event(
         name="database_damaged",
         level="error",
-        text=f"{damage.file} was damaged and is {where}: {_LOST.get(damage.file, damage.reason)}",
+        text=f"{damage.file} was damaged or lost and is {where}: {_LOST.get(damage.file, damage.reason)}",
         detail={"file": damage.file, "kept_as": damage.kept_as, "reason": damage.reason},
     )
 

@@ -159,12 +159,17 @@ class Database:
         """
         with self._lock:
             self._disconnect()
-            self._damages.append(set_aside(self._path, reason, self._wall()))
-            del self._damages[:-MOST_DAMAGES]
+            self.note(set_aside(self._path, reason, self._wall()))
             try:
                 self._connected()
             except StorageError as error:
                 log.error("event=database_away code=%s text=%r", error.code, error.text)
+
+    def note(self, damage: Damage) -> None:
+        """Remember to tell of a damage that was found in another way."""
+        with self._lock:
+            self._damages.append(damage)
+            del self._damages[:-MOST_DAMAGES]
 
     @property
     def has_damage(self) -> bool:

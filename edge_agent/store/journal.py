@@ -289,11 +289,11 @@ class Journal:
     def _restore(self, copy: Committed) -> None:
         """Go on from the copy: the journal is new, or has lost writes that it had confirmed."""
         found = self._contents
+        lost = f"generation expected at least {copy.generation}, found {found.generation}"
         if found != Contents():
-            self._database.start_anew(
-                f"it has lost what it had confirmed: generation expected at least "
-                f"{copy.generation}, found {found.generation}"
-            )
+            self._database.start_anew(f"it has lost what it had confirmed: {lost}")
+        elif not self._database.has_damage:
+            self._database.note(Damage(file=JOURNAL_FILE, kept_as="", reason=f"it is gone: {lost}"))
         self._contents = from_committed(copy)
         self._is_whole = False
         log.warning(

@@ -106,6 +106,7 @@ def _agent(status: AgentStatus) -> Iterator[Metric]:
     yield _gauge(
         "shoal_disk_free_bytes", "On the disk of the state folder.", status.disk_free_mb * _MIB
     )
+    yield _gauge("shoal_disk_low", "1 if nothing is downloaded for want of room.", status.disk_low)
     yield _gauge("shoal_clock_synced", "1 if the kernel trusts its clock.", status.clock_synced)
 
 

@@ -111,7 +111,7 @@ def test_what_was_damaged_is_told_with_what_it_means(house: House) -> None:
     assert first.level == "error"
     assert "copy of what is committed" in first.text
     assert "unknown number" in second.text
-    assert "removed" in second.text
+    assert "gone" in second.text
     assert first.detail == {"file": "journal.db", "kept_as": "j.damaged", "reason": "rotten"}
 
 

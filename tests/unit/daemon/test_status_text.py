@@ -93,6 +93,12 @@ def test_the_outbox_says_what_it_dropped_and_why():
     )
 
 
+def test_a_disk_that_is_low_says_what_that_means():
+    said = "1 MB free, low: nothing is downloaded or captured until there is more"
+    assert f"disk      {said}" in status_lines(replace(status_of(), disk_low=True))
+    assert "disk      1 MB free" in status_lines(status_of())
+
+
 def test_every_figure_of_a_slot_is_shown():
     lines = list(status_lines(status_of(shuttle=slot())))
     assert row_of(lines, 0, "shuttle") == [

@@ -96,6 +96,7 @@ def test_the_agent_says_how_it_is() -> None:
     assert found["shoal_outbox_dropped_rows_total class=alarm,reason=quota"] == 6
     assert found["shoal_outbox_resent_rows_total "] == 2
     assert found["shoal_disk_free_bytes "] == 2 * 2**20
+    assert found["shoal_disk_low "] == 0
     assert found["shoal_clock_synced "] == 0
 
 
