@@ -12,9 +12,12 @@ import msgspec
 import pytest
 
 from edge_agent.contract.manifest import Input, Output
+from edge_agent.contract.messages import Command
+from edge_agent.contract.state import AgentSettings
+from edge_agent.daemon.status_text import status_lines
 from tests.support.agents import AgentProcess
 from tests.support.brokers import EmbeddedBroker
-from tests.support.fake_cloud import FakeCloud, wanted
+from tests.support.fake_cloud import FakeCloud, soon, wanted
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.models import build_module
 from tests.support.rows import RowsClient
@@ -151,6 +154,23 @@ def test_under_every_fault_inference_goes_on_and_what_was_wanted_is_there_right_
 def _has_failed(site: Site) -> bool:
     slot = site.agent.status().slots.get("extra")
     return slot is not None and slot.state.error is not None
+
+
+def test_one_of_many_devices_waits_its_turn_and_says_so_until_somebody_asks(site: Site) -> None:
+    built = build_module(site.folder / "many", name="many", source=Input(topic="nobody/+"))
+    site.cloud.publish_module(built)
+    asked = len(site.cloud.requests)
+    # So long that its turn does not come within a test.
+    window = AgentSettings(fetch_spread_s=80_000)
+    site.cloud.want("line-1", {"probe": site.probe, "many": wanted(built)}, window)
+    slot = site.cloud.await_slot("many", lambda slot: slot.is_waiting_its_turn)
+    assert (slot.attempts, slot.error) == (0, None)
+    text = "\n".join(status_lines(site.agent.status()))
+    assert "so that a fleet does not ask at once" in text
+    assert len(site.cloud.requests) == asked
+    order = Command(name="retry-slot", slot="many", deadline=soon())
+    site.cloud.command("line-1", "now", order)
+    site.cloud.await_slot("many", lambda slot: slot.running == built.digest)
 
 
 def test_fifty_faults_leave_no_thread_and_no_descriptor_behind(site: Site) -> None:

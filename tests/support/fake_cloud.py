@@ -24,7 +24,13 @@ from edge_agent.contract.messages import (
     Telemetry,
     TelemetryRow,
 )
-from edge_agent.contract.state import DesiredState, ReportedSlot, ReportedState, WantedSlot
+from edge_agent.contract.state import (
+    AgentSettings,
+    DesiredState,
+    ReportedSlot,
+    ReportedState,
+    WantedSlot,
+)
 from edge_agent.contract.topics import Channel, control, parse, up_filters
 from edge_agent.contract.wire import decode, encode
 from tests.support.models import BuiltModule
@@ -96,10 +102,17 @@ class FakeCloud:
         for digest, path in built.blob_files.items():
             self.blobs[digest] = Path(path).read_bytes()
 
-    def want(self, device: str, slots: dict[str, WantedSlot]) -> int:
+    def want(
+        self, device: str, slots: dict[str, WantedSlot], settings: AgentSettings | None = None
+    ) -> int:
         """Publish a desired state with the next revision."""
         self._revision += 1
-        desired = DesiredState(device=device, revision=self._revision, slots=slots)
+        desired = DesiredState(
+            device=device,
+            revision=self._revision,
+            slots=slots,
+            settings=settings or AgentSettings(),
+        )
         self._wanted[device] = desired
         self.send(control(device, Channel.DESIRED), encode(desired), retain=True)
         return self._revision
