@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from edge_agent.contract.explanation import Explanation
 from edge_agent.contract.manifest import Blob, Digest, Name
 from edge_agent.contract.messages import Health, ShadowHealth
 from edge_agent.contract.state import DesiredState, ReportedState, SlotConfig
@@ -174,39 +175,22 @@ class DeviceDetail(Struct, frozen=True, kw_only=True):
     health_age_s: float | None
 
 
-class SlotExplanation(Struct, frozen=True, kw_only=True):
+class SlotExplanation(Explanation, frozen=True, kw_only=True):
     """Why a slot is where it is, and what happens next.
 
     Attributes:
-        wanted: `module/version` that should run, or empty.
-        wanted_digest: its digest.
-        running: `module/version` that does run, as last reported, or empty.
-        running_digest: its digest.
-        phase: as last reported, or empty.
-        error: `code: text` of the last failure, or empty.
-        error_step: the step that failed, or empty.
-        attempts: how often the wanted version was tried and failed.
+        device: its name.
+        presence: whether the device is there.
         next_retry: seconds since 1970, or None if no retry is due.
         since: when the phase was entered, seconds since 1970, or None.
         reported_age_s: age of the report all this is from, or None if there is none.
-        advice: what a person can do, or that nothing needs doing.
     """
 
     device: Name
-    slot: str
     presence: Literal["online", "offline", "unknown"]
-    wanted: str
-    wanted_digest: str
-    running: str
-    running_digest: str
-    phase: str
-    error: str
-    error_step: str
-    attempts: int
     next_retry: float | None
     since: float | None
     reported_age_s: float | None
-    advice: str
 
 
 class CommandWish(Struct, frozen=True, kw_only=True):

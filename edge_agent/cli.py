@@ -21,10 +21,11 @@ from edge_agent.contract.failure import (
     usage_failure,
     wants_json,
 )
-from edge_agent.contract.names import check_name, did_you_mean
-from edge_agent.errors import ConfigError, NotFound, ShoalError
+from edge_agent.contract.names import check_name
+from edge_agent.errors import ConfigError, NotFound, ShoalError, Unavailable
 
 if TYPE_CHECKING:
+    from edge_agent.daemon.explain import DeviceExplanation
     from edge_agent.daemon.status import AgentStatus
     from edge_agent.runtime.infer import InferRequest
 
@@ -149,31 +150,19 @@ def explain(
 ) -> None:
     """Say why a slot is where it is, what happens next, and what you can do.
 
+    Wanted, running, phase, the step that failed last with its stable code, attempts, the next one.
+    Without a running agent it is read from the disk, and says so.
+
     Example: edge-agent explain shuttle-anomaly
     """
-    from edge_agent.daemon.status import explain as explain_slot
-    from edge_agent.daemon.status_text import span
+    from edge_agent.daemon.explain import explanation_lines
 
-    found = _status(_settings(config))
-    if slot not in found.slots:
-        raise NotFound(
-            f"slot {slot!r} is not on device {found.device}",
-            hint=did_you_mean(slot, found.slots) or "nothing is wanted on this device yet",
-        )
-    told = explain_slot(slot, found)
+    told = _explanation(slot, _settings(config))
     if json:
         _print_json(told)
         return
-    typer.echo(f"wanted    {told.wanted or 'nothing'}")
-    typer.echo(f"runs      {told.running or 'nothing'}")
-    typer.echo(f"phase     {told.phase.value}, for {span(told.since_s)}")
-    if told.error:
-        typer.echo(f"error     {told.error} (step {told.error_step or '-'})")
-        typer.echo(f"attempts  {told.attempts}")
-    if told.next_retry_s is not None:
-        typer.echo(f"next try  in {span(told.next_retry_s)}")
-    typer.echo(f"cloud     {told.cloud}")
-    typer.echo(f"advice    {told.advice}")
+    for line in explanation_lines(told):
+        typer.echo(line)
 
 
 @app.command()
@@ -262,6 +251,23 @@ def _status(settings: Settings) -> "AgentStatus":
     from edge_agent.daemon.local import ask_status
 
     return ask_status(Path(settings.agent.state_dir))
+
+
+def _explanation(slot: str, settings: Settings) -> "DeviceExplanation":
+    """From the agent if one answers, else from its disk."""
+    from edge_agent.daemon.explain import explain_running, explain_stopped
+    from edge_agent.store.clock import SystemClock
+    from edge_agent.store.remains import read_journal
+
+    state_dir = Path(settings.agent.state_dir)
+    try:
+        return explain_running(slot, _status(settings))
+    except Unavailable as unavailable:
+        found = read_journal(state_dir)
+        if not found.source:
+            raise unavailable from None
+    now = SystemClock(state_dir).wall()
+    return explain_stopped(slot, settings.agent.device, found.contents, now)
 
 
 def _payload(file: Path) -> bytes:

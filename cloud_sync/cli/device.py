@@ -197,7 +197,10 @@ def explain(
     slot: Annotated[str, typer.Argument(metavar="SLOT", help="The slot's name.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Say why a slot is where it is, and what happens next.
+    """Say why a slot is where it is, what happens next, and what you can do.
+
+    Wanted, running, phase, the step that failed last with its stable code, attempts, the next one:
+    as the device last reported it. `edge-agent explain` says the same at the device.
 
     \b
     Example:
@@ -224,7 +227,7 @@ def explain(
             "in it since": words.since(found.since, now) if found.since else words.NOTHING,
             "error": f"{found.error}{step}" if found.error else words.NOTHING,
             "attempts": str(found.attempts),
-            "next try": words.until(found.next_retry, now),
+            "next try": words.until(found.next_retry_s),
             "reported": words.age(found.reported_age_s),
             "what to do": found.advice,
         }

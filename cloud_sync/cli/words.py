@@ -48,11 +48,11 @@ def since(moment: float | None, now: float) -> str:
     return age(None if moment is None else max(0.0, now - moment))
 
 
-def until(moment: float | None, now: float) -> str:
-    """How long until a moment: `in 5 s`, `due`, or `-`; both in seconds since 1970."""
-    if moment is None:
+def until(seconds: float | None) -> str:
+    """How long it is until something: `in 5 s`, or `due`; a dash for None."""
+    if seconds is None:
         return NOTHING
-    return f"in {duration(moment - now)}" if moment > now else "due"
+    return f"in {duration(seconds)}" if seconds > 0 else "due"
 
 
 def clock(moment: float) -> str:

@@ -1,0 +1,159 @@
+"""Why a slot of a device is where it is: with a running agent, and from its disk."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from edge_agent.contract.messages import SlotHealth
+from edge_agent.contract.state import DesiredState, Phase, ReportedSlot, SlotError, WantedSlot
+from edge_agent.daemon.explain import explain_running, explain_stopped, explanation_lines
+from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
+from edge_agent.errors import NotFound
+from edge_agent.store.journal import JOURNAL_FILE, Journal
+from edge_agent.store.remains import read_journal
+from edge_agent.store.slots import Installed, SlotRecord
+
+NOW = 1_800_000_000.0
+DIGEST = "sha256:" + "a" * 64
+WINE = Installed(module="wine", version=3, digest=DIGEST)
+RECORD = SlotRecord(
+    slot="wine",
+    phase=Phase.FAILED,
+    target=WINE,
+    error=SlotError(code="disk_low", text="too little", step="fetch"),
+    attempts=2,
+    next_retry=NOW + 60,
+    since=NOW - 10,
+)
+
+
+def status(worker: SlotHealth | None = None, **link: str) -> AgentStatus:
+    state = ReportedSlot(module="m", phase=Phase.ACTIVE)
+    return AgentStatus(
+        device="line-1",
+        boot_id="b",
+        version="1",
+        pid=1,
+        time=1.0,
+        uptime_s=1.0,
+        cloud=LinkStatus(url="", broker="", is_connected=not link, **link),
+        revision_seen=1,
+        revision_applied=1,
+        slots={"m": SlotStatus(state=state, worker=worker, is_busy=False)},
+        outbox_rows=0,
+        outbox_dropped=0,
+        disk_free_mb=1.0,
+        clock_synced=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"state": "running"}, ["Nothing to do"]),
+        (
+            {"state": "running", "connected": False, "error": "refused"},
+            ["data broker is away: refused", "data.broker"],
+        ),
+        (
+            {"state": "crashed", "connected": False, "error": "crashed: by SIGSEGV"},
+            ["process ended (crashed: by SIGSEGV)"],
+        ),
+    ],
+)
+def test_advice_names_what_ails_the_worker(options, expected):
+    worker = SlotHealth(module="m", version=1, digest="", **options)
+    found = explain_running("m", status(worker)).advice
+    assert [part for part in expected if part not in found] == []
+
+
+def test_the_way_to_the_cloud_is_told_beside_the_slot():
+    assert explain_running("m", status()).cloud == "connected"
+    assert explain_running("m", status(error="no route")).cloud == "not connected: no route"
+    doubled = explain_running("m", status(conflict="two of them"))
+    assert doubled.advice.startswith("Two agents use this device's name")
+
+
+def test_a_slot_that_is_not_here_names_the_closest():
+    with pytest.raises(NotFound, match="did you mean 'm'") as raised:
+        explain_running("mm", status())
+    assert raised.value.code == "slot_not_found"
+    nothing = replace(status(), slots={})
+    with pytest.raises(NotFound, match="nothing is wanted"):
+        explain_running("m", nothing)
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """What an agent left that failed to fetch one slot and has not begun with another."""
+    journal = Journal(tmp_path)
+    wanted = {
+        "wine": WantedSlot(module="wine", version=3, digest=DIGEST),
+        "digits": WantedSlot(module="digits", version=1, digest=DIGEST),
+    }
+    journal.accept_desired(DesiredState(device="line-1", revision=1, slots=wanted))
+    journal.put_slot(RECORD)
+    journal.close()
+    return tmp_path
+
+
+def test_without_an_agent_the_disk_is_asked_and_says_so(state_dir: Path):
+    found = explain_stopped("wine", "line-1", read_journal(state_dir).contents, NOW)
+    assert (found.wanted, found.running, found.phase) == ("wine/3", "", "failed")
+    assert (found.error_code, found.attempts, found.next_retry_s) == ("disk_low", 2, 60.0)
+    assert not found.is_agent_running
+    assert "No agent answers" in found.advice
+    assert "Free some space" in found.advice
+    begun = explain_stopped("digits", "line-1", read_journal(state_dir).contents, NOW)
+    assert (begun.wanted, begun.phase) == ("digits/1", "absent")
+    with pytest.raises(NotFound, match="did you mean 'wine'"):
+        explain_stopped("win", "line-1", read_journal(state_dir).contents, NOW)
+
+
+def test_looking_changes_nothing_on_the_disk(state_dir: Path):
+    before = {path.name: path.read_bytes() for path in state_dir.iterdir()}
+    read_journal(state_dir)
+    after = {path.name: path.read_bytes() for path in state_dir.iterdir()}
+    assert {name: after[name] for name in before} == before
+
+
+def test_what_a_killed_agent_had_written_last_is_read(tmp_path: Path):
+    # As a power cut leaves it: the last writes are in the log, and its index is of another boot.
+    folder = tmp_path / "dead"
+    folder.mkdir()
+    journal = Journal(tmp_path)
+    journal.put_slot(RECORD)
+    for path in tmp_path.glob("journal.db*"):
+        if not path.name.endswith("-shm"):
+            shutil.copy(path, folder)
+    journal.close()
+    assert read_journal(folder).contents.slots == {"wine": RECORD}
+
+
+def test_a_damaged_journal_is_told_and_the_copy_is_read(state_dir: Path):
+    journal = Journal(state_dir)
+    journal.put_slot(SlotRecord(slot="wine", phase=Phase.ACTIVE, target=WINE, active=WINE))
+    journal.close()
+    (state_dir / JOURNAL_FILE).write_bytes(b"nonsense" * 1000)
+    found = read_journal(state_dir)
+    assert "not a database" in found.problem
+    assert found.source == "committed.json"
+    assert found.contents.slots["wine"].active == WINE
+    assert (state_dir / JOURNAL_FILE).read_bytes() == b"nonsense" * 1000
+
+
+def test_an_empty_folder_has_nothing(tmp_path: Path):
+    found = read_journal(tmp_path)
+    assert found.source == ""
+    assert "is not there" in found.problem
+
+
+def test_an_explanation_is_shown_in_lines_that_fit(state_dir: Path):
+    found = explain_stopped("wine", "line-1", read_journal(state_dir).contents, NOW)
+    lines = list(explanation_lines(found))
+    text = "\n".join(lines)
+    assert max(len(line) for row in lines for line in row.splitlines()) <= 100
+    for part in ("wanted      wine/3", "disk_low: too little (step fetch)", "in 60 s", "failed"):
+        assert part in text
