@@ -19,6 +19,7 @@ from tests.support.brokers import Broker, MosquittoBroker
 from tests.support.service import CloudService
 
 PROGRAMS = {
+    "cc": ("cc", "/usr/bin/cc"),
     "curl": ("curl", "/usr/bin/curl"),
     "faketime": ("faketime", "/usr/bin/faketime"),
     "mosquitto": ("mosquitto", "/usr/sbin/mosquitto"),
