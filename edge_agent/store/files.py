@@ -110,11 +110,16 @@ def _remove(folder: Path, is_unwanted: Callable[[Path], bool]) -> tuple[str, ...
 def make_folder(folder: Path) -> Path:
     """Create a folder for this user only, and its parents; fine if it is there.
 
+    A power cut takes none away that was created: what is put in it would go with it.
+
     Raises:
         StorageError: it cannot be created or written to.
     """
     try:
+        missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in missing:
+            fsync_folder(place.parent)
     except OSError as error:
         raise storage_error("cannot create the folder", folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
