@@ -147,12 +147,13 @@ class Outbox:
             self._look()
             freed = len(self._flight.freed())
             is_late = now - self._tidied_at >= TIDY_S
-            if freed and (is_late or freed >= TIDY_ROWS):
+            is_due = freed > 0 and (is_late or freed >= TIDY_ROWS)
+            if is_due:
                 self._tidied_at = now
                 self._store([], Drops(), now)
-                if self._tally.rows.total() <= TIDY_ROWS:
-                    self._file.give_back()
             self._mended(lambda: self._flush(now))
+            if is_due and self._tally.rows.total() <= TIDY_ROWS:
+                self._file.give_back()
 
     def connected(self) -> None:
         """There is a connection: what was in flight is in doubt, what waits is the backlog.
