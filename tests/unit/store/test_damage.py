@@ -42,7 +42,8 @@ ON_TRIAL = SlotRecord(
     active=version(2),
     previous=version(1),
     candidate=version(3),
-    candidate_starts=2,
+    step="trial",
+    interruptions={"trial": 2},
     trial=Trial(seconds=9),
     blobs={**ACTIVE.blobs, version(3).digest: ("c",)},
 )
