@@ -28,6 +28,9 @@ from edge_agent.store.outbox_row import OutboxItem, OutboxRow
 log: Final = logging.getLogger("edge_agent.uplink")
 
 GATHER_S: Final = 0.5
+HURRY_S: Final = 0.05
+"""A flood of alarms costs no more flushes than one each so many seconds."""
+
 IDLE_S: Final = 1.0
 WRITE_ROWS: Final = 1_000
 WRITE_BYTES: Final = 256 * 1024
@@ -199,28 +202,38 @@ class Uplink:
         for item in items:
             self._outbox.lose(item.priority, reason)
 
+    def round(self) -> bool:
+        """Go round once: write, tidy up, ask, send. Returns whether nothing failed."""
+        self.progress = self._clock.monotonic()
+        # One by one: a disk that takes nothing is no reason to be silent.
+        return all(
+            [
+                self._try(action)
+                for action in (
+                    self._write,
+                    self._write_report,
+                    self._tidy,
+                    self._ask,
+                    self._send,
+                    self._send_health,
+                )
+            ]
+        )
+
     def _run(self) -> None:
         while True:
-            self.progress = self._clock.monotonic()
-            # One by one: a disk that takes nothing is no reason to be silent.
-            for action in (
-                self._write,
-                self._write_report,
-                self._tidy,
-                self._ask,
-                self._send,
-                self._send_health,
-            ):
-                self._try(action)
+            if not self.round():
+                self._stop.wait(IDLE_S)
             if self._stop.is_set():
                 return
             self._wake.wait(IDLE_S)
             self._wake.clear()
             # Let a burst gather, so that it costs one transaction.
-            self._hurry.wait(GATHER_S)
+            if self._hurry.wait(GATHER_S):
+                self._stop.wait(HURRY_S)
             self._hurry.clear()
 
-    def _try(self, action: Callable[[], None]) -> None:
+    def _try(self, action: Callable[[], None]) -> bool:
         name = action.__name__
         try:
             action()
@@ -229,9 +242,9 @@ class Uplink:
             if self._failed.get(name) != error.text:
                 log.error("event=uplink_failed code=%s text=%r", error.code, error.text)
             self._failed[name] = error.text
-            self._stop.wait(IDLE_S)
-        else:
-            self._failed.pop(name, None)
+            return False
+        self._failed.pop(name, None)
+        return True
 
     def _write(self) -> None:
         while items := self._gathering.take(max_rows=WRITE_ROWS, max_bytes=WRITE_BYTES):
