@@ -36,6 +36,8 @@ MAX_OUT_QUEUED: Final = 20_000
 STOP_TIMEOUT_S: Final = 2.0
 RECONNECT_MAX_S: Final = 30.0
 RECONNECT_FIRST_S: Final = 0.5
+UNCONFIRMED_S: Final = 20
+"""Bytes that the broker's machine has not confirmed for so long end the connection."""
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 logger = logging.getLogger(__name__)
 
@@ -142,7 +144,7 @@ class BrokerSession:
             self._client.username_pw_set(address.user, address.password or None)
         if address.has_tls:
             self._client.tls_set_context(_tls_context(address))
-        self._client.on_socket_open = _set_nodelay
+        self._client.on_socket_open = _tend
         self._client.on_connect = self._connected
         self._client.on_connect_fail = self._connect_failed
         self._client.on_disconnect = self._disconnected
@@ -296,7 +298,11 @@ def _tls_context(address: Address) -> ssl.SSLContext:
     return context
 
 
-def _set_nodelay(_client: mqtt.Client, _userdata: Any, found: Any) -> None:  # Any: paho's socket
-    """Without this a request and its answer wait 40 ms for each other."""
+def _tend(_client: mqtt.Client, _userdata: Any, found: Any) -> None:  # Any: paho's socket
+    """Send at once, and notice when the broker's machine is gone without a word."""
     if isinstance(found, socket.socket):
+        # Else a request and its answer wait 40 ms for each other.
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Not every system has it.
+        if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
+            found.setsockopt(socket.IPPROTO_TCP, option, UNCONFIRMED_S * 1000)

@@ -71,6 +71,8 @@ def _presence(detail: DeviceDetail) -> str:
 
 
 def _phase(slot: ReportedSlot) -> str:
+    if slot.is_waiting_its_turn:
+        return "waits its turn, so that a fleet does not ask at once"
     return slot.phase.value.replace("_", " ")
 
 

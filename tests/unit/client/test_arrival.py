@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from cloud_sync.client import ShoalClient
 from cloud_sync.client.arrival import judge
@@ -69,6 +70,12 @@ def slot(phase: Phase, running: str = "", error: SlotError | None = None) -> Rep
     return ReportedSlot(
         module="shuttle", phase=phase, running=running, wanted=NEW, error=error, attempts=2
     )
+
+
+def test_a_device_that_waits_its_turn_is_waited_for() -> None:
+    found = judge(detail(replace(slot(Phase.FETCHING), next_retry=5.0)), RESULT)
+    assert found.state == "waiting"
+    assert found.text == "waits its turn, so that a fleet does not ask at once"
 
 
 def test_only_the_reported_running_digest_counts_as_arrival() -> None:
