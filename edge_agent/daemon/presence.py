@@ -102,6 +102,7 @@ class Presence:
             status,
             boot_id=self._boot_id,
             started=self._started,
+            is_synced=self._clock.is_synced(),
             own_boots=self._own_boots,
             has_published=self._has_published,
         )

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.errors import Unavailable
 from edge_agent.link.dial import Dialer
-from edge_agent.link.tls import tls_context
+from edge_agent.link.tls import tls_context, wrong_time
 
 KEEPALIVE_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 15.0
@@ -116,7 +116,7 @@ def make_client(
 
 def refusal(link: BrokerLink, error: Exception) -> Unavailable:
     """The error for a connection that could not be made."""
-    return Unavailable(
+    return wrong_time(f"broker {link.shown}", error) or Unavailable(
         f"broker {link.shown} cannot be reached: {getattr(error, 'strerror', None) or error}",
         hint="check that the broker runs and that this device's network reaches it",
         code="broker_unreachable",

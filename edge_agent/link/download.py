@@ -13,7 +13,7 @@ from edge_agent.errors import ShoalError, Unavailable
 from edge_agent.link.answer import BAD_RANGE, place, request_headers
 from edge_agent.link.dial import Dialer
 from edge_agent.link.pace import Pace
-from edge_agent.link.tls import tls_context
+from edge_agent.link.tls import tls_context, wrong_time
 from edge_agent.store.blobs import BlobStore, Reservation
 from edge_agent.store.clock import Clock
 
@@ -125,7 +125,7 @@ class Downloader:
             httpcore.UnsupportedProtocol,
             ValueError,  # an address that is none
         ) as error:
-            raise Unavailable(
+            raise wrong_time(self._url, error) or Unavailable(
                 f"download from {self._url} failed: {str(error) or type(error).__name__}",
                 hint="check cloud.url, and that the service runs and can be reached",
                 code="cloud_unreachable",

@@ -4,7 +4,9 @@ The status topic of a device is retained and only that device writes to it. So o
 has published its own status, any status with a strange boot id was written by another agent that
 is alive. Before that, an online one may be the echo of an agent that has just died: it proves
 nothing yet. The agent that started later steps back; equal times are decided by the boot id, so
-that both come to the same answer.
+that both come to the same answer. When they started is told by their wall clocks: one that is not
+synchronized steps back before one that is, because a machine that wakes up in 1970 was not there
+first.
 """
 
 from collections.abc import Collection
@@ -34,6 +36,7 @@ def judge(
     *,
     boot_id: str,
     started: float,
+    is_synced: bool,
     own_boots: Collection[str],
     has_published: bool,
 ) -> Verdict:
@@ -43,6 +46,7 @@ def judge(
         status: as received.
         boot_id: of this run.
         started: when this run began, seconds since 1970.
+        is_synced: whether this device's clock is synchronized.
         own_boots: boot ids of earlier runs on this state directory, which its lock keeps apart.
         has_published: whether this run has published its own status before.
     """
@@ -50,6 +54,7 @@ def judge(
         return Verdict.OURS
     if not has_published:
         return Verdict.STRANGE
-    if (status.started, status.boot_id) > (started, boot_id):
+    theirs = (not status.clock_synced, status.started, status.boot_id)
+    if theirs > (not is_synced, started, boot_id):
         return Verdict.DOUBLE_YIELDS
     return Verdict.WE_YIELD

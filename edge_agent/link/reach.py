@@ -3,7 +3,7 @@
 from typing import Final
 
 from edge_agent.errors import Unavailable
-from edge_agent.link.tls import tls_context
+from edge_agent.link.tls import tls_context, wrong_time
 
 TIMEOUT_S: Final = 5.0
 
@@ -31,7 +31,7 @@ def reach_cloud(url: str, *, ca_file: str = "", cert_file: str = "", key_file: s
         with httpx.Client(timeout=TIMEOUT_S, verify=context, trust_env=False) as client:
             answer = client.get(f"{url.rstrip('/')}/v1/info")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(
+        raise wrong_time(url, error) or Unavailable(
             f"{url} cannot be reached: {str(error) or type(error).__name__}",
             hint="check cloud.url, and that the service runs and can be reached",
             code="cloud_unreachable",

@@ -1,8 +1,15 @@
-"""The TLS context of every connection that leaves the device."""
+"""The TLS context of every connection that leaves the device, and what wrong clocks make of it."""
 
 import ssl
+from typing import Final
 
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, Unavailable
+
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+"""OpenSSL's numbers of what is wrong with a certificate."""
+
+_MOST_CAUSES: Final = 10
 
 
 def tls_context(target: str, *, ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
@@ -29,3 +36,36 @@ def tls_context(target: str, *, ca_file: str, cert_file: str, key_file: str) -> 
             code="certificate_unreadable",
         ) from error
     return context
+
+
+def wrong_time(target: str, error: BaseException) -> Unavailable | None:
+    """The error for a certificate that is not valid now; mostly the device's clock is wrong.
+
+    Args:
+        target: what was connected to.
+        error: as it came; what caused it is looked through.
+
+    Returns:
+        It, or None if something else was wrong.
+    """
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if cause is None:
+            break
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            if cause.verify_code == _NOT_YET_VALID:
+                return Unavailable(
+                    f"the certificate of {target} is not valid yet by this device's clock",
+                    hint="set this device's clock, or run an NTP client; edge-agent check says "
+                    "what it shows",
+                    code="certificate_not_yet_valid",
+                )
+            if cause.verify_code == _EXPIRED:
+                return Unavailable(
+                    f"the certificate of {target} has expired by this device's clock",
+                    hint="renew it, unless this device's clock is wrong: edge-agent check says "
+                    "what it shows",
+                    code="certificate_expired",
+                )
+        cause = cause.__cause__ or cause.__context__
+    return None

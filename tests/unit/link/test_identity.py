@@ -7,12 +7,25 @@ from edge_agent.contract.messages import Status
 from edge_agent.link.identity import Verdict, judge
 
 
-def status(boot_id: str, started: float, state: str = "online") -> Status:
-    return Status(device="d", state=state, boot_id=boot_id, started=started, time=0.0)
+def status(boot_id: str, started: float, state: str = "online", *, synced: bool = True) -> Status:
+    return Status(
+        device="d", state=state, boot_id=boot_id, started=started, time=0.0, clock_synced=synced
+    )
 
 
 def look(found: Status, *, has_published: bool = True, own: frozenset[str] = frozenset()):
-    return judge(found, boot_id="me", started=100.0, own_boots=own, has_published=has_published)
+    return judge(
+        found,
+        boot_id="me",
+        started=100.0,
+        is_synced=True,
+        own_boots=own,
+        has_published=has_published,
+    )
+
+
+def test_one_that_woke_up_in_1970_was_not_there_first():
+    assert look(status("other", 5.0, synced=False)) is Verdict.DOUBLE_YIELDS
 
 
 def test_an_echo_is_ours():
@@ -32,8 +45,8 @@ def test_after_our_own_the_later_one_steps_back():
 
 
 @given(
-    st.tuples(st.floats(0, 1e10), st.text(max_size=4)),
-    st.tuples(st.floats(0, 1e10), st.text(max_size=4)),
+    st.tuples(st.floats(0, 1e10), st.text(max_size=4), st.booleans()),
+    st.tuples(st.floats(0, 1e10), st.text(max_size=4), st.booleans()),
 )
 def test_exactly_one_of_two_steps_back(one, two):
     if one[1] == two[1]:
@@ -41,9 +54,10 @@ def test_exactly_one_of_two_steps_back(one, two):
 
     def view(mine, other):
         return judge(
-            status(other[1], other[0]),
+            status(other[1], other[0], synced=other[2]),
             boot_id=mine[1],
             started=mine[0],
+            is_synced=mine[2],
             own_boots=frozenset(),
             has_published=True,
         )
