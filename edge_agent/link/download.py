@@ -95,7 +95,7 @@ class Downloader:
             StorageError: the disk refused.
             Superseded: `is_superseded` said so.
         """
-        # Imported late: it costs 7 MB, and an agent that has all its files never needs it.
+        # Imported late: it costs 2 MB, and an agent that has all its files never needs it.
         import httpcore
 
         from edge_agent.link.line import Patience
