@@ -29,9 +29,11 @@ class Phase(StrEnum):
 _P = Phase
 TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     _P.ABSENT: frozenset({_P.FETCHING}),
-    _P.FETCHING: frozenset({_P.VERIFIED, _P.FAILED, _P.REJECTED, _P.ACTIVE, _P.ABSENT}),
+    _P.FETCHING: frozenset(
+        {_P.VERIFIED, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ACTIVE, _P.ABSENT}
+    ),
     _P.VERIFIED: frozenset(
-        {_P.INSTALLED, _P.FETCHING, _P.FAILED, _P.REJECTED, _P.ACTIVE, _P.ABSENT}
+        {_P.INSTALLED, _P.FETCHING, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ACTIVE, _P.ABSENT}
     ),
     _P.INSTALLED: frozenset(
         {_P.TRIAL, _P.FETCHING, _P.FAILED, _P.REJECTED, _P.ROLLED_BACK, _P.ACTIVE, _P.ABSENT}

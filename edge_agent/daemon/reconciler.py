@@ -12,9 +12,10 @@ from typing import Final
 
 from edge_agent.contract.state import DesiredState, WantedSlot
 from edge_agent.contract.wire import decode
-from edge_agent.daemon.supervisor import Supervisor
+from edge_agent.daemon.workforce import Workforce
 from edge_agent.errors import ContractError, NotFound, ShoalError
 from edge_agent.reconcile.apply import Applier
+from edge_agent.reconcile.interruption import note_end
 from edge_agent.reconcile.plan import plan
 from edge_agent.reconcile.steps import Step, TryAgain
 from edge_agent.store.clock import Clock
@@ -23,7 +24,13 @@ from edge_agent.store.journal import Journal
 log: Final = logging.getLogger("edge_agent.reconcile")
 
 ROUND_S: Final = 1.0
+LEAST_WAIT_S: Final = 0.02
 STOP_S: Final = 1.0
+
+
+def on_own_thread(slot: str, work: Callable[[], None]) -> None:
+    """How a slot's steps are carried out: beside everything else."""
+    threading.Thread(target=work, name=f"slot-{slot}", daemon=True).start()
 
 
 class Reconciler:
@@ -34,7 +41,9 @@ class Reconciler:
         journal: where the desired state is kept.
         applier: carries steps out.
         supervisor: asked each round what is due.
+        clock: for everything that waits.
         on_desired: told when a new desired state was accepted; must not block.
+        begin_work: carries a slot's steps out; who drives `round` itself may do it in place.
     """
 
     def __init__(
@@ -43,9 +52,10 @@ class Reconciler:
         *,
         journal: Journal,
         applier: Applier,
-        supervisor: Supervisor,
+        supervisor: Workforce,
         clock: Clock,
         on_desired: Callable[[DesiredState], None],
+        begin_work: Callable[[str, Callable[[], None]], None] = on_own_thread,
     ) -> None:
         self._device = device
         self._journal = journal
@@ -53,12 +63,13 @@ class Reconciler:
         self._supervisor = supervisor
         self._clock = clock
         self._on_desired = on_desired
+        self._begin_work = begin_work
         self._desired = journal.desired()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._paused = False
         self._lock = threading.Lock()
-        self._busy: dict[str, threading.Thread] = {}
+        self._busy: dict[str, float] = {}
         self._to_retry: set[str] = set()
         self._thread: threading.Thread | None = None
         self.progress = self._clock.monotonic()
@@ -74,6 +85,14 @@ class Reconciler:
         """Slots that are being worked on."""
         with self._lock:
             return tuple(sorted(self._busy))
+
+    def working(self) -> dict[str, float]:
+        """Slots that are being worked on, to when their thread last asked whether to go on.
+
+        Seconds, monotonic. For the watchdog.
+        """
+        with self._lock:
+            return dict(self._busy)
 
     def loading(self) -> tuple[str, ...]:
         """Slots with something installed whose worker has not got to loading it, or is at it.
@@ -92,10 +111,14 @@ class Reconciler:
 
     def start(self) -> None:
         """Start the workers of what is installed, then the loop. Called by the main thread."""
-        self._applier.recover()
-        self._round()
+        self.recover()
         self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
         self._thread.start()
+
+    def recover(self) -> None:
+        """Take up what the last run left, and start the workers of what is installed."""
+        self._applier.recover()
+        self._plan_and_begin()
 
     def stop(self) -> None:
         """Stop planning; what is being applied is told to stop too. Called by the main thread."""
@@ -103,6 +126,7 @@ class Reconciler:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(STOP_S)
+        note_end(self._journal)
 
     def wake(self) -> None:
         """Something may have changed. Any thread."""
@@ -165,15 +189,23 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.progress = now = self._clock.monotonic()
-            due = self._supervisor.tick(now)
-            self._round()
-            waits = [ROUND_S, self._applier.next_due_s()]
-            waits.append(due - now if due is not None else None)
-            self._wake.wait(max(0.02, min(wait for wait in waits if wait is not None)))
+            self._wake.wait(self.round())
             self._wake.clear()
 
-    def _round(self) -> None:
+    def round(self) -> float:
+        """Go round once: restart what is due, look, plan, and begin what is planned.
+
+        Returns:
+            In how many seconds to go round again, if nothing happens before.
+        """
+        self.progress = now = self._clock.monotonic()
+        due = self._supervisor.tick(now)
+        self._plan_and_begin()
+        waits = [ROUND_S, self._applier.next_due_s()]
+        waits.append(due - now if due is not None else None)
+        return max(LEAST_WAIT_S, min(wait for wait in waits if wait is not None))
+
+    def _plan_and_begin(self) -> None:
         try:
             if self._paused:
                 self._supervisor.stop_all()
@@ -195,18 +227,17 @@ class Reconciler:
         with self._lock:
             if slot in self._busy or self._stop.is_set():
                 return
-            self._busy[slot] = threading.Thread(
-                target=self._work, args=(slot, steps, wish), name=f"slot-{slot}", daemon=True
-            )
-            self._busy[slot].start()
+            self._busy[slot] = self._clock.monotonic()
+        self._begin_work(slot, lambda: self._work(slot, steps, wish))
 
     def _work(self, slot: str, steps: Sequence[Step], wish: WantedSlot | None) -> None:
+        def is_superseded() -> bool:
+            self._busy[slot] = self._clock.monotonic()
+            return self._stop.is_set() or self._paused or _wish(self._desired, slot) != wish
+
         is_done = False
         try:
-            is_done = self._applier.run(
-                steps,
-                lambda: self._stop.is_set() or self._paused or _wish(self._desired, slot) != wish,
-            )
+            is_done = self._applier.run(steps, is_superseded)
         finally:
             with self._lock:
                 self._busy.pop(slot, None)

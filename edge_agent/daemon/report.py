@@ -22,7 +22,7 @@ from edge_agent.daemon.machine import (
     rss_mb,
 )
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
-from edge_agent.daemon.supervisor import Supervisor
+from edge_agent.daemon.workforce import Workforce
 from edge_agent.errors import StorageError
 from edge_agent.reconcile.plan import is_settled
 from edge_agent.store.clock import Clock
@@ -59,7 +59,7 @@ class Reporter:
         pid: int,
         clock: Clock,
         journal: Journal,
-        supervisor: Supervisor,
+        supervisor: Workforce,
         hardware: Callable[[], Hardware],
     ) -> None:
         self.device = device

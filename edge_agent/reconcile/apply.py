@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec.structs import replace
-
 from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, Trial, read_manifest
 from edge_agent.contract.state import Phase, SlotError
@@ -22,6 +20,7 @@ from edge_agent.link.download import Downloader, Wanted
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.arrival import Arrival
 from edge_agent.reconcile.garbage import needed
+from edge_agent.reconcile.interruption import take_interruption
 from edge_agent.reconcile.manifests import Manifests
 from edge_agent.reconcile.plan import SlotSeen
 from edge_agent.reconcile.proof import prove
@@ -44,7 +43,6 @@ from edge_agent.reconcile.steps import (
     Switch,
     TryAgain,
 )
-from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerRefused, Workers
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.clock import Clock
@@ -112,9 +110,10 @@ class Applier:
             StorageError: the journal cannot be read. On a full disk it can, and that is enough.
         """
         now, wall = self._clock.monotonic(), self._clock.wall()
+        was_interrupted = take_interruption(self._journal)
         for record in self._journal.slots().values():
             try:
-                self._put(record, transition.restarted(record))
+                self._put(record, transition.restarted(record, was_interrupted=was_interrupted))
             except StorageError as error:
                 log.error("event=journal_failed slot=%s text=%r", record.slot, error.text)
             self._due[record.slot] = now + remaining_s(record.next_retry, record.since, wall)
@@ -131,7 +130,7 @@ class Applier:
             seen[slot] = SlotSeen(
                 record=record,
                 running=worker.version if worker else None,
-                trial=_counting_starts(worker.trial, record) if worker else None,
+                trial=worker.trial if worker else None,
                 is_damaged=bool(worker and worker.is_damaged),
                 is_retry_due=now >= self._due.get(slot, now),
                 outputs=self._manifests.outputs(record.target.digest) if record.target else None,
@@ -287,6 +286,8 @@ class Applier:
         self, record: SlotRecord, target: Installed, is_superseded: Callable[[], bool]
     ) -> None:
         manifest = read_manifest(self._blobs.read(target.digest, limit=MAX_MANIFEST_BYTES))
+        now = self._clock.wall()
+        record = self._put(record, transition.arrived(record, Phase.TRIAL, now, step="switch"))
         # 1. The new version is loaded and warm while the old one still answers.
         spec = self._specs.working(record, target)
         self._workers.prepare(record.slot, target, spec, is_superseded)
@@ -393,7 +394,3 @@ class Applier:
             self._journal.put_slot(after)
             self._on_change(after.slot, before, after)
         return after
-
-
-def _counting_starts(run: TrialRun, record: SlotRecord) -> TrialRun:
-    return replace(run, agent_starts=record.candidate_starts)

@@ -28,7 +28,7 @@ from edge_agent.reconcile.steps import (
     Stop,
     Switch,
 )
-from edge_agent.reconcile.trial import Outcome, TrialRun, judge
+from edge_agent.reconcile.trial import Outcome, TrialRun, judge, too_often_interrupted
 from edge_agent.store.slots import FINAL_FAILURES, Installed, SlotRecord
 
 FIRST_TRIAL_S: Final = 2.0
@@ -105,10 +105,16 @@ def plan_slot(
         is_gone = record == SlotRecord(slot=record.slot) and seen.running is None
         return () if is_gone else (Remove(record.slot),)
     target = wanted_version(wanted)
+    if _is_stray(seen):
+        return (RollBack(record.slot, None),)
     if record.target == target and record.phase in FINAL_FAILURES and not _fits_now(record, misfit):
         return keep_running(seen)
     if misfit is not None and record.active != target:
         return (Reject(record.slot, target, misfit), *keep_running(seen))
+    if record.target == target and record.phase is not Phase.ACTIVE:
+        interrupted = too_often_interrupted(record.interruptions)
+        if interrupted is not None:
+            return _give_up(seen, target, interrupted)
     if record.candidate == target and record.target == target and record.phase is Phase.TRIAL:
         return _on_trial(seen, target)
     if record.active == target and not seen.is_damaged:
@@ -147,6 +153,29 @@ def _bring(slot: str, target: Installed) -> tuple[Step, ...]:
         Prove(slot, target),
         Switch(slot, target),
     )
+
+
+def _is_stray(seen: SlotSeen) -> bool:
+    """Whether a candidate has to go that nobody waits for any more: what was wanted instead was
+    refused for good, or it has proved bad meanwhile.
+    """
+    record = seen.record
+    if record.active is None or record.candidate in (None, record.target):
+        return False
+    is_bad = seen.running == record.candidate and isinstance(
+        judge(seen.trial or TrialRun(), record.trial), SlotError
+    )
+    return is_bad or record.phase in FINAL_FAILURES
+
+
+def _give_up(seen: SlotSeen, target: Installed, error: SlotError) -> tuple[Step, ...]:
+    """Never start a version again; what was committed before it runs, if there is such a thing."""
+    record = seen.record
+    if record.active is not None:
+        return (RollBack(record.slot, error),)
+    if record.candidate == target:
+        return (RollBack(record.slot, None), Reject(record.slot, target, error))
+    return (Reject(record.slot, target, error), *keep_running(seen))
 
 
 def _on_trial(seen: SlotSeen, candidate: Installed) -> tuple[Step, ...]:

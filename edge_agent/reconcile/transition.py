@@ -3,19 +3,31 @@
 Pure. `apply` writes what these return to the journal; nothing else makes a record.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from msgspec.structs import replace
 
 from edge_agent.contract.manifest import Trial
 from edge_agent.contract.state import Phase, SlotError, check_transition
 from edge_agent.store.slots import Installed, SlotRecord
 
+_STEPS: Final[Mapping[Phase, str]] = {
+    Phase.FETCHING: "fetch",
+    Phase.VERIFIED: "install",
+    Phase.INSTALLED: "prove",
+    Phase.TRIAL: "prove",
+}
+"""What is done next in a phase. A trial goes on with `switch` and `trial`."""
 
-def _move(record: SlotRecord, phase: Phase, now: float) -> SlotRecord:
+
+def _move(record: SlotRecord, phase: Phase, now: float, *, step: str | None = None) -> SlotRecord:
     check_transition(record.phase, phase)
     kept = {version.digest for version in record.installed}
     return replace(
         record,
         phase=phase,
+        step=_STEPS.get(phase, "") if step is None else step,
         since=now if phase != record.phase else record.since,
         blobs={digest: files for digest, files in record.blobs.items() if digest in kept},
     )
@@ -29,8 +41,9 @@ def begun(
     Attempts are counted on only if it was the target before.
     """
     if record.target != target:
-        record = replace(record, target=target, attempts=0, error=None)
-    return _move(replace(record, next_retry=due), Phase.FETCHING, now)
+        record = replace(record, target=target, attempts=0, error=None, interruptions={})
+    step = None if due is None else ""  # who waits for its turn does nothing yet
+    return _move(replace(record, next_retry=due), Phase.FETCHING, now, step=step)
 
 
 def listed(record: SlotRecord, files: tuple[str, ...]) -> SlotRecord:
@@ -40,23 +53,32 @@ def listed(record: SlotRecord, files: tuple[str, ...]) -> SlotRecord:
     return replace(record, blobs={**record.blobs, record.target.digest: files})
 
 
-def arrived(record: SlotRecord, phase: Phase, now: float) -> SlotRecord:
-    """The target has come to the next phase."""
-    return _move(record, phase, now)
+def arrived(record: SlotRecord, phase: Phase, now: float, *, step: str | None = None) -> SlotRecord:
+    """The target has come to the next phase, or to another step of it."""
+    return _move(record, phase, now, step=step)
 
 
 def flipped(record: SlotRecord, rule: Trial, now: float) -> SlotRecord:
     """The target answers live messages now, on trial. `active` and `previous` are untouched."""
-    return _move(
-        replace(record, candidate=record.target, candidate_starts=0, trial=rule), Phase.TRIAL, now
-    )
+    flipped_over = replace(record, candidate=record.target, trial=rule)
+    return _move(flipped_over, Phase.TRIAL, now, step="trial")
 
 
-def restarted(record: SlotRecord) -> SlotRecord:
-    """The agent starts while a candidate is on trial."""
-    if record.candidate is None:
+def restarted(record: SlotRecord, *, was_interrupted: bool = True) -> SlotRecord:
+    """The agent starts again.
+
+    A candidate that is not the target any more is not started again: nobody waits for its verdict.
+
+    Args:
+        record: as the last run left it.
+        was_interrupted: that run did not end in good order.
+    """
+    if record.candidate not in (None, record.target) and record.active is not None:
+        record = withdrawn(record)
+    if not record.step or not was_interrupted:
         return record
-    return replace(record, candidate_starts=record.candidate_starts + 1)
+    count = record.interruptions.get(record.step, 0) + 1
+    return replace(record, interruptions={**record.interruptions, record.step: count})
 
 
 def committed(record: SlotRecord, now: float) -> SlotRecord:
@@ -68,7 +90,7 @@ def committed(record: SlotRecord, now: float) -> SlotRecord:
             active=record.candidate,
             previous=previous,
             candidate=None,
-            candidate_starts=0,
+            interruptions={},
             error=None,
             attempts=0,
             next_retry=None,
@@ -80,13 +102,20 @@ def committed(record: SlotRecord, now: float) -> SlotRecord:
 
 def withdrawn(record: SlotRecord) -> SlotRecord:
     """The candidate is taken away without having failed."""
-    return replace(record, candidate=None, candidate_starts=0)
+    return replace(record, candidate=None)
 
 
 def settled(record: SlotRecord, now: float) -> SlotRecord:
     """What is active is what is wanted."""
     return _move(
-        replace(record, target=record.active, error=None, attempts=0, next_retry=None),
+        replace(
+            record,
+            target=record.active,
+            interruptions={},
+            error=None,
+            attempts=0,
+            next_retry=None,
+        ),
         Phase.ACTIVE,
         now,
     )
@@ -120,7 +149,6 @@ def rolled_back(record: SlotRecord, error: SlotError, now: float) -> SlotRecord:
         replace(
             record,
             candidate=None if is_live else record.candidate,
-            candidate_starts=0 if is_live else record.candidate_starts,
             error=error,
             attempts=record.attempts + 1,
             next_retry=None,
@@ -132,6 +160,7 @@ def rolled_back(record: SlotRecord, error: SlotError, now: float) -> SlotRecord:
 
 def asked_again(record: SlotRecord, now: float) -> SlotRecord:
     """Somebody asks for another attempt at once; a final failure becomes one that is due."""
+    record = replace(record, attempts=0, next_retry=None, interruptions={})
     if record.phase in (Phase.REJECTED, Phase.ROLLED_BACK):
-        return _move(replace(record, attempts=0, next_retry=None), Phase.FETCHING, now)
-    return replace(record, attempts=0, next_retry=None)
+        return _move(record, Phase.FETCHING, now, step="")
+    return record

@@ -1,5 +1,6 @@
 """The trial on live messages: passed, failed, or not over yet. Pure."""
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
@@ -11,9 +12,12 @@ from edge_agent.contract.state import SlotError
 LEAST_MESSAGES: Final = 20
 """With fewer, one bad answer says too little to end a trial early."""
 
-MOST_STARTS: Final = 3
-"""An agent that dies this often while a candidate is on trial has seen enough of it."""
+MOST_INTERRUPTIONS: Final = 3
+"""An agent that ends this often while a version is proved, loaded or tried has seen enough of it:
+a model may take the whole machine with it, and leave nobody to say so."""
 
+_OWN_STEPS: Final = ("prove", "switch", "trial")
+"""Those in which a process runs the version. A download that is cut off says nothing about it."""
 
 PATIENCE: Final = 10
 """A candidate whose broker stays away is kept after this many times the trial's time: a device
@@ -29,7 +33,6 @@ class TrialRun(Struct, frozen=True, kw_only=True):
         answered: messages that got a result.
         model_errors: messages that failed in the model itself; bad input is not its fault.
         crashes: how often its process ended by itself.
-        agent_starts: how often the agent started while this candidate was on trial.
         last_words: why the process ended, if it did and is known.
     """
 
@@ -38,7 +41,6 @@ class TrialRun(Struct, frozen=True, kw_only=True):
     answered: int = 0
     model_errors: int = 0
     crashes: int = 0
-    agent_starts: int = 0
     last_words: str = ""
 
 
@@ -66,12 +68,6 @@ def judge(run: TrialRun, rule: Trial) -> Outcome | SlotError:
             f"{run.last_words or 'no reason given'}",
             step="trial",
         )
-    if run.agent_starts >= MOST_STARTS:
-        return SlotError(
-            code="agent_restarted",
-            text=f"the agent was restarted {run.agent_starts} times during the trial",
-            step="trial",
-        )
     if run.running_s is None:
         return Outcome.RUNNING  # what is not loaded is never kept
     seen = run.answered + run.model_errors
@@ -85,6 +81,25 @@ def judge(run: TrialRun, rule: Trial) -> Outcome | SlotError:
             step="trial",
         )
     return Outcome.PASSED if is_over else Outcome.RUNNING
+
+
+def too_often_interrupted(interruptions: Mapping[str, int]) -> SlotError | None:
+    """Why a version is not started once more, or None if it may be.
+
+    Args:
+        interruptions: how often the agent itself ended, by step.
+    """
+    counted = {step: interruptions[step] for step in _OWN_STEPS if interruptions.get(step)}
+    count = sum(counted.values())
+    if count < MOST_INTERRUPTIONS:
+        return None
+    steps = ", ".join(f"{step} {times}" for step, times in counted.items())
+    return SlotError(
+        code="agent_restarted",
+        text=f"the agent or the whole machine ended {count} times while this version was tried "
+        f"({steps})",
+        step=max(counted, key=lambda step: counted[step]),
+    )
 
 
 def _is_time_over(run: TrialRun, seconds: float) -> bool:

@@ -40,7 +40,9 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
         previous: the one that was committed before it.
         candidate: a version that answers live messages on trial, not committed yet.
         trial: what the candidate has to do before it is committed.
-        candidate_starts: how often the agent itself started while the candidate was on trial.
+        step: what is under way for the target: fetch, install, prove, switch, trial; empty if nothing
+            is.
+        interruptions: how often the agent itself ended in each of these steps, with the target.
         attempts: how often the target failed.
         next_retry: when it is due, for the first time or again, seconds since 1970, or None.
         since: when the phase was entered, seconds since 1970.
@@ -54,7 +56,8 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
     previous: Installed | None = None
     candidate: Installed | None = None
     trial: Trial = Trial()
-    candidate_starts: int = 0
+    step: str = ""
+    interruptions: dict[str, int] = {}
     error: SlotError | None = None
     attempts: int = 0
     next_retry: float | None = None

@@ -128,9 +128,44 @@ def test_a_candidate_that_crashes_or_errs_is_rolled_back():
 
 
 def test_a_candidate_under_which_the_agent_keeps_dying_is_rolled_back():
-    run = answering(1, agent_starts=3)
-    (step,) = plan_slot(want(2), SlotSeen(record=on_trial(), running=TWO, trial=run))
+    dead = on_trial(interruptions={"trial": 3})
+    (step,) = plan_slot(want(2), SlotSeen(record=dead))
     assert isinstance(step, RollBack)
+    assert step.error is not None
+    assert step.error.code == "agent_restarted"
+
+
+def test_a_version_that_takes_the_machine_down_before_it_answers_is_given_up():
+    """Proving, loading and the trial count together; what is cut off while fetching does not."""
+    for interruptions in ({"prove": 3}, {"prove": 1, "switch": 2}, {"prove": 1, "trial": 2}):
+        cut = record(phase=Phase.TRIAL, target=TWO, active=ONE, interruptions=interruptions)
+        (step,) = plan_slot(want(2), SlotSeen(record=cut))
+        assert isinstance(step, RollBack)
+        other = plan_slot(want(3), SlotSeen(record=cut))
+        assert other[:2] == (Run("s", ONE), Begin("s", THREE))
+    fetched = record(phase=Phase.FETCHING, target=TWO, active=ONE, interruptions={"fetch": 99})
+    assert plan_slot(want(2), SlotSeen(record=fetched, running=ONE)) == BRING_TWO
+
+
+def test_a_first_version_that_takes_the_machine_down_is_refused_and_never_started_again():
+    cut = record(phase=Phase.TRIAL, target=TWO, interruptions={"prove": 3})
+    (step,) = plan_slot(want(2), SlotSeen(record=cut))
+    assert isinstance(step, Reject)
+    assert step.error.code == "agent_restarted"
+    live = replace(cut, candidate=TWO, interruptions={"trial": 3})
+    withdrawn, rejected = plan_slot(want(2), SlotSeen(record=live))
+    assert withdrawn == RollBack("s", None)
+    assert isinstance(rejected, Reject)
+
+
+def test_a_candidate_whose_successor_is_refused_gives_way_to_what_was_committed():
+    stray = replace(on_trial(), target=THREE, phase=Phase.REJECTED, error=ERROR)
+    assert plan_slot(want(3), SlotSeen(record=stray, running=TWO)) == (RollBack("s", None),)
+    crashed = answering(1, crashes=1)
+    for phase in (Phase.FETCHING, Phase.FAILED):
+        bad = SlotSeen(record=replace(stray, phase=phase), running=TWO, trial=crashed)
+        assert plan_slot(want(3), bad) == (RollBack("s", None),)
+        assert plan_slot(want(3), replace(bad, trial=answering(1)))[0] == Begin("s", THREE)
 
 
 def test_a_candidate_runs_again_after_a_boot():
@@ -313,7 +348,9 @@ records = st.builds(
     active=versions,
     previous=versions,
     candidate=versions,
-    candidate_starts=st.integers(0, 4),
+    interruptions=st.dictionaries(
+        st.sampled_from(["fetch", "prove", "switch", "trial"]), st.integers(0, 4), max_size=2
+    ),
     attempts=st.integers(0, 3),
 )
 sights = st.builds(

@@ -66,7 +66,6 @@ RULE = Trial(seconds=10, messages=100, max_error_rate=0.01)
         (answering(10, model_errors=1), "trial_errors"),
         (answering(1, model_errors=20), "trial_errors"),
         (answering(1, crashes=1), "worker_crashed"),
-        (answering(1, agent_starts=3), "agent_restarted"),
     ],
 )
 def test_a_trial_is_judged_by_model_errors_crashes_and_time(run, expected):
