@@ -81,9 +81,17 @@ class DesiredPublisher:
     def _run(self) -> None:
         attempt = 0
         while not self._stopping.is_set():
-            due = self._next()
-            if due is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._due or self._stopping.is_set(), WAIT_S)
+            if self.publish_due():
+                attempt = 0
                 continue
+            self._stopping.wait(min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(attempt, 8)))
+            attempt += 1
+
+    def publish_due(self) -> bool:
+        """Publish to all who wait, the longest first. False if one was not taken; it stays due."""
+        while (due := self._next()) is not None:
             try:
                 is_done = self._publish_one(due)
             except (StorageError, Unavailable) as error:
@@ -94,21 +102,19 @@ class DesiredPublisher:
                     "event=publish_failed device=%s code=%s text=%r", due, error.code, error.text
                 )
                 is_done = True
-            if is_done:
-                attempt = 0
-                continue
-            self.publish(due)
-            self._stopping.wait(min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(attempt, 8)))
-            attempt += 1
+            if not is_done:
+                self.publish(due)
+                return False
+        return True
 
     def _next(self) -> str | None:
         """Take out who has waited longest."""
         with self._changed:
-            self._changed.wait_for(lambda: self._due or self._stopping.is_set(), WAIT_S)
             due = next(iter(self._due), None)
-            if due is not None:
+            if due is not None and not self._stopping.is_set():
                 del self._due[due]
-            return due
+                return due
+            return None
 
     def _publish_one(self, device: str) -> bool:
         """Publish what the database says now; false if the broker did not take it."""
