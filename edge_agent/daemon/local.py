@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ log: Final = logging.getLogger("edge_agent.daemon")
 
 SOCKET_FILE: Final = "agent.sock"
 CLIENT_S: Final = 3.0
+"""For a whole request, and for the whole of its answer."""
+ROUND_S: Final = 1.0
 MAX_REQUEST_BYTES: Final = 4096
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 
@@ -56,7 +59,10 @@ class LocalServer:
         self._state_dir = state_dir
         self._status = status
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._is_stopping = False
+        self._stop = threading.Event()
+        self.progress: float | None = None
+        """When its thread last went round, seconds, monotonic; None if it has none, because it
+        could not listen. For the watchdog."""
 
     def start(self) -> None:
         """Listen, on a thread of its own.
@@ -71,13 +77,15 @@ class LocalServer:
                 self._socket.bind(address)
             path.chmod(0o600)
             self._socket.listen(4)
+            self._socket.settimeout(ROUND_S)
         except OSError as error:
             raise storage_error("cannot listen on", path, error) from error
+        self.progress = time.monotonic()
         threading.Thread(target=self._run, name="local", daemon=True).start()
 
     def stop(self) -> None:
         """Stop listening and remove the socket."""
-        self._is_stopping = True
+        self._stop.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -85,13 +93,19 @@ class LocalServer:
             (self._state_dir / SOCKET_FILE).unlink(missing_ok=True)
 
     def _run(self) -> None:
-        while not self._is_stopping:
+        while not self._stop.is_set():
+            self.progress = time.monotonic()
             try:
                 client, _ = self._socket.accept()
-            except OSError:
-                if not self._is_stopping:
-                    log.exception("event=local_socket_lost")
-                return
+            except TimeoutError:
+                continue
+            except OSError as error:
+                if self._stop.is_set():
+                    return
+                # No descriptor left, say. It may pass, and a loop without a pause helps nobody.
+                log.error("event=local_socket_refused text=%r", str(error))
+                self._stop.wait(ROUND_S)
+                continue
             with client:
                 client.settimeout(CLIENT_S)
                 self._answer(client)
@@ -106,6 +120,7 @@ class LocalServer:
             except ShoalError as error:
                 log.error("event=status_failed code=%s text=%r", error.code, error.text)
                 return
+            client.settimeout(CLIENT_S)
             client.sendall(msgspec.json.encode(status) + b"\n")
 
 
@@ -140,8 +155,11 @@ def ask_status(state_dir: Path) -> AgentStatus:
 
 
 def _read_line(peer: socket.socket, limit: int) -> bytes:
+    # A byte now and then must not take longer than none at all.
+    deadline = time.monotonic() + CLIENT_S
     data = bytearray()
     while not data.endswith(b"\n"):
+        peer.settimeout(max(0.001, deadline - time.monotonic()))
         chunk = peer.recv(65_536)
         if not chunk or len(data) + len(chunk) > limit:
             break

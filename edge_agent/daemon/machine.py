@@ -58,6 +58,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody waited for yet has."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
 def rss_mb(pid: int) -> float:
     """Resident memory of a process, MiB; 0 if it is gone."""
     try:

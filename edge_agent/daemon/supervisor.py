@@ -79,6 +79,11 @@ class Supervisor:
         """Counters of every slot's worker."""
         return {slot: worker.health() for slot, worker in self._workers().items()}
 
+    def owed(self) -> dict[str, float]:
+        """Slots for which something is due: since when, seconds, monotonic; see `owed_since`."""
+        found = {slot: worker.owed_since() for slot, worker in self._workers().items()}
+        return {slot: since for slot, since in found.items() if since is not None}
+
     def pids(self) -> list[int]:
         """Process ids of all workers."""
         return [worker.pid for worker in self._workers().values() if worker.pid]

@@ -7,9 +7,12 @@ under the lock of the worker that it belongs to.
 import os
 from typing import Final
 
-from edge_agent.contract.messages import SlotHealth
+from edge_agent.contract.messages import ShadowHealth, SlotHealth
+from edge_agent.contract.state import SlotError
 from edge_agent.reconcile.fitness import LONGEST_TICK_S, Signs
+from edge_agent.runtime.process import crash
 from edge_agent.runtime.run_mark import RunMark, make_run_mark
+from edge_agent.store.slots import Installed
 
 MODEL_ERRORS: Final = frozenset(
     {"model_failed", "out_of_memory", "internal", "run_timeout", "poison"}
@@ -123,3 +126,29 @@ class Vitals:
 def model_errors(health: SlotHealth) -> int:
     """Messages that failed in the model itself; bad input is counted by other codes."""
     return sum(count for code, count in health.failed.items() if code in MODEL_ERRORS)
+
+
+def no_figures(version: Installed) -> SlotHealth:
+    """What is reported of a worker whose process has told nothing yet."""
+    return SlotHealth(
+        module=version.module,
+        version=version.version,
+        digest=version.digest,
+        state="starting",
+        shadow=ShadowHealth(of=version.shadows) if version.shadows else None,
+    )
+
+
+def ended(code: int) -> SlotError:
+    """Why a process ended that has not said it.
+
+    Args:
+        code: as of `subprocess`.
+    """
+    error = crash(code)
+    return SlotError(code=error.code, text=error.text, step="run")
+
+
+def since(start: float | None, now: float) -> float | None:
+    """Seconds that have passed, or None for what has not begun."""
+    return None if start is None else now - start

@@ -13,16 +13,17 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from edge_agent.contract.messages import ShadowHealth, SlotHealth
+from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import SlotError
-from edge_agent.daemon.vitals import Vitals, model_errors
+from edge_agent.daemon.machine import is_running
+from edge_agent.daemon.vitals import Vitals, ended, model_errors, no_figures, since
 from edge_agent.reconcile.fitness import CURES, LOAD_S, complaint
 from edge_agent.reconcile.restart import Life, restart
 from edge_agent.reconcile.retreat import Ends, count_end, retreat
 from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerSeen
 from edge_agent.runtime.launcher import Launcher
-from edge_agent.runtime.process import WorkerProcess, crash
+from edge_agent.runtime.process import WorkerProcess
 from edge_agent.runtime.protocol import (
     WorkerConnected,
     WorkerDisconnected,
@@ -96,6 +97,7 @@ class SlotWorker:
         self._ends = Ends()
         self._vitals = Vitals()
         self._complaint: SlotError | None = None
+        self._complained = 0.0
         self._stats: SlotHealth | None = None
         self.state: State = "starting"
         self.is_connected = False
@@ -220,7 +222,7 @@ class SlotWorker:
             )
         )
         if found is not None and self._complaint is None:
-            self._complaint = found
+            self._complaint, self._complained = found, now
             if found.code in CURES:
                 self._vitals.restarted_as_a_cure()
             log.error(
@@ -228,6 +230,18 @@ class SlotWorker:
                 *(self.spec.slot, process.pid, found.code, found.text),
             )
             process.kill_soon()
+
+    def owed_since(self) -> float | None:
+        """Since when something is due for it, seconds, monotonic; None while nothing will be."""
+        with self._changed:
+            if self._is_stopping:
+                return None
+            if self.state == "crashed":
+                return self._restart_due
+            if self._complaint is not None:
+                # What the kernel does not end, though it was told to, is nobody's debt.
+                return None if is_running(self.pid) else self._complained
+            return self._spawned + LOAD_S if self.state == "starting" else None
 
     def restart(self) -> None:
         """End the process and start another at once. Never waits; not counted as a crash."""
@@ -248,8 +262,8 @@ class SlotWorker:
             return WorkerSeen(
                 version=self.version,
                 trial=TrialRun(
-                    running_s=_since(self._running_since, now),
-                    connected_s=_since(self._connected_since, now),
+                    running_s=since(self._running_since, now),
+                    connected_s=since(self._connected_since, now),
                     answered=stats.messages_out if stats else 0,
                     model_errors=model_errors(stats) if stats else 0,
                     crashes=self.crashes,
@@ -262,13 +276,7 @@ class SlotWorker:
         """What is reported about it."""
         with self._changed:
             state = "running" if self.state == "ready" else self.state
-            stats = self._stats or SlotHealth(
-                module=self.version.module,
-                version=self.version.version,
-                digest=self.version.digest,
-                state=state,
-                shadow=ShadowHealth(of=self.spec.shadows) if self.spec.shadows else None,
-            )
+            stats = self._stats or no_figures(self.version)
             last = f"{self.failure.code}: {self.failure.text}" if self.failure else ""
             ended = self.failure if self.state == "crashed" else None
             return replace(
@@ -353,7 +361,7 @@ class SlotWorker:
             now = self._clock.monotonic()
             life = Life(
                 lived_s=now - self._spawned,
-                connected_s=_since(self._connected_since, now),
+                connected_s=since(self._connected_since, now),
                 runs=self._vitals.runs,
             )
             self.is_connected = False
@@ -365,7 +373,7 @@ class SlotWorker:
                 self.state = "crashed"
                 self._restart_due = now
             else:
-                self.failure = self._said or self._complaint or _ended(code)
+                self.failure = self._said or self._complaint or ended(code)
                 self._crashed(life, code, now)
             self._changed.notify_all()
             after = self.state
@@ -389,12 +397,3 @@ class SlotWorker:
     def _stopped(self) -> None:
         self.state = "stopped"
         self._vitals.close()
-
-
-def _since(start: float | None, now: float) -> float | None:
-    return None if start is None else now - start
-
-
-def _ended(code: int) -> SlotError:
-    error = crash(code)
-    return SlotError(code=error.code, text=error.text, step="run")

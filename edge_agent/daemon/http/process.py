@@ -57,6 +57,12 @@ class HttpProcess:
         """Start the process, and keep one running."""
         self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody keeps the process running any more, though nobody said `stop`."""
+        is_started = self._thread.ident is not None
+        return is_started and not self._thread.is_alive() and not self._stop.is_set()
+
     def status(self) -> HttpStatus:
         """What it does now. Any thread."""
         with self._lock:
