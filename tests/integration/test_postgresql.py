@@ -8,6 +8,7 @@ import httpx
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from msgspec.structs import replace
 from sqlalchemy import func, insert, select
 
 from cloud_sync.config import RetentionSettings
@@ -78,6 +79,16 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(url: str) -> None:
         database.close()
 
 
+def test_rows_of_a_wrong_clock_get_their_true_time(made: Cloud) -> None:
+    made.ingest.write([letter(status("line-1"))])
+    row = replace(event_row(2), time=0.0, uptime_s=40.0)
+    made.ingest.write([letter(telemetry("line-1", row))])
+    report = replace(reported("line-1", seq=3), time=NOW, uptime_s=100.0, clock_synced=True)
+    made.ingest.write([letter(report)])
+    (found,) = made.parts.telemetry.events(name="swapped")
+    assert (found.time, found.device_time) == (NOW - 60, 0.0)
+
+
 def test_a_module_is_published_deployed_reported_and_protected(made: Cloud) -> None:
     made.ingest.write([letter(status("line-1"))])
     module = made.publish().module
@@ -91,7 +102,7 @@ def test_a_module_is_published_deployed_reported_and_protected(made: Cloud) -> N
     made.ingest.write([letter(report), letter(batch), letter(health("line-1"))])
     made.ingest.write([letter(batch)])
     # Each time it is said again, and counted once.
-    assert [ack.seqs for ack in acks(made)] == [(1,), (2, 3), (2, 3)]
+    assert [ack.seqs for ack in acks(made)] == [(1, 2, 3), (2, 3)]
     assert len(made.parts.telemetry.results()) == 1
     assert len(made.parts.telemetry.events(name="SWAPPED")) == 1
     assert made.parts.devices.get("line-1", NOW).summary.is_settled
