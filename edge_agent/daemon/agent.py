@@ -10,7 +10,7 @@ reader thread.
 import logging
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -42,11 +42,12 @@ from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
 from edge_agent.daemon.reconciler import Reconciler
 from edge_agent.daemon.report import Reporter
+from edge_agent.daemon.signs import signs
 from edge_agent.daemon.slot_events import crash_event, slot_event, worker_event
 from edge_agent.daemon.status import AgentStatus, LinkStatus, one_line
 from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.daemon.uplink import Uplink
-from edge_agent.daemon.watchdog import Watchdog
+from edge_agent.daemon.watchdog import Sign, Watchdog
 from edge_agent.daemon.worker import SlotWorker
 from edge_agent.errors import ConfigError, StorageError, Unavailable
 from edge_agent.link.dial import Dialer
@@ -231,14 +232,7 @@ class Agent:
         self._local = LocalServer(self._state_dir, self.status)
         http = http_server(settings, RUN_FOLDER, self._reporter.agent_version)
         self._http = HttpProcess(http) if http is not None else None
-        self._watchdog = Watchdog(
-            ServiceManager(environment),
-            {
-                "reconcile": lambda: self._reconciler.progress,
-                "uplink": lambda: self._uplink.progress,
-                "cloud-link": lambda: self._session.progress,
-            },
-        )
+        self._watchdog = Watchdog(ServiceManager(environment), self._signs)
 
     def run(self) -> int:
         """Run until a signal comes. Returns the exit status."""
@@ -325,6 +319,10 @@ class Agent:
                 if not self._is_boot_noted:
                     self._note_boot()
             self._watchdog.round(now, self._one_line())
+
+    def _signs(self) -> Iterator[Sign]:
+        loops = (self._reconciler, self._uplink, self._session, self._supervisor, self._local)
+        return signs(*loops, self._http, stall_s=self._settings.cloud.stall_s)
 
     def _one_line(self) -> str:
         return self._presence.conflict or one_line(
