@@ -135,8 +135,11 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 self._roll_back(connection)
+                if getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY"):
+                    # A file that could not be opened to write was opened to read: once is enough.
+                    self._disconnect()
                 raise
 
     @contextmanager

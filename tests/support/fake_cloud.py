@@ -54,8 +54,9 @@ class FakeCloud:
         self.is_acknowledging = True
         self.hold: set[str] = set()
         """Downloads of these digests stop half way until `release` is set."""
-        self.cuts: set[str] = set()
-        """Downloads of these digests break off half way, unless they ask for the rest."""
+        self.cuts: dict[str, int] = {}
+        """Downloads of these digests break off after so many bytes, unless they ask for the
+        rest."""
         self.release = threading.Event()
         self.held = threading.Event()
         self._revision = 0
@@ -237,12 +238,13 @@ class FakeCloud:
                 self.send_header("Content-Length", str(len(body) - start))
                 self.send_header("ETag", f'"{digest}"')
                 self.end_headers()
+                if digest in cloud.cuts and not start:
+                    self.wfile.write(body[: cloud.cuts[digest]])
+                    self.close_connection = True
+                    return
                 half = start + (len(body) - start) // 2
                 self.wfile.write(body[start:half])
                 self.wfile.flush()
-                if digest in cloud.cuts and not start:
-                    self.close_connection = True
-                    return
                 if digest in cloud.hold:
                     cloud.held.set()
                     cloud.release.wait(60)
