@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Raw, structs
 
@@ -19,7 +19,6 @@ from edge_agent.contract.wire import encode
 from edge_agent.daemon.gathering import Gathering
 from edge_agent.errors import ShoalError
 from edge_agent.link.reconnect import health_delay_s
-from edge_agent.link.session import CloudSession
 from edge_agent.store.clock import Clock
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.outbox_policy import DropReason, Priority, event_priority
@@ -36,6 +35,19 @@ WRITE_ROWS: Final = 1_000
 WRITE_BYTES: Final = 256 * 1024
 BATCH_ROWS: Final = 100
 BATCH_BYTES: Final = 256 * 1024
+
+
+class Line(Protocol):
+    """As much of the session with the cloud as it takes to send."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages can be published now."""
+        ...
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+        """Hand a message over; false if it was not taken."""
+        ...
 
 
 def always() -> bool:
@@ -63,7 +75,7 @@ class Uplink:
         device: str,
         *,
         outbox: Outbox,
-        session: CloudSession,
+        session: Line,
         clock: Clock,
         make_report: Callable[[int], ReportedState],
         make_health: Callable[[float], Health],
@@ -230,7 +242,7 @@ class Uplink:
             self._wake.clear()
             # Let a burst gather, so that it costs one transaction.
             if self._hurry.wait(GATHER_S):
-                self._stop.wait(HURRY_S)
+                self._stop.wait(max(0.0, self.progress + HURRY_S - self._clock.monotonic()))
             self._hurry.clear()
 
     def _try(self, action: Callable[[], None]) -> bool:

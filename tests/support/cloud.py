@@ -1,6 +1,6 @@
 """The parts of the service on a real database, without processes, for quick tests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,11 +125,24 @@ def manifest_of(
 
 
 @contextmanager
-def cloud(folder: Path, url: str = "") -> Iterator[Cloud]:
-    """All parts in a folder, with the database there or at a URL."""
+def cloud(
+    folder: Path,
+    url: str = "",
+    *,
+    line: Line | None = None,
+    clock: Callable[[], float] = lambda: NOW,
+) -> Iterator[Cloud]:
+    """All parts in a folder, with the database there or at a URL.
+
+    Args:
+        folder: of blobs and database.
+        url: of the database; empty for one in the folder.
+        line: to the broker; None for one that keeps what is published.
+        clock: the service's time, seconds since 1970.
+    """
     database = Database(url or sqlite_url(folder))
     migrate(database)
-    line = Line()
+    line = line or Line()
     publisher = DesiredPublisher(database, line)
     blobs = Blobs(database, Objects(folder / "blobs"))
     devices = Devices(database, publisher)
@@ -145,5 +158,5 @@ def cloud(folder: Path, url: str = "") -> Iterator[Cloud]:
         info=lambda: INFO,
         max_blob_bytes=2**20,
     )
-    yield Cloud(parts, line, publisher, Ingest(database, line, publisher, clock=lambda: NOW))
+    yield Cloud(parts, line, publisher, Ingest(database, line, publisher, clock=clock))
     database.close()
