@@ -217,20 +217,16 @@ class Uplink:
     def round(self) -> bool:
         """Go round once: write, tidy up, ask, send. Returns whether nothing failed."""
         self.progress = self._clock.monotonic()
-        # One by one: a disk that takes nothing is no reason to be silent.
-        return all(
-            [
-                self._try(action)
-                for action in (
-                    self._write,
-                    self._write_report,
-                    self._tidy,
-                    self._ask,
-                    self._send,
-                    self._send_health,
-                )
-            ]
+        actions = (
+            self._write,
+            self._write_report,
+            self._tidy,
+            self._ask,
+            self._send,
+            self._send_health,
         )
+        # Each of them: a disk that takes nothing is no reason to be silent.
+        return not [action for action in actions if not self._try(action)]
 
     def _run(self) -> None:
         while True:
