@@ -15,7 +15,8 @@ from edge_agent.errors import ConfigError, Unavailable
 from edge_agent.link.broker import CONNECT_TIMEOUT_S, MAX_IN_FLIGHT, BrokerLink
 from edge_agent.link.probe import read_retained, visit
 from edge_agent.link.reconnect import health_delay_s, reconnect_delay_s
-from edge_agent.link.session import HANDSHAKE_S, CloudSession, SessionEvents, Will
+from edge_agent.link.session import CONFIRM_S, HANDSHAKE_S, CloudSession, SessionEvents, Will
+from edge_agent.store.clock import Clock
 from tests.support.brokers import Broker, MosquittoBroker
 from tests.support.certificates import self_signed
 from tests.support.real_clock import RealClock
@@ -38,14 +39,19 @@ class Listener:
 
 
 def make(
-    url: str, listener: Listener, client_id: str = "line-1", *, ca_file: str = ""
+    url: str,
+    listener: Listener,
+    client_id: str = "line-1",
+    *,
+    ca_file: str = "",
+    clock: Clock | None = None,
 ) -> CloudSession:
     return CloudSession(
         BrokerLink(url=url, ca_file=ca_file),
         client_id,
         filters=("t/in",),
         make_will=lambda: Will(topic="t/status", payload=b"lost"),
-        clock=RealClock(),
+        clock=clock or RealClock(),
         events=listener.events(),
     )
 
@@ -113,6 +119,33 @@ def test_a_link_that_comes_and_goes_does_not_pile_up_messages(listener: Listener
         wait_for(lambda: len(listener.connected) == 2, 20)
         # The client still has them all, and sends them again by itself.
         assert not session.publish("t/in", b"one more")
+        session.stop()
+
+
+class LeapingClock(RealClock):
+    """The machine's, and `leap_s` more."""
+
+    leap_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.leap_s
+
+
+def test_a_broker_that_confirms_nothing_is_left_and_one_that_owes_nothing_is_not(
+    listener: Listener,
+):
+    clock = LeapingClock()
+    with SilentBroker() as broker:
+        session = make(broker.url, listener, clock=clock)
+        session.start()
+        wait_for(lambda: session.is_connected)
+        clock.leap_s += 2 * CONFIRM_S
+        wait_for(lambda: session.progress >= clock.monotonic() - 1.5, 30)
+        assert listener.lost == []
+        assert session.publish("t/in", b"x")
+        clock.leap_s += 2 * CONFIRM_S
+        wait_for(lambda: listener.lost, 30)
+        assert "confirmed nothing" in listener.lost[0]
         session.stop()
 
 
