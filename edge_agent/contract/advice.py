@@ -67,6 +67,10 @@ WHAT_TO_DO: Final[dict[str, str]] = {
     # The way to the cloud.
     "bad_range": f"{_AGAIN}way to the cloud for a proxy that changes answers.",
     "blob_missing": "The service has lost a file of this version: publish the module again.",
+    "certificate_expired": "Renew the certificate that the error names, unless this device's clock "
+    "is wrong: `edge-agent check` says what it shows.",
+    "certificate_not_yet_valid": "Set the device's clock, or run an NTP client: `edge-agent check` "
+    "says what it shows.",
     "certificate_unreadable": "Check ca_file, cert_file and key_file in the device's agent.toml: "
     "`edge-agent check` says which cannot be used, and why.",
     "cloud_refused": "Check cloud.url, and the service's log for the refusal.",
