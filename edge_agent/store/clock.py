@@ -25,6 +25,8 @@ log: Final = logging.getLogger("edge_agent.clock")
 
 CLOCK_FILE: Final = "clock.json"
 _FARTHEST: Final = RELEASED + 100 * 365.25 * 86_400
+_AT_ONCE_S: Final = 0.2
+_MOST_READINGS: Final = 10
 _TIMEX_BYTES: Final = 256
 _TIME_ERROR: Final = 5
 
@@ -160,7 +162,14 @@ class SystemClock:
             self.keep()
 
     def _read(self) -> Reading:
-        return Reading(elapsed=_elapsed(), wall=time.time(), is_synced=self._is_kernel_synced())
+        # The two clocks are read one after the other: a process that is stopped in between would
+        # see a step that never was.
+        elapsed, wall = _elapsed(), time.time()
+        for _ in range(_MOST_READINGS):
+            if _elapsed() - elapsed < _AT_ONCE_S:
+                break
+            elapsed, wall = _elapsed(), time.time()
+        return Reading(elapsed=elapsed, wall=wall, is_synced=self._is_kernel_synced())
 
     def keep(self) -> None:
         """Write the floor. A disk that refuses is told of in the log, and no more."""
