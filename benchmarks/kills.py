@@ -68,6 +68,7 @@ def kills(
         "broker_kills": flow.broker_kills,
         "acknowledged_lost": flow.lost,
         "duplicate_rows": flow.duplicates,
+        "sent_rows": flow.sent,
         "resent_rows": flow.resent,
         "resent_percent": round(100 * flow.resent / flow.messages, 3),
         "kills_s": round(time.monotonic() - began, 1),

@@ -4,8 +4,10 @@ Real processes, a real broker, the real service. Says what was lost, stored twic
 """
 
 import os
+import random
 import signal
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +20,10 @@ from tests.support.brokers import Broker
 from tests.support.numbered_uplink import NumberedUplink
 from tests.support.service import CloudService
 from tests.support.waiting import wait_for
+
+PHASE_S = 1.0
+"""Longest pause before a kill. The flow is seen to have got on just when a batch was committed; a
+kill at that instant would never meet one that is under way."""
 
 STEP_S = 120.0
 """Longest wait for the flow to go on after a kill, and for all to be done at the end."""
@@ -52,6 +58,7 @@ def endure(
     messages: int,
     per_second: float,
     kills: int,
+    seed: int = 1,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Flow:
     """Send the messages, and kill device and broker in turns, spread over them.
@@ -62,16 +69,19 @@ def endure(
         messages: how many.
         per_second: at which rate they come into being.
         kills: of each of the two.
+        seed: of the moments of the kills.
         say: told how far it is.
     """
     service = CloudService(folder / "cloud", broker=broker.url).start()
     device = NumberedUplink(folder / "device", broker.url, "line-1", messages, per_second)
     device.start()
+    chance, pause = random.Random(seed), threading.Event()
     try:
         for kill in range(2 * kills):
             # It has got on since the last one, so that each kill is in the midst of something.
             goal = min(messages - 1, (kill + 1) * messages // (2 * kills + 1))
             wait_for(lambda goal=goal: _count(service) >= goal, STEP_S, device.log)
+            pause.wait(chance.uniform(0, PHASE_S))
             if kill % 2:
                 _kill(broker)
             else:
