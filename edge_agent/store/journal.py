@@ -70,6 +70,8 @@ class Journal:
         self._lock = threading.RLock()
         # Whether the file holds all that is in memory; else the next write brings it there.
         self._is_whole = True
+        # What was last told of a disk that refuses: the same every few seconds helps nobody.
+        self._told: dict[str, str] = {}
         copy = read_committed(folder)
         self._copied = copy or Committed()
         self._database = Database(folder / JOURNAL_FILE, MIGRATIONS, make_room=make_room, wall=wall)
@@ -214,7 +216,9 @@ class Journal:
                 if not self._is_whole:
                     self._write(lambda _connection: None)
             except StorageError as error:
-                log.warning("event=journal_not_settled code=%s text=%r", error.code, error.text)
+                self._tell("journal_not_settled", error)
+            else:
+                self._told.pop("journal_not_settled", None)
 
     def _change(self, contents: Contents, work: _Work) -> None:
         """Write, then remember, then copy. A change of what is committed is a new generation."""
@@ -269,9 +273,15 @@ class Journal:
                     raise
                 write_committed(self._folder, copy)
         except StorageError as error:
-            log.warning("event=copy_not_kept code=%s text=%r", error.code, error.text)
+            self._tell("copy_not_kept", error)
             return
+        self._told.pop("copy_not_kept", None)
         self._copied = copy
+
+    def _tell(self, event: str, error: StorageError) -> None:
+        if self._told.get(event) != error.text:
+            log.warning("event=%s code=%s text=%r", event, error.code, error.text)
+        self._told[event] = error.text
 
     def _load(self) -> Contents:
         """Read everything. A journal that makes no sense is set aside."""

@@ -156,6 +156,7 @@ def test_damage_that_shows_while_the_agent_runs_stops_nothing(site: Site) -> Non
             size = file.seek(0, 2)
             file.seek(4096)
             file.write(GARBAGE[: max(0, size - 4096)])
+    site.cloud.requests.clear()
     site.cloud.want("line-1", {"probe": wanted(site.versions[0], 1)})
     event = site.cloud.await_event("database_damaged", 60)
     assert event.detail["file"] in (JOURNAL_FILE, OUTBOX_FILE)
@@ -163,6 +164,7 @@ def test_damage_that_shows_while_the_agent_runs_stops_nothing(site: Site) -> Non
     wait_for(lambda: site.cloud.reports[-1].revision_applied == 3, 30)
     assert site.agent.status().pid == pid
     assert site.answer() == 1
+    assert site.cloud.requests == []
     # And what it has written since is sound.
     site.agent.kill()
     site.start_offline()

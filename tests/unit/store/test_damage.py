@@ -302,3 +302,41 @@ def test_room_is_made_for_what_does_not_fit(tmp_path: Path) -> None:
     assert database.write(work) == 1
     assert made == ["room"]
     database.close()
+
+
+def test_a_copy_that_the_disk_refuses_is_owed_and_its_versions_stay_needed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path)
+    journal.put_slot(ACTIVE)
+    path = tmp_path / COMMITTED_FILE
+    path.unlink()
+    path.mkdir()  # nothing can be put in its place
+    newer = SlotRecord(slot="m", phase=Phase.ACTIVE, target=version(5), active=version(5))
+    journal.put_slot(newer)
+    assert journal.slot("m") == newer
+    assert journal.copied["m"].active == version(2)
+    for _ in range(3):
+        journal.settle()
+    assert caplog.text.count("event=copy_not_kept") == 1
+    path.rmdir()
+    journal.settle()
+    assert journal.copied["m"].active == version(5)
+    copy = read_committed(tmp_path)
+    assert copy is not None
+    assert copy.slots["m"].active == version(5)
+    journal.close()
+
+
+def test_a_journal_that_cannot_be_opened_is_an_error_and_nothing_is_lost(tmp_path: Path) -> None:
+    filled(tmp_path)
+    destroy(tmp_path)
+    path = tmp_path / JOURNAL_FILE
+    path.unlink()
+    path.mkdir()  # no damage: somebody has put something else there
+    with pytest.raises(StorageError):
+        Journal(tmp_path)
+    path.rmdir()
+    journal = Journal(tmp_path)
+    assert_committed(journal)
+    journal.close()
