@@ -167,21 +167,21 @@ def explain(
 
 @app.command()
 def check(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Check that this device is ready: settings, disk, clock, onnxruntime, cloud, brokers, HTTP.
+    """Check that this device is ready: disk, clock, models, certificates, network, HTTP, agent.
 
-    Exits with 1 if something fails; what only warns can come later.
+    Beside the running agent as well as without it; nothing is changed. Exits with 1 if something
+    fails; what only warns can come later. What each check means: docs/guides/support.md.
 
     Example: edge-agent check --config agent.toml
     """
-    from edge_agent.daemon.checkup import Finding, check_up
+    from edge_agent.daemon.check.finding import Finding, finding_lines
+    from edge_agent.daemon.checkup import check_up
 
     findings: list[Finding] = []
     for finding in check_up(_settings(config)):
         findings.append(finding)
-        if not json:
-            typer.echo(f"{finding.state:5} {finding.name:16} {finding.text}")
-            if finding.hint and finding.state != "ok":
-                typer.echo(f"{'':5} {'':16} what to do: {finding.hint}")
+        for line in () if json else finding_lines(finding):
+            typer.echo(line)
     if json:
         _print_json(findings)
     if any(finding.state == "fail" for finding in findings):

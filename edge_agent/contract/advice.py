@@ -78,6 +78,7 @@ WHAT_TO_DO: Final[dict[str, str]] = {
     "download_stalled": f"{_AGAIN}network: a download went silent (cloud.stall_s).",
     "download_too_slow": f"{_AGAIN}network, and cloud.max_download_kb_s: it is continued where it "
     "ended.",
+    "key_mismatch": _SET,
     "server_busy": "Nothing: the service asked to be left alone for a while, and is asked again.",
     "unavailable": _WAY,
     # Bytes.

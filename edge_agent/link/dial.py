@@ -78,7 +78,7 @@ class Dialer:
             OSError: no such name, nobody there, refused, no valid certificate, or not in time.
         """
         deadline = time.monotonic() + timeout_s
-        addresses = self._addresses(host, port, deadline)[:MOST_ADDRESSES]
+        addresses = self.look_up(host, port, timeout_s=timeout_s)
         failure: OSError = OSError(f"{host} has no address")
         for index, address in enumerate(addresses):
             left_s = share_s(deadline - time.monotonic(), len(addresses) - index)
@@ -89,6 +89,19 @@ class Dialer:
                 continue
             return plain if tls is None else self._encrypt(plain, host, tls, deadline)
         raise failure
+
+    def look_up(self, host: str, port: int, *, timeout_s: float) -> list[Address]:
+        """The addresses of a name, as a connection would try them.
+
+        Args:
+            host: name or address.
+            port: of TCP.
+            timeout_s: longest time.
+
+        Raises:
+            OSError: no such name, or not in time.
+        """
+        return self._addresses(host, port, time.monotonic() + timeout_s)[:MOST_ADDRESSES]
 
     def _encrypt(
         self, plain: socket.socket, host: str, tls: ssl.SSLContext, deadline: float

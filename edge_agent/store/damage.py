@@ -87,6 +87,13 @@ def clear_remains(path: Path) -> None:
                     path.with_name(path.name + suffix).unlink()
 
 
+def set_aside_in(folder: Path) -> tuple[Path, ...]:
+    """Every database that was set aside and kept; none where the folder cannot be read."""
+    with suppress(OSError):
+        return tuple(sorted(folder.glob(f"*{_MARK}*")))
+    return ()
+
+
 def remove_set_aside(folder: Path) -> int:
     """Make room: remove every database that was set aside.
 
@@ -94,10 +101,9 @@ def remove_set_aside(folder: Path) -> int:
         Bytes that were freed.
     """
     freed = 0
-    with suppress(OSError):
-        for path in sorted(folder.glob(f"*{_MARK}*")):
-            with suppress(OSError):
-                size = path.stat().st_size
-                path.unlink()
-                freed += size
+    for path in set_aside_in(folder):
+        with suppress(OSError):
+            size = path.stat().st_size
+            path.unlink()
+            freed += size
     return freed

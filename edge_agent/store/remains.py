@@ -19,6 +19,9 @@ from edge_agent.store.contents import Contents, from_committed, read_all
 from edge_agent.store.damage import DATABASE_DAMAGED
 from edge_agent.store.journal import JOURNAL_FILE
 
+DATABASE_MISSING: Final = "database_missing"
+"""Code of the error for a database that is not there, as before the first start."""
+
 BUSY_S: Final = 2.0
 _CHECK_STEPS: Final = 2_000_000
 """Of SQLite's machine, about a second: a large database is not checked to its end."""
@@ -93,10 +96,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         raise StorageError(
             f"{path} is not there",
             hint="the agent makes it when it starts",
-            code="database_missing",
+            code=DATABASE_MISSING,
         )
+    # Without a log nobody has it open, and it is whole: then it can be read where nothing can be
+    # written, and nothing is left beside it.
+    is_closed = not path.with_name(f"{path.name}-wal").exists()
     try:
-        address = f"file:{quote(str(path))}?mode=ro"
+        address = f"file:{quote(str(path))}?mode=ro{'&immutable=1' if is_closed else ''}"
         with closing(sqlite3.connect(address, uri=True, timeout=BUSY_S)) as connection:
             yield connection
     except sqlite3.Error as error:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import AgentSection, Settings
-from edge_agent.daemon.checkup import Finding, check_up
+from edge_agent.daemon.check.finding import Finding
+from edge_agent.daemon.checkup import check_up
 from edge_agent.daemon.status_text import clock_text
 from edge_agent.store.clock import CLOCK_FILE, ClockState
 from edge_agent.store.timekeeping import RELEASED

@@ -116,7 +116,7 @@ def test_looking_changes_nothing_on_the_disk(state_dir: Path):
     before = {path.name: path.read_bytes() for path in state_dir.iterdir()}
     read_journal(state_dir)
     after = {path.name: path.read_bytes() for path in state_dir.iterdir()}
-    assert {name: after[name] for name in before} == before
+    assert after == before
 
 
 def test_what_a_killed_agent_had_written_last_is_read(tmp_path: Path):

@@ -1,0 +1,1 @@
+"""What `edge-agent check` looks at: one file for each part of a device."""
