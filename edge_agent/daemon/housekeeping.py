@@ -151,7 +151,8 @@ def damage_event(damage: Damage) -> Event:
     return Event(
         name="database_damaged",
         level="error",
-        text=f"{damage.file} was damaged or lost and is {where}: {_LOST.get(damage.file, damage.reason)}",
+        text=f"{damage.file} was damaged or lost and is {where}: "
+        f"{_LOST.get(damage.file, damage.reason)}",
         detail={"file": damage.file, "kept_as": damage.kept_as, "reason": damage.reason},
     )
 

@@ -40,8 +40,8 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
         previous: the one that was committed before it.
         candidate: a version that answers live messages on trial, not committed yet.
         trial: what the candidate has to do before it is committed.
-        step: what is under way for the target: fetch, install, prove, switch, trial; empty if nothing
-            is.
+        step: what is under way for the target: fetch, install, prove, switch, trial; empty if
+            nothing is.
         interruptions: how often the agent itself ended in each of these steps, with the target.
         attempts: how often the target failed.
         next_retry: when it is due, for the first time or again, seconds since 1970, or None.
