@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.contract.state import Phase
 from edge_agent.errors import StorageError
 from edge_agent.store.ballast import BALLAST_FILE, Ballast, ballast_bytes
+from edge_agent.store.damage import remove_set_aside
 from edge_agent.store.disk import DiskWatch, read_usage
-from edge_agent.store.journal import Journal
-from edge_agent.store.slots import SlotRecord
+from edge_agent.store.journal import JOURNAL_FILE, Journal
+from edge_agent.store.slots import Installed, SlotRecord
 from edge_agent.store.space import DiskState, SpaceRule, Usage, judge
 
 GB = 10**9
@@ -141,6 +143,37 @@ def test_on_a_full_disk_the_journal_takes_the_ballast(small_disk: Path) -> None:
     journal.close()
     again = Journal(small_disk)
     assert again.slot("m").attempts == 59
+    again.close()
+
+
+@pytest.mark.needs("mount")
+@pytest.mark.parametrize("has_room_to_make", [True, False])
+def test_a_destroyed_journal_on_a_full_disk_is_answered_from_its_copy(
+    has_room_to_make: bool, small_disk: Path
+) -> None:
+    version = Installed(module="m", version=1, digest="sha256:" + "1" * 64)
+    journal = Journal(small_disk)
+    journal.put_slot(SlotRecord(slot="m", phase=Phase.ACTIVE, target=version, active=version))
+    journal.close()
+    path = small_disk / JOURNAL_FILE
+    path.write_bytes(b"garbage" * 6000)
+    filler = os.open(small_disk / "filler", os.O_CREAT | os.O_WRONLY)
+    fill(filler)
+
+    def make_room() -> bool:
+        return has_room_to_make and remove_set_aside(small_disk) > 0
+
+    journal = Journal(small_disk, make_room=make_room)
+    assert journal.slot("m").active == version
+    assert len(journal.take_damage()) == 1
+    os.ftruncate(filler, 0)
+    os.close(filler)
+    journal.settle()
+    journal.put_slot(SlotRecord(slot="n"))
+    journal.close()
+    again = Journal(small_disk)
+    assert set(again.slots()) == {"m", "n"}
+    assert again.slot("m").active == version
     again.close()
 
 
