@@ -20,6 +20,8 @@ class EchoSlot:
         topic: that payloads go back on.
     """
 
+    is_wary = False
+
     def __init__(self, topic: str) -> None:
         self._topic = topic
 

@@ -20,7 +20,8 @@ from edge_agent.runtime.pending import Pending, Receipt
 
 SHORT_BATCH_S: Final = 0.001
 """Acknowledgements leave with the answers of the batch that is due if the one before it took no
-longer: one call, and one that wakes the broker once."""
+longer: one call, and one that wakes the broker once. If that batch ends the process, they are lost,
+and their messages are answered again; so after such an end they leave at once for a while."""
 
 _HEAD_BYTES: Final = 64
 _log = logging.getLogger("shoal.worker.transport")

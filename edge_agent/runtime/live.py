@@ -74,6 +74,11 @@ class LiveSlot:
         counters.watch(engine)
         engine.count_runs(self._ledger.ran, guard.begin_run if guard is not None else None)
 
+    @property
+    def is_wary(self) -> bool:
+        """Whether a message that is suspected to end processes may be in the next batch."""
+        return self._guard is not None and self._guard.is_wary
+
     def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
         """Take messages that have arrived.
 

@@ -9,6 +9,11 @@ from edge_agent.runtime.message import Incoming, Outgoing, Settled
 class MessageSlot(Protocol):
     """What answers the messages. Its methods must not raise."""
 
+    @property
+    def is_wary(self) -> bool:
+        """Whether the next batch may end the process: what is to be sent is sent before it."""
+        ...
+
     def offer(self, messages: Sequence[Incoming]) -> list[Settled]:
         """Take messages; returns those that are done with at once."""
         ...

@@ -3,7 +3,8 @@
 A source of the worker's loop: whatever has arrived goes to the slot together, the slot runs one
 batch a turn, and the answers of a batch leave together. Nothing here waits, and handing messages
 to another thread would cost more than most models do. What a QoS 1 message goes through stands in
-`delivery`, the steps of leaving in `leaving`, the protocol in `mqtt`.
+`delivery`, the steps of leaving in `leaving`, the broker's silence in `keep_alive`, the protocol in
+`mqtt`.
 """
 
 import logging
@@ -18,8 +19,9 @@ from edge_agent.runtime.comeback import Ending, Returning
 from edge_agent.runtime.connection import CLOSED, Connection
 from edge_agent.runtime.delivery import SHORT_BATCH_S, Delivery
 from edge_agent.runtime.dial import dial, tls_context
+from edge_agent.runtime.keep_alive import ACCEPT_TIMEOUT_S, KEEPALIVE_S, KeepAlive
 from edge_agent.runtime.leaving import Step, next_step
-from edge_agent.runtime.loop import Loop, Timer, Work
+from edge_agent.runtime.loop import Loop, Work
 from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.message_slot import MessageSlot
 from edge_agent.runtime.mqtt.packets import (
@@ -42,9 +44,6 @@ from edge_agent.runtime.mqtt.version import VersionChoice
 from edge_agent.runtime.mqtt.writer import PINGREQ, PacketWriter
 from edge_agent.runtime.protocol import BrokerAddress
 
-ACCEPT_TIMEOUT_S: Final = 10.0
-"""For the broker's word to CONNECT and SUBSCRIBE."""
-KEEPALIVE_S: Final = 30
 MAX_IN_FLIGHT: Final = 64
 """A batch: more would only wait here, where a successor cannot have them."""
 
@@ -110,7 +109,14 @@ class Transport:
         self._returning = Returning(client_id, self._where(), on_rival)
         self._subscribed_s = 0.0
         self._stop_at: float | None = None
-        self._keep_alive_s = KEEPALIVE_S / 2
+        late = f"{self._where()} did not answer within {ACCEPT_TIMEOUT_S:.0f} s"
+        silent = f"connection to {self._where()} was lost: keep alive timeout"
+        self._keep_alive = KeepAlive(
+            loop,
+            ask=self._ask_for_life,
+            on_late=lambda: self._end(late),
+            on_silent=lambda: self._end(silent),
+        )
         self._batch_s = 0.0
         self._has_left = False
         self._connection: Connection | None = None
@@ -132,12 +138,10 @@ class Transport:
         self._epoch += 1
         self._writer = PacketWriter(self._choice.version)
         self._delivery: Delivery | None = None
-        self._timer: Timer | None = None
         self._is_answered = False
         self._is_subscribed = False
         self._is_session_present = False
         self._subscription = 0
-        self._has_news = True
         self._is_quiet = True
         self._step = Step.ANSWER
         self._question = 0
@@ -178,8 +182,7 @@ class Transport:
             )
         )
         connection.flush()
-        late = f"{self._where()} did not answer within {ACCEPT_TIMEOUT_S:.0f} s"
-        self._timer = self._loop.after(ACCEPT_TIMEOUT_S, lambda: self._end(late))
+        self._keep_alive.connecting()
 
     def _end(self, reason: str, ending: Ending = Ending.SAID) -> None:
         """End the connection for a reason of ours."""
@@ -198,8 +201,7 @@ class Transport:
         if self._delivery is not None:
             self._delivery = None
             self._slot.withdraw()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._keep_alive.stop()
         if self._stop_at is not None:
             self._left()
             return
@@ -219,7 +221,7 @@ class Transport:
         """Take what has arrived; what it asks for leaves with the answers of a short batch."""
         # What was read has been waiting since now.
         now, wall = time.monotonic(), time.time()
-        self._has_news = True
+        self._keep_alive.heard()
         self._is_quiet = False
         incoming: list[Incoming] = []
         connection = self._connection
@@ -242,7 +244,7 @@ class Transport:
         if (
             connection
             and connection.out
-            and (self._batch_s > SHORT_BATCH_S or self._slot.due(now) != 0)
+            and (self._batch_s > SHORT_BATCH_S or self._slot.is_wary or self._slot.due(now) != 0)
         ):
             connection.flush()
 
@@ -268,8 +270,7 @@ class Transport:
             receive_maximum=packet.receive_maximum,
             maximum_packet_size=packet.maximum_packet_size,
         )
-        keep_alive_s = packet.server_keep_alive_s or KEEPALIVE_S
-        self._keep_alive_s = min(keep_alive_s, KEEPALIVE_S) / 2
+        self._keep_alive.agreed(packet.server_keep_alive_s)
         if packet.session_present and self._stale_filters:
             connection.out.append(self._writer.unsubscribe(delivery.next_id(), self._stale_filters))
         self._subscription = delivery.next_id()
@@ -280,8 +281,7 @@ class Transport:
             _log.info("protocol_fallback broker=%s", self._where())
             connection.close()
             self._connection = None
-            if self._timer is not None:
-                self._timer.cancel()
+            self._keep_alive.stop()
             self._dial()
             return
         reason = words_of(packet.code, packet.reason)
@@ -312,24 +312,13 @@ class Transport:
             return
         self._is_subscribed = True
         self._subscribed_s = time.monotonic()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._has_news = True
-        self._timer = self._loop.after(self._keep_alive_s, self._keep_alive)
+        self._keep_alive.subscribed()
         self._on_connected(self._is_session_present)
 
-    def _keep_alive(self) -> None:
-        """Ask for a sign of life; twice without one is the end."""
-        connection = self._connection
-        if connection is None:
-            return
-        if not self._has_news:
-            self._end(f"connection to {self._where()} was lost: keep alive timeout")
-            return
-        self._has_news = False
-        connection.out.append(PINGREQ)
-        connection.flush()
-        self._timer = self._loop.after(self._keep_alive_s, self._keep_alive)
+    def _ask_for_life(self) -> None:
+        if self._connection is not None:
+            self._connection.out.append(PINGREQ)
+            self._connection.flush()
 
     # -- the slot -----------------------------------------------------------------------------
 

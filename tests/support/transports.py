@@ -19,6 +19,7 @@ class EchoSlot:
     Attributes:
         seconds: that a batch takes at least.
         may_run: cleared, a batch waits for it.
+        is_wary: whether it says that a batch may end the process.
         sent_at: for each batch, how often bytes had been sent when it was said to have left.
         sends: counts them; none by itself.
     """
@@ -29,6 +30,7 @@ class EchoSlot:
         self.withdrawals = 0
         self.left_out_for: list[str] = []
         self.seconds = 0.0
+        self.is_wary = False
         self.may_run = threading.Event()
         self.may_run.set()
         self.sends: Callable[[], int] = lambda: 0

@@ -98,6 +98,8 @@ def test_what_is_being_decoded_is_noted_where_the_agent_looks_and_each_has_its_o
     slot.offer(given)
     while slot.due(0.0) is not None:
         slot.run(0.0)
+        assert mark.running().since is not None, "until the answers have left"
+        slot.sent(0.0)
     assert len(seen) == 3
     assert all(seen)
     assert len({*seen}) == 3, "the time of one picture counts against another"

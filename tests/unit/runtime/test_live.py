@@ -375,10 +375,12 @@ def test_results_for_the_cloud_are_dropped_and_counted_when_there_is_no_room() -
 
 def test_a_result_that_no_message_can_carry_is_not_sent_home() -> None:
     home: list[WorkerUplink] = []
-    slot = Slot(
-        engine(output=Output(topic="results/{1}", uplink="all")),
-        lambda event: home.append(event) or True,
-    )
+
+    def offer(event: WorkerUplink) -> bool:
+        home.append(event)
+        return True
+
+    slot = Slot(engine(output=Output(topic="results/{1}", uplink="all")), offer)
     # The id is copied to the result.
     answer = slot.ask(json.dumps({"id": "x" * MAX_ROW_BYTES, "a": 1, "b": 1, "c": 1}).encode())
     assert answer is not None

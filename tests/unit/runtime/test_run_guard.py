@@ -129,6 +129,29 @@ def test_suspicion_ends_when_nobody_comes(page: int) -> None:
     assert guard.most(64, now=WARY_S + 1) == 64
 
 
+def test_a_slot_is_wary_for_as_long_as_a_message_is_suspected(page: int) -> None:
+    engine = of_fields("float32", (-1, 1), *fields("a"))
+    row = Incoming(topic=TOPIC, payload=b'{"a": 1}', received_s=0.0)
+    assert not LiveSlot(engine, Counters(), lambda _: True, guard=Process(page).guard).is_wary
+    Process(page).dies_of([row])
+    slot = LiveSlot(engine, Counters(), lambda _: True, guard=Process(page).guard)
+    assert slot.is_wary
+    for _ in range(2):
+        slot.offer([row])
+        slot.run(0.0)
+        slot.sent(0.0)
+    assert not slot.is_wary, "it was run, and the process lives"
+
+
+def test_an_answer_that_ends_the_process_while_it_is_sent_is_suspected_too(page: int) -> None:
+    engine = of_fields("float32", (-1, 1), *fields("a"))
+    row = Incoming(topic=TOPIC, payload=b'{"a": 1}', received_s=0.0)
+    slot = LiveSlot(engine, Counters(), lambda _: True, guard=Process(page).guard)
+    slot.offer([row])
+    slot.run(0.0)
+    assert RunMark(page).take_over() == {fingerprint(row): 1}
+
+
 def test_more_messages_than_there_is_room_for_do_no_harm(page: int) -> None:
     for start in range(0, 4 * MOST_RUNNING, MOST_RUNNING):
         Process(page).dies_of([message(start + n) for n in range(2 * MOST_RUNNING)])

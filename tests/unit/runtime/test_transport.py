@@ -138,6 +138,24 @@ def test_an_acknowledgement_does_not_wait_for_a_slow_batch() -> None:
         assert peer.answer()[0] == b"two"
 
 
+def test_an_acknowledgement_does_not_wait_for_a_batch_that_may_end_the_process() -> None:
+    with (
+        ScriptedBroker() as broker,
+        RunningTransport(broker.url, protocol="3.1.1") as running,
+    ):
+        peer = broker.accept()
+        peer.let_in()
+        running.wait_connected()
+        peer.send(message("in", b"one", 7))
+        _, answer_id = peer.answer()
+        running.slot.is_wary = True
+        running.slot.may_run.clear()
+        peer.send(puback(answer_id) + message("in", b"two", 8))
+        assert peer.expect(PUBACK) == b"\x00\x07", "before the second batch is over, if it ever is"
+        running.slot.may_run.set()
+        assert peer.answer()[0] == b"two"
+
+
 def test_what_arrives_together_is_answered_together() -> None:
     with (
         ScriptedBroker() as broker,
@@ -161,7 +179,9 @@ def test_a_broker_that_reads_slowly_gets_everything_and_sends_no_more_meanwhile(
             target=peer.send, args=[message("in", payload) for _ in range(total)]
         )
         sender.start()
-        wait_for(lambda: not running.transport._connection._events & READ, 30)
+        connection = running.transport._connection
+        assert connection is not None
+        wait_for(lambda: not connection._events & READ, 30)
         assert len(running.slot.seen) < total, "the rest stays with the broker"
         assert all(len(peer.answer()[0]) == len(payload) for _ in range(total))
         sender.join(30)
