@@ -189,6 +189,53 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
+def bundle(
+    out: Annotated[
+        str,
+        typer.Option(
+            help="File to write; '-' for standard output.",
+            show_default="shoal-bundle-DEVICE-TIME.tar.gz",
+        ),
+    ] = "",
+    log: Annotated[
+        Path | None, typer.Option(help="Log file of the agent, where it has one.")
+    ] = None,
+    unit: Annotated[
+        str, typer.Option(help="Its unit of systemd, whose log is taken otherwise.")
+    ] = "edge-agent",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write what a person needs to help with this device into one file, without secrets.
+
+    Settings, status, checks, explanations, journal, what waits for the cloud (no data of yours),
+    files by name and size, versions, the machine, the end of the log: at most 5 MB, readable by you
+    alone. Works beside the agent, without it, and with a damaged journal; what could not be had is
+    named. Look through it before you send it.
+
+    Example: edge-agent bundle --out /tmp/line-1.tar.gz
+    """
+    from edge_agent.daemon.bundle.collect import Collection
+    from edge_agent.daemon.bundle.saving import bundle_lines, bundle_name, save
+
+    settings = _settings(config)
+    collection = Collection(settings, os.environ)
+    collection.collect(unit=unit, log_file=log)
+    data, manifest = collection.pack()
+    place = out or bundle_name(manifest)
+    if place == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        save(Path(place), data)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(manifest)).decode(), err=place == "-")
+        return
+    for line in bundle_lines(manifest, place, len(data)):
+        typer.echo(line, err=place == "-")
+
+
+@app.command()
 def infer(
     module: Annotated[
         str,
