@@ -1,43 +1,26 @@
 """A shadow from deployment to promotion, with a real service, a real agent and `shoal`."""
 
-import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import httpx
 
 from cloud_sync.resources import SlotSummary
 from tests.support.agents import AgentProcess
-from tests.support.models import linear_model
-from tests.support.rows import RowsClient
+from tests.support.rows import RowsClient, sample
 from tests.support.service import CloudService
-from tests.support.shoal_command import Shoal
+from tests.support.shoal_command import Shoal, publish_linear
 from tests.support.waiting import wait_for
 
 WAIT_S = 60.0
-
-
-def publish(shoal: Shoal, folder: Path, bias: float) -> None:
-    if not folder.exists():
-        first = folder.parent / "wine.onnx"
-        first.write_bytes(linear_model(bias=bias))
-        shoal.ok("module", "init", str(folder), "--model", str(first))
-        with (folder / "module.toml").open("a") as source:  # [health] is the last table
-            source.write("trial = { seconds = 0.5 }\n")
-    else:
-        model = next(folder.glob("*.onnx"))
-        model.write_bytes(linear_model(bias=bias))
-        shoal.ok("module", "golden", str(folder))
-    shoal.ok("module", "publish", str(folder))
 
 
 def test_a_shadow_is_tried_looked_at_promoted_and_removed(
     service: CloudService, tmp_path: Path
 ) -> None:
     shoal = Shoal(service.url)
-    publish(shoal, tmp_path / "wine", bias=0.5)
+    publish_linear(shoal, tmp_path / "wine", bias=0.5, trial="{ seconds = 0.5 }")
     agent = AgentProcess(tmp_path / "agent", service.url, service.broker_url)
     agent.start()
     broker = httpx.URL(service.broker_url)
@@ -48,7 +31,7 @@ def test_a_shadow_is_tried_looked_at_promoted_and_removed(
         assert refused.code != 0
         assert "expected to shadow a slot of its device" in refused.err
         shoal.ok("deploy", "wine", "--to", "line-1", "--wait", "60")
-        publish(shoal, tmp_path / "wine", bias=0.75)
+        publish_linear(shoal, tmp_path / "wine", bias=0.75)
         said = shoal.ok("deploy", "wine/2", "--to", "line-1", "--shadow", "--wait", "60").out
         assert "in slot wine-shadow on line-1" in said
         assert said.splitlines()[-1] == "running on line-1"
@@ -83,7 +66,7 @@ def test_a_shadow_is_tried_looked_at_promoted_and_removed(
         assert "wine-shadow: shadows wine (version 1); agrees on 0 of" in status
         assert max(map(len, status.splitlines())) <= 100
 
-        publish(shoal, tmp_path / "wine", bias=1.0)
+        publish_linear(shoal, tmp_path / "wine", bias=1.0)
         said = shoal.ok("deploy", "wine/3", "--to", "line-1", "--shadow", "--wait", "60").out
         assert "; the shadow wine/2 is replaced on line-1" in said
 
@@ -95,12 +78,3 @@ def test_a_shadow_is_tried_looked_at_promoted_and_removed(
     finally:
         rows.close()
         agent.stop()
-
-
-def sample(folder: Path) -> tuple[str, dict[str, object]]:
-    """A topic that the module reads, and a message of its first golden case."""
-    source = tomllib.loads((folder / "module.toml").read_text())
-    topic = str(source["input"]["topic"]).replace("+", "a").replace("{device}", "line-1")
-    case = json.loads(next((folder / "golden").glob("*.json")).read_text())
-    first = case[0] if isinstance(case, list) else case
-    return f"data/line-1/{topic}", first["payload"]

@@ -2,7 +2,9 @@
 
 import json
 import threading
+import tomllib
 import uuid
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -10,6 +12,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.mqtt import leave
 from tests.support.waiting import wait_for
+
+
+def sample(folder: Path) -> tuple[str, dict[str, object]]:
+    """A topic that a module's folder reads on device line-1, and a message of its golden cases."""
+    source = tomllib.loads((folder / "module.toml").read_text())
+    topic = str(source["input"]["topic"]).replace("+", "a").replace("{device}", "line-1")
+    case = json.loads(next((folder / "golden").glob("*.json")).read_text())
+    first = case[0] if isinstance(case, list) else case
+    return f"data/line-1/{topic}", first["payload"]
 
 
 class Stream:

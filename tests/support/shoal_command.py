@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from cloud_sync.cli.main import main
+from tests.support.models import linear_model
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,22 @@ class Shoal:
 def environment(url: str, actor: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SHOAL_")}
     return kept | {"SHOAL_SERVER": url, "SHOAL_ACTOR": actor}
+
+
+def publish_linear(shoal: Shoal, folder: Path, bias: float, trial: str = "") -> None:
+    """Publish the next version of a linear model; the folder is made if it is not there.
+
+    Args:
+        bias: tells the versions apart.
+        trial: of the module, as TOML; only where the folder is made.
+    """
+    if not folder.exists():
+        first = folder.parent / f"{folder.name}.onnx"
+        first.write_bytes(linear_model(bias=bias))
+        shoal.ok("module", "init", str(folder), "--model", str(first))
+        with (folder / "module.toml").open("a") as source:  # [health] is the last table
+            source.write(f"trial = {trial}\n" if trial else "")
+    else:
+        next(folder.glob("*.onnx")).write_bytes(linear_model(bias=bias))
+        shoal.ok("module", "golden", str(folder))
+    shoal.ok("module", "publish", str(folder))
