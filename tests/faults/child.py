@@ -29,15 +29,21 @@ def run(action: Callable[[], None], words: Path) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def start(action: Callable[[], None], words: Path) -> int:
-    """Do something in a child. Returns its process id."""
+def start(action: Callable[[], None], words: Path, *, longest_s: int = LONGEST_S) -> int:
+    """Do something in a child. Returns its process id.
+
+    Args:
+        action: what the child does.
+        words: where it says why, if it fails.
+        longest_s: it is ended after so long.
+    """
     pid = os.fork()
     if pid:
         return pid
     code = BROKE
     try:
         # Nothing here waits for anything: one that takes so long hangs, and dies of it.
-        signal.alarm(LONGEST_S)
+        signal.alarm(longest_s)
         action()
         code = 0
     except BaseException:  # noqa: BLE001  # whatever it is, the parent must hear of it

@@ -29,6 +29,11 @@ class Action(IntEnum):
     SHORT = 5
     STOP = 6
 
+    @property
+    def is_deadly(self) -> bool:
+        """Whether the process is gone afterwards."""
+        return self in (Action.KILL, Action.TORN)
+
 
 def compiler() -> str | None:
     """The C compiler of this machine, or None."""

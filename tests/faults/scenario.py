@@ -28,13 +28,12 @@ from tests.faults.stage import Stage, copy_state
 from tests.faults.story import CHAPTERS
 from tests.faults.witness import Note, Witness, read_notes
 
-KILLING: Final = frozenset({Action.KILL, Action.TORN})
 _RECOVERY_CALLS: Final = 40
 """A start after a crash makes about so many; it is killed at each of them in turn."""
 
 
-class _Found(Struct):
-    """What the child that checks has to say."""
+class Found(Struct):
+    """What a child that checks has to say."""
 
     complaints: list[str] = []
     recovery_s: float = 0.0
@@ -92,14 +91,21 @@ class Player:
         if code != 0 and not is_killed:
             text = f"ended with {code}: {child.last_words(self._stage.words)}"
             return msgspec.structs.replace(outcome, complaints=(text,))
-        expected = self._expected(notes, is_killed=is_killed)
-        committed = {
-            (note["boot_id"], note["seq"]) for note in notes if note["kind"] == "committed"
-        }
-        found, kills = self._check(scenario, work, expected, committed, is_killed=is_killed)
+        allowed = after_crash(self._recording, notes) if is_killed else {}
+        expected = self.expected(notes, allowed)
+        again = copy_state(work, self._stage.folder / "again")
+        found = self.look(work, expected, notes)
+        if is_killed:
+            twice = msgspec.structs.replace(expected, contents={})
+            second, kills = self._look_again(scenario.number, again, twice)
+            outcome = msgspec.structs.replace(outcome, kills=outcome.kills + kills)
+            found = Found(
+                complaints=found.complaints + second.complaints,
+                recovery_s=max(found.recovery_s, second.recovery_s),
+                is_torn=found.is_torn or second.is_torn,
+            )
         return msgspec.structs.replace(
             outcome,
-            kills=outcome.kills + kills,
             is_torn=found.is_torn,
             complaints=tuple(found.complaints),
             recovery_s=found.recovery_s,
@@ -125,13 +131,19 @@ class Player:
 
         preload.watch(work)
         # What cleans up after a failure is only reached after one.
-        preload.observe(met, is_for_all=scenario.action not in KILLING)
+        preload.observe(met, is_for_all=not scenario.action.is_deadly)
         preload.arm(scenario.action, scenario.number)
         self._stage.play(self._chapter, device)
 
-    def _expected(self, notes: list[Note], *, is_killed: bool) -> Expected:
+    def expected(self, notes: list[Note], contents: dict[str, frozenset[str]]) -> Expected:
+        """What must be found after a run.
+
+        Args:
+            notes: of the run.
+            contents: what each database may hold.
+        """
         return Expected(
-            contents=after_crash(self._recording, notes) if is_killed else {},
+            contents=contents,
             slots=self._slots,
             desired=self._desired,
             damaged=frozenset(note["file"] for note in notes if note["kind"] == "damaged"),
@@ -141,61 +153,50 @@ class Player:
             ),
         )
 
-    def _check(
-        self,
-        scenario: Scenario,
-        work: Path,
-        expected: Expected,
-        committed: set[tuple[str, int]],
-        *,
-        is_killed: bool,
-    ) -> tuple[_Found, int]:
+    def look(self, state: Path, expected: Expected, notes: list[Note]) -> Found:
+        """Check what a run has left, in a child, and go on from it."""
         stage = self._stage
-        again = copy_state(work, stage.folder / "again")
 
         def check() -> None:
-            found = _Found()
-            quiet = Witness(stage.folder / "checked")
-            found.complaints, found.recovery_s = opened(work, expected)
+            found = Found()
+            found.complaints, found.recovery_s = opened(state, expected)
             found.is_torn = bool(found.complaints)
             self._found.write_bytes(msgspec.json.encode(found))
-            device = stage.device(work, quiet, run="after")
-            device.committed = committed
+            device = stage.device(state, Witness(stage.folder / "checked"), run="after")
+            device.committed = {
+                (note["boot_id"], note["seq"]) for note in notes if note["kind"] == "committed"
+            }
             found.complaints += goes_on(device, expected)
             self._found.write_bytes(msgspec.json.encode(found))
 
-        found = self._looked(check)
-        if not is_killed:
-            return found, 0
-        kills = self._kill_again(scenario.number, again)
+        return self._looked(check)
 
-        def check_again() -> None:
-            found = _Found()
-            quiet = Witness(stage.folder / "checked")
-            twice = msgspec.structs.replace(expected, contents={})
-            found.complaints, _ = opened(again, twice)
+    def _look_again(self, number: int, state: Path, expected: Expected) -> tuple[Found, int]:
+        """Kill the start after a crash, too, and check what that leaves.
+
+        Returns:
+            What was found, and how many processes were killed.
+        """
+        stage = self._stage
+        kills = self._kill_again(number, state)
+
+        def check() -> None:
+            found = Found()
+            found.complaints, _ = opened(state, expected)
             found.is_torn = bool(found.complaints)
             self._found.write_bytes(msgspec.json.encode(found))
-            device = stage.device(again, quiet, run="again")
-            more, found.recovery_s = recovered(device, again)
+            device = stage.device(state, Witness(stage.folder / "checked"), run="again")
+            more, found.recovery_s = recovered(device, state)
             found.complaints += more
             self._found.write_bytes(msgspec.json.encode(found))
 
-        second = self._looked(check_again)
-        return (
-            _Found(
-                complaints=found.complaints + second.complaints,
-                recovery_s=max(found.recovery_s, second.recovery_s),
-                is_torn=found.is_torn or second.is_torn,
-            ),
-            kills,
-        )
+        return self._looked(check), kills
 
-    def _looked(self, check: Callable[[], None]) -> _Found:
+    def _looked(self, check: Callable[[], None]) -> Found:
         self._found.unlink(missing_ok=True)
         code = child.run(check, self._stage.words)
         data = self._found.read_bytes() if self._found.exists() else b"{}"
-        found = msgspec.json.decode(data, type=_Found)
+        found = msgspec.json.decode(data, type=Found)
         if code != 0:
             words = child.last_words(self._stage.words)
             found.complaints.append(f"the start after it ended with {code}: {words}")

@@ -49,7 +49,7 @@ class Orders(Struct, frozen=True, kw_only=True):
 
 
 ATTEMPTS: Final = 3
-SHORT_STRIDE: Final = 6
+SHORT_STRIDE: Final = 8
 """In the short form, every so many calls are killed at besides those that have a new name."""
 
 
