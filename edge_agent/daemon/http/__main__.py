@@ -7,6 +7,7 @@ Exit status: 0 stopped as asked; 1 it cannot listen; 2 the first line was no spe
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -19,7 +20,7 @@ import msgspec
 from edge_agent.daemon.http.agent_view import AgentView
 from edge_agent.daemon.http.doors import Doors
 from edge_agent.daemon.http.front import Front
-from edge_agent.daemon.http.protocol import ServerSaid, ServerSpec, spec_decoder
+from edge_agent.daemon.http.protocol import BEAT_S, ServerSaid, ServerSpec, spec_decoder
 from edge_agent.daemon.http.server import Server
 from edge_agent.daemon.http.tally import Tally
 from edge_agent.daemon.logs import start_logging
@@ -58,14 +59,26 @@ async def _serve(spec: ServerSpec) -> int:
     except OSError as error:
         _say(ServerSaid(error=f"cannot listen on {spec.host} port {spec.port}: {error.strerror}"))
         return EXIT_FAILED
-    _say(ServerSaid(url=f"http://{f'[{host}]' if ':' in host else host}:{port}"))
+    said = ServerSaid(url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    _say(said)
+    beating = asyncio.create_task(_beat(said))
     # What is imported stays; without this, every full collection looks at all of it again.
     gc.collect()
     gc.freeze()
     await stop.wait()
+    beating.cancel()
     await server.stop()
     doors.close()
     return EXIT_OK
+
+
+async def _beat(said: ServerSaid) -> None:
+    """Say again and again that the server listens. An agent that reads nothing holds nobody up."""
+    os.set_blocking(sys.stdout.fileno(), False)
+    while True:
+        await asyncio.sleep(BEAT_S)
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), msgspec.json.encode(said) + b"\n")
 
 
 def _hear(stop: asyncio.Event) -> None:

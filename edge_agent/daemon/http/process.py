@@ -7,20 +7,23 @@ folder but what the process is told.
 import contextlib
 import logging
 import random
+import selectors
 import subprocess
 import sys
 import threading
 import time
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
-from edge_agent.daemon.http.protocol import HttpStatus, ServerSaid, ServerSpec, said_decoder
+from edge_agent.daemon.http.protocol import BEAT_S, HttpStatus, ServerSaid, ServerSpec, said_decoder
 
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 60.0
 HEALTHY_S: Final = 600.0
 STOP_S: Final = 4.0
+SILENT_S: Final = 8 * BEAT_S
+"""A server that says nothing for so long hangs: it is ended, and another one is started."""
 _MAX_LINE_BYTES: Final = 2**16
 
 log: Final = logging.getLogger("edge_agent.daemon")
@@ -42,14 +45,17 @@ class HttpProcess:
 
     Args:
         spec: what it is told.
+        silent_s: longest silence of a process, seconds.
     """
 
-    def __init__(self, spec: ServerSpec) -> None:
+    def __init__(self, spec: ServerSpec, *, silent_s: float = SILENT_S) -> None:
         self._spec = spec
+        self._silent_s = silent_s
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._said = ServerSaid()
+        self._url = ""
         self._starts = 0
         self._thread = threading.Thread(target=self._keep, name="http", daemon=True)
 
@@ -108,6 +114,7 @@ class HttpProcess:
                 [sys.executable, "-P", "-m", "edge_agent.daemon.http"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=0,
                 start_new_session=True,
             )
         except OSError as error:
@@ -123,13 +130,22 @@ class HttpProcess:
         assert process.stdout is not None  # noqa: S101  # by its arguments
         said = ServerSaid()
         with process.stdout as words:
-            while line := words.readline(_MAX_LINE_BYTES):
+            while line := self._next_line(process, words):
                 said = self._heard(line)
         code = process.wait()
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
         return self._ended(said.error or f"its process ended with status {code}")
+
+    def _next_line(self, process: subprocess.Popen[bytes], words: IO[bytes]) -> bytes:
+        """What the process says next; nothing once it has ended, or is ended for its silence."""
+        with selectors.PollSelector() as selector:
+            selector.register(words, selectors.EVENT_READ)
+            if not selector.select(self._silent_s):
+                log.error("event=http_hangs pid=%d silent_s=%g", process.pid, self._silent_s)
+                process.kill()
+        return words.readline(_MAX_LINE_BYTES)
 
     def _tell(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None:
@@ -144,12 +160,15 @@ class HttpProcess:
             said = ServerSaid(error=f"it said something that is not understood: {error}")
         with self._lock:
             self._said = said
-        if said.url:
+            is_news = said.url != self._url
+            self._url = said.url
+        if said.url and is_news:
             log.info("event=http_listening url=%s", said.url)
         return said
 
     def _ended(self, text: str) -> str:
         with self._lock:
             self._process = None
+            self._url = ""
             self._said = ServerSaid(error=text)
         return text

@@ -31,6 +31,10 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     limits: Limits
 
 
+BEAT_S: Final = 5.0
+"""So often the server says that it listens: a sign that its loop goes round."""
+
+
 class ServerSaid(Struct, frozen=True, kw_only=True):
     """Whether it listens.
 

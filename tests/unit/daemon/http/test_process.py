@@ -12,7 +12,8 @@ from edge_agent.daemon.http.process import (
     HttpProcess,
     restart_delay_s,
 )
-from edge_agent.daemon.http.protocol import ServerSpec
+from edge_agent.daemon.http.protocol import BEAT_S, ServerSaid, ServerSpec
+from edge_agent.daemon.machine import is_running
 from tests.support.http_front import HttpFront
 from tests.support.waiting import wait_for
 
@@ -42,6 +43,39 @@ def test_a_killed_server_is_started_again(tmp_path: Path) -> None:
         wait_for(lambda: front.process.status().restarts == 1, 30)
         assert front.get("/v2/health/live") == (200, {"live": True})
         assert front.process.status().pid != before.pid
+
+
+def test_a_server_that_hangs_is_ended_and_another_is_started(tmp_path: Path) -> None:
+    server = HttpProcess(spec(tmp_path), silent_s=2 * BEAT_S)
+    server.start()
+    try:
+        wait_for(lambda: server.status().url, 30)
+        before = server.status().pid
+        os.kill(before, signal.SIGSTOP)
+        wait_for(lambda: server.status().restarts == 1 and server.status().url, 60)
+        assert server.status().pid != before
+        assert not is_running(before)
+    finally:
+        server.stop()
+
+
+def test_a_server_that_is_well_is_left_alone(tmp_path: Path) -> None:
+    """Its sign of life comes again and again."""
+    heard: list[bytes] = []
+
+    class Listening(HttpProcess):
+        def _heard(self, line: bytes) -> ServerSaid:
+            heard.append(line)
+            return super()._heard(line)
+
+    server = Listening(spec(tmp_path), silent_s=6 * BEAT_S)
+    server.start()
+    try:
+        wait_for(lambda: len(heard) >= 3, 60)
+        assert server.status().restarts == 0
+        assert len(set(heard)) == 1
+    finally:
+        server.stop()
 
 
 def test_a_port_that_is_taken_is_told_and_tried_again(tmp_path: Path) -> None:
