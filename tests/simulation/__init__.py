@@ -1,0 +1,1 @@
+"""A device, a broker and the service in one process, by simulated time, against every disorder."""
