@@ -67,13 +67,15 @@ def flipped(record: SlotRecord, rule: Trial, now: float) -> SlotRecord:
 def restarted(record: SlotRecord, *, was_interrupted: bool = True) -> SlotRecord:
     """The agent starts again.
 
-    A candidate that is not the target any more is not started again: nobody waits for its verdict.
+    A candidate that is not the target any more is not started again, because nobody counts what it
+    does: unless it is all there is, and took nothing down.
 
     Args:
         record: as the last run left it.
         was_interrupted: that run did not end in good order.
     """
-    if record.candidate not in (None, record.target) and record.active is not None:
+    has_better = record.active is not None
+    if record.candidate not in (None, record.target) and (has_better or was_interrupted):
         record = withdrawn(record)
     if not record.step or not was_interrupted:
         return record
