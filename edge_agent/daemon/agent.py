@@ -274,6 +274,7 @@ class Agent:
             ),
             outbox=self._outbox.size,
             http=self._http.status() if self._http is not None else None,
+            events=self._uplink.recent(),
         )
 
     def _note_boot(self) -> None:

@@ -21,7 +21,7 @@ from edge_agent.daemon.machine import (
     pss_mb,
     rss_mb,
 )
-from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
+from edge_agent.daemon.status import AgentStatus, LinkStatus, RecentEvent, SlotStatus
 from edge_agent.daemon.workforce import Workforce
 from edge_agent.errors import StorageError
 from edge_agent.reconcile.plan import is_settled
@@ -177,6 +177,7 @@ class Reporter:
         cloud: LinkStatus,
         outbox: OutboxSize,
         http: HttpStatus | None,
+        events: tuple[RecentEvent, ...] = (),
     ) -> AgentStatus:
         """Everything about the agent, now, for who asks at the device.
 
@@ -186,6 +187,7 @@ class Reporter:
             cloud: the way to it.
             outbox: what waits.
             http: the local HTTP server; None if there is none.
+            events: the last ones.
         """
         seen, applied = self.revisions(desired)
         workers = with_memory(self._supervisor.health())
@@ -214,6 +216,7 @@ class Reporter:
             clock_synced=moment.clock_synced,
             clock=self._clock.state(),
             http=http,
+            events=events,
             hardware=self._hardware(),
         )
 

@@ -33,6 +33,16 @@ class SlotStatus(Struct, frozen=True, kw_only=True):
     is_busy: bool
 
 
+class RecentEvent(Struct, frozen=True, kw_only=True):
+    """Something that happened; time in seconds since 1970."""
+
+    time: float
+    name: str
+    level: str
+    slot: str
+    text: str
+
+
 class AgentStatus(Struct, frozen=True, kw_only=True):
     """Everything about a running agent. Times are seconds since 1970.
 
@@ -41,6 +51,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
         hardware: what models can run on.
         clock: what is known about the machine's clock.
         disk_low: nothing is downloaded and nothing captured, for want of room.
+        events: the last ones of this run, the latest last.
     """
 
     device: str
@@ -63,6 +74,7 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     http: HttpStatus | None = None
     hardware: Hardware = Hardware()
     disk_low: bool = False
+    events: tuple[RecentEvent, ...] = ()
 
 
 def one_line(slots: Mapping[str, SlotHealth], *, is_connected: bool) -> str:

@@ -7,6 +7,7 @@ what has gathered in one transaction a round; an alarm or what became of an orde
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -17,6 +18,7 @@ from edge_agent.contract.state import ReportedState
 from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import encode
 from edge_agent.daemon.gathering import Gathering
+from edge_agent.daemon.status import RecentEvent
 from edge_agent.errors import ShoalError
 from edge_agent.link.reconnect import health_delay_s
 from edge_agent.store.clock import Clock
@@ -33,6 +35,7 @@ HURRY_S: Final = 0.05
 IDLE_S: Final = 1.0
 WRITE_ROWS: Final = 1_000
 WRITE_BYTES: Final = 256 * 1024
+RECENT_EVENTS: Final = 50
 BATCH_ROWS: Final = 100
 BATCH_BYTES: Final = 256 * 1024
 
@@ -102,6 +105,8 @@ class Uplink:
         self._stop = threading.Event()
         self._failed: dict[str, str] = {}
         self._thread: threading.Thread | None = None
+        self._recent: deque[RecentEvent] = deque(maxlen=RECENT_EVENTS)
+        self._recent_lock = threading.Lock()
         self.last_health: Health | None = None
         self.progress = self._clock.monotonic()
         """When the loop last went round, seconds, monotonic. For the watchdog."""
@@ -118,6 +123,11 @@ class Uplink:
         if self._thread is not None:
             self._thread.join(2.0)
 
+    def recent(self) -> tuple[RecentEvent, ...]:
+        """The last events of this run, the latest last."""
+        with self._recent_lock:
+            return tuple(self._recent)
+
     def event(self, event: Event, *, slot: str = "") -> None:
         """Something happened that a person may ask about later."""
         log.log(
@@ -128,6 +138,11 @@ class Uplink:
             event.text,
         )
         moment = self._clock.moment()
+        told = RecentEvent(
+            time=moment.time, name=event.name, level=event.level, slot=slot, text=event.text
+        )
+        with self._recent_lock:
+            self._recent.append(told)
         self._put(
             OutboxItem(
                 kind="event",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def agent(tmp_path: Path, nats_broker: EmbeddedBroker) -> Iterator[AgentProcess]
 
 
 def test_a_bundle_of_a_running_agent_has_all_and_no_secret(agent: AgentProcess) -> None:
+    wait_for(lambda: "slot_active" in [event.name for event in agent.status().events], 30)
     with (agent.folder / "agent.log").open("a") as log:
         log.write(f"event=refused url=mqtt://me:{IN_THE_LOG}@127.0.0.1 password={IN_THE_LOG}\n")
     from_outside = "only-in-the-environment"
@@ -94,6 +96,7 @@ def test_a_bundle_of_a_running_agent_has_all_and_no_secret(agent: AgentProcess) 
     found = Opened(path.read_bytes())
     assert found.missing == {}
     assert found.json("status.json")["slots"]["probe"]["worker"]["state"] == "running"
+    assert "slot_active" in [event["name"] for event in found.json("status.json")["events"]]
     assert found.json("explanations.json")["probe"]["is_agent_running"] is True
     assert found.json("journal.json")["contents"]["slots"]["probe"]["target"]["version"] == 1
     assert {"name", "state", "text", "hint"} <= set(found.json("checks.json")[0])
@@ -155,6 +158,41 @@ def test_what_is_left_of_a_killed_agent_with_a_damaged_journal_is_told(
     assert states["databases"] == "fail"
     assert found.json("outbox.json")["classes"] is not None
     assert found.holds(PASSWORD) == []
+
+
+@pytest.mark.needs("mount")
+def test_a_full_disk_is_looked_at_from_another_one(agent: AgentProcess, tmp_path: Path) -> None:
+    agent.kill()
+    full = tmp_path / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(full)], check=True)
+    try:
+        for path in agent.state_dir.glob("*.*"):
+            if path.is_file() and path.name != "ballast":
+                (full / path.name).write_bytes(path.read_bytes())
+        fill(full / "filler")
+        config = agent.config.read_text().replace('"state"', f'"{full}"')
+        (tmp_path / "full.toml").write_text(config)
+        done = bundle(agent.folder, "--config", str(tmp_path / "full.toml"), "--out", "b.tar.gz")
+        assert done.returncode == 0, done.stderr
+        found = Opened((agent.folder / "b.tar.gz").read_bytes())
+        assert found.json("journal.json")["contents"]["slots"]["probe"]["target"]["version"] == 1
+        states = {one["name"]: one["state"] for one in found.json("checks.json")}
+        assert (states["state directory"], states["disk"]) == ("fail", "warn")
+        inside = bundle(full, "--config", str(tmp_path / "full.toml"), "--out", "b.tar.gz")
+        assert inside.returncode == 1
+        assert b"on another disk with --out" in inside.stderr
+    finally:
+        subprocess.run(["umount", str(full)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Take every byte that the disk has left."""
+    with file.open("wb", buffering=0) as filler:
+        for size in (65_536, 4096, 1):
+            with suppress(OSError):
+                while filler.write(bytes(size)):
+                    pass
 
 
 def test_where_there_is_no_room_the_way_out_is_named(tmp_path: Path) -> None:

@@ -146,6 +146,20 @@ def test_a_retry_that_is_asked_for_during_an_attempt_overwrites_nothing_of_it(
     assert [before for before, _ in changes[1:]] == [after for _, after in changes[:-1]]
 
 
+def test_a_thread_that_is_held_while_it_works_on_a_slot_shows_since_when(world: World) -> None:
+    world.journal.accept_desired(world.want(1))
+    world.start()
+    assert world.reconciler.working() == {}
+    world.reconciler.start()
+    assert world.downloader.asked.wait(10)
+    held = world.reconciler.working()
+    assert list(held) == ["probe"]
+    wait_for(lambda: world.reconciler.progress > held["probe"], 10)
+    assert world.reconciler.working() == held, "the loop goes on, the slot's thread does not"
+    world.downloader.may_answer.set()
+    wait_for(lambda: not world.reconciler.working(), 10)
+
+
 def test_a_retry_of_an_unknown_slot_is_refused(world: World) -> None:
     world.start()
     with pytest.raises(NotFound):
