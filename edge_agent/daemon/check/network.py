@@ -53,12 +53,11 @@ def check_network(settings: Settings, clock: ClockState, dialer: Dialer) -> Iter
             key_file=cloud.key_file,
         )
         port = parts.port or _HTTPS_PORT
-        yield from _server_certificate("cloud certificate", link, port, clock, dialer)
+        yield from _server_certificate("cloud TLS", link, port, clock, dialer)
     for name, link in links.items():
         yield attempt(name, "warn", lambda link=link: _broker(link, device, dialer))  # type: ignore[misc]  # bound now
         if link.is_encrypted:
-            title = f"{name.partition(' ')[0]} broker's cert."
-            yield from _server_certificate(title, link, link.port, clock, dialer)
+            yield from _server_certificate(f"{name} TLS", link, link.port, clock, dialer)
 
 
 def check_name(host: str, dialer: Dialer) -> Finding:

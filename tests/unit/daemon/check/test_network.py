@@ -99,9 +99,9 @@ def found_at(port: int, ca_file: str) -> dict[str, Finding]:
 def test_a_servers_certificate_that_ends_soon_is_warned_about(server: tuple[int, Issued]) -> None:
     port, own = server
     found = found_at(port, str(own.cert_file))
-    assert found["cloud certificate"].state == "warn"
-    assert "(10 days)" in found["cloud certificate"].text
-    assert found["cloud broker's cert."].state == "warn"
+    assert found["cloud TLS"].state == "warn"
+    assert "(10 days)" in found["cloud TLS"].text
+    assert found["cloud broker TLS"].state == "warn"
     assert found["cloud"].state == found["cloud broker"].state == "warn", "it is neither"
 
 
@@ -112,7 +112,7 @@ def test_a_server_that_is_not_trusted_is_told_by_the_connection(
     other = issue(tmp_path, "other", not_before=1.0, not_after=time.time() + DAY_S)
     found = found_at(port, str(other.cert_file))
     assert "certificate verify failed" in found["cloud"].text
-    assert "cloud certificate" not in found
+    assert "cloud TLS" not in found
 
 
 def test_a_finding_is_shown_aligned_and_no_wider_than_a_screen() -> None:
