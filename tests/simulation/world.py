@@ -53,6 +53,7 @@ class World:
         self.disorder = Disorder()
         self.broker = SimulatedBroker()
         self.service_clock = SimulatedClock()
+        self._began = self.service_clock.monotonic()
         (folder / "service").mkdir()
         self.service = SimulatedService(
             folder / "service", self.broker, self.disorder, self.service_clock
@@ -60,6 +61,16 @@ class World:
         self.clock = SimulatedClock()
         self.device: SimulatedDevice | None = None
         self.boot()
+
+    @property
+    def boots(self) -> int:
+        """How often the agent was started."""
+        return self._boots
+
+    @property
+    def simulated_s(self) -> float:
+        """How much time has passed in it, by the service's clock, seconds."""
+        return self.service_clock.monotonic() - self._began
 
     def close(self) -> None:
         """End everything."""
