@@ -215,6 +215,7 @@ class Agent:
             publish=self._session.publish,
             on_status=lambda payload: self._presence.on_status(payload, self._session),
             on_event=self._event,
+            report=self._uplink.report_again,
         )
         self._housekeeping = Housekeeping(
             self._state_dir,

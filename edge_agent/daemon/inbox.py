@@ -30,6 +30,8 @@ class Inbox:
         publish: publishes the answer to one.
         on_status: takes a status of this device's own topic.
         on_event: told what a person may ask about later.
+        report: has the reported state sent again. A service that says what is known, or something
+            older, was started again, and its database may have been set back: it would not ask.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Inbox:
         publish: Callable[[str, bytes], object],
         on_status: Callable[[bytes], None],
         on_event: Callable[[Event], None],
+        report: Callable[[], None],
     ) -> None:
         self._device = device
         self._accept = accept
@@ -50,6 +53,7 @@ class Inbox:
         self._publish = publish
         self._on_status = on_status
         self._on_event = on_event
+        self._report = report
         self._refused = ""
         self._unkept: bytes | None = None
         # Two threads bring wishes; an older one must not be taken, nor kept, after a newer one.
@@ -112,6 +116,8 @@ class Inbox:
             log.error("event=desired_not_kept code=%s text=%r", error.code, error.text)
             return
         except ShoalError as error:
+            if error.code == "revision_old":
+                self._report()
             # Retained, so it comes again with each connection: one event each is enough.
             if self._refused != digest_of(payload):
                 self._refused = digest_of(payload)
@@ -124,7 +130,9 @@ class Inbox:
                     )
                 )
             return
-        if desired is not None:
+        if desired is None:
+            self._report()
+        else:
             log.info("event=desired revision=%d slots=%d", desired.revision, len(desired.slots))
 
     def _answer(self, message_id: str, answer: CommandResult) -> None:

@@ -186,6 +186,11 @@ class Uplink:
         self._report_due = True
         self._wake.set()
 
+    def report_again(self) -> None:
+        """Somebody may have forgotten the state of the device, which may not have changed."""
+        self._is_report_wanted = True
+        self.report_soon()
+
     def report_now(self) -> None:
         """Somebody wants a report and a health report now, changed or not."""
         self._is_report_wanted = True

@@ -236,6 +236,7 @@ class SimulatedDevice:
             publish=self.session.publish,
             on_status=lambda _payload: None,
             on_event=self.uplink.event,
+            report=self.uplink.report_again,
         )
         self._housekeeping = Housekeeping(
             folder,

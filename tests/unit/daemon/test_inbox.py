@@ -40,6 +40,7 @@ class World:
             publish=lambda topic, payload: self.published.append((topic, payload)),
             on_status=self.statuses.append,
             on_event=self.events.append,
+            report=lambda: self.done.append("report again"),
         )
 
     def accept(self, payload: bytes) -> DesiredState | None:
@@ -100,6 +101,18 @@ def test_a_refused_wish_is_one_event_however_often_it_comes(world: World):
     for _ in range(3):
         world.inbox.take("shoal/v1/line-1/down/desired", b"{}")
     assert [event.detail["code"] for event in world.events] == ["revision_old"]
+
+
+def test_a_service_that_repeats_itself_is_told_again_what_this_device_does(world: World):
+    """Its database may have been set back: it would never ask, and nothing changes here."""
+    world.inbox.take("shoal/v1/line-1/down/desired", b"known")
+    assert world.done == ["report again"]
+    world.refusal = ContractError("older", code="revision_old")
+    world.inbox.take("shoal/v1/line-1/down/desired", b"older")
+    assert world.done == ["report again"] * 2
+    world.refusal = ContractError("another device's", code="wrong_device")
+    world.inbox.take("shoal/v1/line-1/down/desired", b"foreign")
+    assert world.done == ["report again"] * 2
 
 
 def test_a_wish_that_the_disk_did_not_take_is_tried_again(world: World):
