@@ -80,7 +80,10 @@ def init(
                 f"{file} is already there", hint="edit it, or choose another folder"
             ) from error
         except OSError as error:
-            raise StorageError(f"cannot write {file}: {error.strerror}") from error
+            raise StorageError(
+                f"cannot write {file}: {error.strerror}",
+                hint="check the folder's permissions and the room on its disk",
+            ) from error
         settings = load(file, os.environ)
         data_dir = Path(settings.service.data_dir)
         data_dir.mkdir(parents=True, exist_ok=True)

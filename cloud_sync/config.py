@@ -209,11 +209,19 @@ def _read(path: Path) -> str:
             f"settings file {path} does not exist", hint="cloud-sync init writes one"
         ) from error
     except OSError as error:
-        raise ConfigError(f"settings file {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"settings file {path} cannot be read: {error.strerror}",
+            hint="check its name and its permissions",
+        ) from error
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"settings file {path} is larger than {MAX_FILE_BYTES} bytes")
+        raise ConfigError(
+            f"settings file {path} is larger than {MAX_FILE_BYTES} bytes",
+            hint="name the settings file",
+        )
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path} line {line}: not UTF-8") from error
+        raise ConfigError(
+            f"{path} line {line}: not UTF-8", hint="save the file as UTF-8"
+        ) from error

@@ -21,13 +21,18 @@ def check_labels(kind: str, labels: Tags, *, max_value: int) -> None:
         InvalidInput: too many, too long, or a key that is empty or has '=' in it.
     """
     if len(labels) > MAX_LABELS:
-        raise InvalidInput(f"expected at most {MAX_LABELS} of {kind}, found {len(labels)}")
+        raise InvalidInput(
+            f"expected at most {MAX_LABELS} of {kind}, found {len(labels)}",
+            hint="remove some first",
+        )
     for key, value in labels.items():
         if not 1 <= len(key) <= MAX_KEY or "=" in key:
             raise InvalidInput(
-                f"{kind} name expected 1-{MAX_KEY} characters without '=', found {key[:120]!r}"
+                f"{kind} name expected 1-{MAX_KEY} characters without '=', found {key[:120]!r}",
+                hint="choose another name",
             )
         if len(value) > max_value:
             raise InvalidInput(
-                f"{kind} {key!r} expected at most {max_value} characters, found {len(value)}"
+                f"{kind} {key!r} expected at most {max_value} characters, found {len(value)}",
+                hint="choose a shorter text",
             )

@@ -57,7 +57,10 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        raise ConfigError(f"cannot listen on {host!r}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot listen on {host!r}: {error.strerror}",
+            hint="name an address of this machine, or 127.0.0.1",
+        ) from error
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

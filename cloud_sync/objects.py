@@ -86,7 +86,9 @@ class Objects:
         try:
             file = self.path(digest).open("rb")
         except FileNotFoundError as error:
-            raise NotFound(f"blob {digest} is not stored") from error
+            raise NotFound(
+                f"blob {digest} is not stored", hint="upload it first, or publish the module again"
+            ) from error
         file.seek(start)
 
         def pieces() -> Iterator[bytes]:
@@ -133,10 +135,13 @@ class Upload:
             self.abort()
             if self._announced is None:
                 raise InvalidInput(
-                    f"blob expected at most {self._bound} bytes, found more", code="too_large"
+                    f"blob expected at most {self._bound} bytes, found more",
+                    code="too_large",
+                    hint="upload a smaller file",
                 )
             raise IntegrityError(
-                f"blob {self._digest} expected {self._announced} bytes as announced, found more"
+                f"blob {self._digest} expected {self._announced} bytes as announced, found more",
+                hint="upload it again: the file changed, or its length was wrong",
             )
         self._hash.update(piece)
         with self._aborting():

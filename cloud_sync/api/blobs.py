@@ -103,7 +103,10 @@ def _announced(header: str | None) -> int | None:
     if header is None:
         return None
     if not header.isdecimal():
-        raise InvalidInput(f"Content-Length expected a number of bytes, found {header!r}")
+        raise InvalidInput(
+            f"Content-Length expected a number of bytes, found {header!r}",
+            hint="send the length in bytes, or chunks without it",
+        )
     return int(header)
 
 

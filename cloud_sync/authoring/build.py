@@ -224,7 +224,10 @@ def _find_golden(folder: Path, file: SourceFile) -> list[tuple[Blob, Path]]:
     try:
         found = {p.relative_to(folder).as_posix(): p for p in folder.glob(pattern) if p.is_file()}
     except (ValueError, NotImplementedError) as error:
-        raise ModuleError(f"{where}: {pattern!r} is not a pattern: {error}") from error
+        raise ModuleError(
+            f"{where}: {pattern!r} is not a pattern: {error}",
+            hint="use '*' and '?' in names of files inside of the folder",
+        ) from error
     if len(found) > MAX_GOLDEN_FILES:
         raise ModuleError(
             f"{where}: expected at most {MAX_GOLDEN_FILES} golden files, found {len(found)}",
@@ -248,7 +251,9 @@ def _hash(path: Path) -> tuple[str, int]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModuleError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModuleError(
+            f"{path} cannot be read: {error.strerror}", hint="check the permissions of the file"
+        ) from error
     return digest_of(data), len(data)
 
 

@@ -38,5 +38,8 @@ def write_build(folder: Path, built: Built) -> Path:
                 shutil.copyfile(built.files[blob.digest], target / name)
         manifest_file.write_bytes(canonical(built.manifest))
     except OSError as error:
-        raise ModuleError(f"{target} cannot be written: {error.strerror}") from error
+        raise ModuleError(
+            f"{target} cannot be written: {error.strerror}",
+            hint="check the folder's permissions and the room on its disk",
+        ) from error
     return manifest_file

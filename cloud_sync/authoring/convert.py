@@ -51,7 +51,10 @@ def convert_sklearn(model: Estimator, sample: Array, *, input_name: str = "X") -
 
     _refuse_traps(model)
     if sample.ndim != 2:
-        raise ModuleError(f"sample expected rows, [N, F]; found the shape {list(sample.shape)}")
+        raise ModuleError(
+            f"sample expected rows, [N, F]; found the shape {list(sample.shape)}",
+            hint="give a two-dimensional array, a row a sample",
+        )
     kinds = {"f": FloatTensorType, "i": Int64TensorType, "u": Int64TensorType}
     kind = kinds.get(sample.dtype.kind, StringTensorType)
     try:
@@ -104,7 +107,10 @@ def parity_gate(
     from sklearn.base import is_classifier
 
     if len(held_out) == 0:
-        raise ModuleError("the parity gate expected held-out rows, found none")
+        raise ModuleError(
+            "the parity gate expected held-out rows, found none",
+            hint="keep some rows out of the training, and give them here",
+        )
     outputs = predict_onnx(onnx_bytes, held_out)
     predicted = np.asarray(model.predict(held_out))
     if is_classifier(model):

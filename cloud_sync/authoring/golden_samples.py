@@ -93,7 +93,10 @@ def write_golden(folder: Path, module: Unproved, observed: Observed | None) -> G
         file.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         is_used = bool(module.golden_pattern) and file in folder.glob(module.golden_pattern)
     except OSError as error:
-        raise ModuleError(f"{file} cannot be written: {error.strerror}") from error
+        raise ModuleError(
+            f"{file} cannot be written: {error.strerror}",
+            hint="check the folder's permissions and the room on its disk",
+        ) from error
     if not is_used:
         warnings.append(f"[health] golden = {module.golden_pattern!r} does not take {GOLDEN_FILE}")
     return GoldenSamples(file=file, cases=len(cases), warnings=tuple(warnings))
@@ -132,7 +135,10 @@ def _cases(module: Unproved, observed: Observed | None) -> tuple[list[dict[str, 
 def _observed_samples(module: Unproved, observed: Observed) -> tuple[Sample, ...]:
     given = module.manifest.input
     if given.codec not in JSON_CODECS:
-        raise ModuleError(f"a sample file holds JSON messages, and the codec is {given.codec!r}")
+        raise ModuleError(
+            f"a sample file holds JSON messages, and the codec is {given.codec!r}",
+            hint="write the cases as files of the codec's own format",
+        )
     texts = frozenset(
         item.path or item.name
         for tensor, spec in zip(module.manifest.tensors, _specs(module), strict=True)
@@ -143,7 +149,8 @@ def _observed_samples(module: Unproved, observed: Observed) -> tuple[Sample, ...
     size = messages_in_sample(module.manifest)
     if len(payloads) < size:
         raise ModuleError(
-            f"the sample has {len(payloads)} messages that can be used, and one case takes {size}"
+            f"the sample has {len(payloads)} messages that can be used, and one case takes {size}",
+            hint="record more messages",
         )
     return tuple(
         Sample(tuple(payloads[start : start + size]))

@@ -197,7 +197,9 @@ def _write(
             shutil.copyfile(model_file, model)
             files.append(MODEL_FILE)
     except OSError as error:
-        raise ModuleError(f"{folder} cannot be written: {error}") from error
+        raise ModuleError(
+            f"{folder} cannot be written: {error}", hint="name a folder that can be written to"
+        ) from error
     return Initialised(
         folder=folder,
         files=tuple(files),

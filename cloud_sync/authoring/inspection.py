@@ -51,16 +51,33 @@ def _check_file(path: Path) -> None:
         size = path.stat().st_size
         is_file = path.is_file()
     except FileNotFoundError as error:
-        raise ModuleError(f"model file {path} is missing", code="model_missing") from error
+        raise ModuleError(
+            f"model file {path} is missing",
+            code="model_missing",
+            hint="name the file that the export wrote",
+        ) from error
     except OSError as error:
-        raise ModuleError(f"model file {path} cannot be read: {error.strerror}") from error
+        raise ModuleError(
+            f"model file {path} cannot be read: {error.strerror}",
+            hint="check the permissions of the file",
+        ) from error
     if not is_file:
-        raise ModuleError(f"model file expected at {path}, found a folder", code="model_missing")
+        raise ModuleError(
+            f"model file expected at {path}, found a folder",
+            code="model_missing",
+            hint="name the .onnx file in it",
+        )
     if size == 0:
-        raise ModuleError(f"{path} is empty, expected an ONNX model", code="not_onnx")
+        raise ModuleError(
+            f"{path} is empty, expected an ONNX model",
+            code="not_onnx",
+            hint="export the model again",
+        )
     if size > MAX_MODEL_BYTES:
         raise ModuleError(
-            f"{path} expected at most {MAX_MODEL_BYTES} bytes, found {size}", code="not_onnx"
+            f"{path} expected at most {MAX_MODEL_BYTES} bytes, found {size}",
+            code="not_onnx",
+            hint="make it smaller, by quantization for one",
         )
 
 
@@ -73,7 +90,9 @@ def _read_in_child(path: Path, timeout_s: float) -> OnnxFacts:
         if facts is not None:
             return facts
         raise ModuleError(
-            f"{path} could not be read within {timeout_s:g} s", code="not_onnx"
+            f"{path} could not be read within {timeout_s:g} s",
+            code="not_onnx",
+            hint="try again when the machine is idle; if it stays, export the model again",
         ) from slow
     facts = _last_facts(child.stdout)
     if facts is not None:

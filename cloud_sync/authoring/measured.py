@@ -58,7 +58,9 @@ def read_measured(folder: Path, model_digest: str) -> Measured | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ModuleError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModuleError(
+            f"{path} cannot be read: {error.strerror}", hint="check the permissions of the file"
+        ) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise ModuleError(
             f"{path} is malformed: {error}", hint="run train.py again, or delete the file"

@@ -68,17 +68,28 @@ def read_observed(path: Path) -> Observed:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ModuleError(f"sample {path} expected at most {MAX_BYTES} bytes, found more")
+            raise ModuleError(
+                f"sample {path} expected at most {MAX_BYTES} bytes, found more",
+                hint="keep fewer messages; a few hundred are enough",
+            )
         data = path.read_bytes()
     except OSError as error:
-        raise ModuleError(f"sample {path} cannot be read: {error.strerror}") from error
+        raise ModuleError(
+            f"sample {path} cannot be read: {error.strerror}",
+            hint="check its name and its permissions",
+        ) from error
     try:
         is_table = path.suffix.lower() == ".csv"
         observed = _read_csv(path, data) if is_table else _read_json(path, data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, csv.Error) as error:
-        raise ModuleError(f"sample {path} is malformed: {error}") from error
+        raise ModuleError(
+            f"sample {path} is malformed: {error}", hint="write one JSON message a line"
+        ) from error
     if not observed.messages and not observed.rows:
-        raise ModuleError("; ".join((f"sample {path} holds no message", *observed.notes)))
+        raise ModuleError(
+            "; ".join((f"sample {path} holds no message", *observed.notes)),
+            hint="record messages into it, one a line",
+        )
     return observed
 
 

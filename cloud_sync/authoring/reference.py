@@ -48,7 +48,9 @@ def load_training(folder: Path) -> ModuleType:
     path = folder / "train.py"
     spec = importlib.util.spec_from_file_location(f"shoal_training_{folder.name}", path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise ModuleError(f"{path} is missing", code="module_missing")
+        raise ModuleError(
+            f"{path} is missing", code="module_missing", hint="name one of the folders of modules/"
+        )
     training = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(training)
     return training

@@ -132,7 +132,9 @@ def _run_child(request: RehearsalRequest, timeout_s: float) -> Rehearsal:
         )
     except subprocess.TimeoutExpired as slow:
         raise ModelError(
-            f"the model did not answer within {timeout_s:g} s", code="model_hangs"
+            f"the model did not answer within {timeout_s:g} s",
+            code="model_hangs",
+            hint="use a smaller model, or look for a loop in it that does not end",
         ) from slow
     lines = child.stdout.rsplit(b"\n", 2)
     try:

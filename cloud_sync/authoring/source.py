@@ -178,7 +178,10 @@ def read_source(folder: Path) -> SourceFile:
             code="module_missing",
         ) from error
     except OSError as error:
-        raise ModuleError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModuleError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="check the name of the folder and the permissions of the file",
+        ) from error
     return parse_source(data, str(path))
 
 
@@ -193,7 +196,10 @@ def parse_source(data: bytes, name: str) -> SourceFile:
         ModuleError: as `read_source`, but for files.
     """
     if len(data) > MAX_SOURCE_BYTES:
-        raise ModuleError(f"{name}: expected at most {MAX_SOURCE_BYTES} bytes, found {len(data)}")
+        raise ModuleError(
+            f"{name}: expected at most {MAX_SOURCE_BYTES} bytes, found {len(data)}",
+            hint="name data in files of their own, and not in this one",
+        )
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

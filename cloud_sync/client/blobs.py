@@ -112,7 +112,10 @@ class Blobs:
             part.replace(target)
             _sync_folder(target.parent)
         except OSError as error:
-            raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
+            raise StorageError(
+                f"cannot write {target}: {error.strerror or error}",
+                hint="check the folder's permissions and the room on its disk",
+            ) from error
 
     def read(self, digest: str, limit_bytes: int) -> bytes:
         """A small blob whole, verified.
@@ -123,7 +126,10 @@ class Blobs:
         data = self._transport.fetch(path_of("blobs", digest), limit_bytes=limit_bytes)
         found = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if found != digest:
-            raise IntegrityError(f"blob expected {digest}, found {found}")
+            raise IntegrityError(
+                f"blob expected {digest}, found {found}",
+                hint="fetch it again; look for a proxy that changes what passes",
+            )
         return data
 
     def _send(self, blob: Blob, source: Source, on_progress: Progress) -> None:
@@ -161,7 +167,8 @@ class Blobs:
                     if done > blob.size:
                         part.unlink(missing_ok=True)
                         raise IntegrityError(
-                            f"{blob.path} expected {blob.size} bytes, the service sends more"
+                            f"{blob.path} expected {blob.size} bytes, the service sends more",
+                            hint="fetch it again; look for a proxy that changes what passes",
                         )
                     file.write(chunk)
                     on_progress(

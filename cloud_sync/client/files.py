@@ -40,9 +40,14 @@ def describe(path: Path, name: str, on_progress: Progress = ignore) -> Blob:
                 done += len(chunk)
                 on_progress(Transfer(step="hash", what=name, done=done, total=max(done, total)))
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise InvalidInput(f"expected a file, found none at {path}", code="file_missing") from error
+        raise InvalidInput(
+            f"expected a file, found none at {path}", code="file_missing", hint="check the path"
+        ) from error
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+        raise StorageError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="check the permissions of the file",
+        ) from error
     return Blob(path=name, digest=f"sha256:{digest.hexdigest()}", size=done)
 
 
@@ -61,11 +66,16 @@ def named_files(paths: list[Path]) -> dict[str, Path]:
     for path in paths:
         if not path.exists():
             raise InvalidInput(
-                f"expected a file or folder, found none at {path}", code="file_missing"
+                f"expected a file or folder, found none at {path}",
+                code="file_missing",
+                hint="check the path",
             )
         found = _below(path) if path.is_dir() else {path.name: path}
         if not found:
-            raise InvalidInput(f"folder {path} expected at least one file, found none")
+            raise InvalidInput(
+                f"folder {path} expected at least one file, found none",
+                hint="name a folder with files in it",
+            )
         for name, file in found.items():
             if not name.isprintable():  # bytes that are no UTF-8 come as lone surrogates
                 raise InvalidInput(
@@ -142,7 +152,10 @@ def chunks_of(blob: Blob, source: Source, check_time: Callable[[], None]) -> Ite
                 yield chunk
                 check_time()
     except OSError as error:
-        raise StorageError(f"cannot read {source}: {error.strerror or error}") from error
+        raise StorageError(
+            f"cannot read {source}: {error.strerror or error}",
+            hint="check the permissions of the file",
+        ) from error
     if sent != blob.size:
         raise IntegrityError(
             f"{source} had {blob.size} bytes when its digest was taken and has others now",

@@ -53,7 +53,10 @@ class Models:
         found = named_files(list(files))
         blobs = {inside: describe(path, inside, on_progress) for inside, path in found.items()}
         if not blobs:
-            raise InvalidInput(f"model {name!r} expected at least one file, found none")
+            raise InvalidInput(
+                f"model {name!r} expected at least one file, found none",
+                hint="name the model's file",
+            )
         sources = {blob.digest: found[inside] for inside, blob in blobs.items()}
         self._blobs.upload(blobs.values(), sources, on_progress)
         upload = ModelUpload(

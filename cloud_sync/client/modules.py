@@ -96,7 +96,8 @@ class Modules:
         if digest_of(data) != module.digest:
             raise IntegrityError(
                 f"manifest of {module.name}/{module.version} expected {module.digest}, "
-                f"found {digest_of(data)}"
+                f"found {digest_of(data)}",
+                hint="fetch it again; look for a proxy that changes what passes",
             )
         return read_manifest(data)
 

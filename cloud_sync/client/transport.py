@@ -158,6 +158,7 @@ class Transport:
                 raise ContractError(
                     f"{self.url} expected to answer at most {limit_bytes} bytes, found more",
                     code="too_large",
+                    hint="ask for less at once, with a smaller limit",
                 )
             # httpx bounds each silence and not the whole: a slow drip would last for ever.
             if time.monotonic() > deadline:
@@ -183,7 +184,9 @@ def _checked(url: str) -> str:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ConfigError(f"server address {url!r} is malformed: {error}") from error
+        raise ConfigError(
+            f"server address {url!r} is malformed: {error}", hint="write it as http://HOST:PORT"
+        ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(
             f"server address expected http://HOST:PORT or https://HOST:PORT, found {url!r}",

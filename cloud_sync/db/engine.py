@@ -185,7 +185,11 @@ def _as_ours(error: DBAPIError) -> ShoalError | None:
     cause = error.orig
     text = next(iter(str(cause).strip().splitlines()), "")
     if isinstance(error, DataError):
-        return InvalidInput(f"a value cannot be stored: {text}", code="unstorable")
+        return InvalidInput(
+            f"a value cannot be stored: {text}",
+            code="unstorable",
+            hint="send a smaller number, or text without NUL",
+        )
     if isinstance(error, IntegrityError):
         return None
     if isinstance(cause, sqlite3.Error):
@@ -196,17 +200,26 @@ def _as_ours(error: DBAPIError) -> ShoalError | None:
             f"the database refused: {text}",
             hint="check the server's disk, and what the service's user may do there",
         )
-    return Unavailable(f"the database does not answer: {text}")
+    return Unavailable(
+        f"the database does not answer: {text}",
+        hint="check that the database runs and that its URL is right; it is asked again",
+    )
 
 
 def _of_sqlite(cause: sqlite3.Error, text: str) -> ShoalError | None:
     if isinstance(cause, sqlite3.ProgrammingError):
         return None
     if "locked" in text:
-        return Unavailable(f"the database does not answer: {text}")
+        return Unavailable(
+            f"the database does not answer: {text}",
+            hint="check that the database runs and that its URL is right; it is asked again",
+        )
     if isinstance(cause, sqlite3.OperationalError):
         return StorageError(
             f"the database refused: {text}",
             hint="check the free space and the permissions of the data folder",
         )
-    return StorageError(f"the database file is damaged or is none: {text}")
+    return StorageError(
+        f"the database file is damaged or is none: {text}",
+        hint="put a backup of it in its place, or name another file",
+    )

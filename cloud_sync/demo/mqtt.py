@@ -28,11 +28,17 @@ def connect(client_id: str, broker_url: str, *, max_in_flight: int = 20) -> Clie
     try:
         client.connect(address.hostname or "127.0.0.1", address.port or 1883)
     except OSError as error:
-        raise Unavailable(f"broker {broker_url} does not answer: {error}") from error
+        raise Unavailable(
+            f"broker {broker_url} does not answer: {error}",
+            hint="look at the log of the service in the demo's folder",
+        ) from error
     client.loop_start()
     if not connected.wait(CONNECT_TIMEOUT_S):
         client.loop_stop()
-        raise Unavailable(f"broker {broker_url} did not answer in {CONNECT_TIMEOUT_S:g} s")
+        raise Unavailable(
+            f"broker {broker_url} did not answer in {CONNECT_TIMEOUT_S:g} s",
+            hint="see what else keeps the machine busy, and begin again",
+        )
     return client
 
 

@@ -117,7 +117,11 @@ def wait_for(
         if is_done():
             return
         programs.check()
-    raise Unavailable(f"{what} did not happen within {timeout_s:g} s", code="timeout")
+    raise Unavailable(
+        f"{what} did not happen within {timeout_s:g} s",
+        code="timeout",
+        hint="see what else keeps the machine busy; the logs are in the demo's folder",
+    )
 
 
 def ticks(timeout_s: float, interval_s: float) -> Iterator[None]:

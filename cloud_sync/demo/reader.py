@@ -49,7 +49,10 @@ class Reader:
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.subscribe(RESULTS, qos=1)
         if not subscribed.wait(CONNECT_TIMEOUT_S):
-            raise Unavailable(f"broker {broker_url} did not confirm a subscription")
+            raise Unavailable(
+                f"broker {broker_url} did not confirm a subscription",
+                hint="look at the log of the service in the demo's folder",
+            )
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:  # Any: paho's
         now = time.time()

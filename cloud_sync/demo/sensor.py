@@ -69,7 +69,10 @@ class Sensor:
 
     def _take(self) -> None:
         if not self._window.acquire(timeout=STALL_TIMEOUT_S):
-            raise Unavailable(f"the broker acknowledged nothing for {STALL_TIMEOUT_S:g} s")
+            raise Unavailable(
+                f"the broker acknowledged nothing for {STALL_TIMEOUT_S:g} s",
+                hint="look at the log of the service in the demo's folder",
+            )
 
 
 def wait_for_file(path: Path) -> None:
@@ -81,7 +84,9 @@ def wait_for_file(path: Path) -> None:
     deadline = time.monotonic() + HOLD_TIMEOUT_S
     while not path.exists():
         if time.monotonic() > deadline:
-            raise Unavailable(f"{path} was expected within {HOLD_TIMEOUT_S:g} s")
+            raise Unavailable(
+                f"{path} was expected within {HOLD_TIMEOUT_S:g} s", hint="begin the demo again"
+            )
         time.sleep(0.05)
 
 

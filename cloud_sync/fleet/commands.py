@@ -69,7 +69,9 @@ class Commands:
         """
         if wish.name != "report" and not wish.slot:
             raise InvalidInput(
-                f"command {wish.name!r} expected a slot, found none", code="slot_missing"
+                f"command {wish.name!r} expected a slot, found none",
+                code="slot_missing",
+                hint="name the slot, as `shoal device show` lists it",
             )
         there = self._devices.get(device, change.time).summary.presence
         if there != "online":

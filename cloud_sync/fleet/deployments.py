@@ -178,6 +178,7 @@ def _check_config(manifest: Manifest, config: SlotConfig) -> None:
         raise InvalidInput(
             f"this configuration does not fit {manifest.name}: {'; '.join(problems)}",
             code="config_misfit",
+            hint="correct the configuration of the deployment",
         )
 
 

@@ -50,6 +50,7 @@ def parse_target(text: str) -> Target:
         raise InvalidInput(
             f"target expected a device's name, KEY=VALUE or {ALL!r}; found {text!r}",
             code="target_invalid",
+            hint="name a device, a tag as site=lyon, or all",
         )
     return Tagged(key, value)
 
@@ -62,7 +63,9 @@ def parse_tag(text: str) -> tuple[str, str]:
     """
     key, sign, value = text.partition("=")
     if not sign or not key:
-        raise InvalidInput(f"expected KEY=VALUE, found {text[:120]!r}")
+        raise InvalidInput(
+            f"expected KEY=VALUE, found {text[:120]!r}", hint="write it as site=lyon"
+        )
     return key, value
 
 

@@ -50,7 +50,11 @@ class Blobs:
         with self._database.read() as connection:
             size = connection.scalar(select(blobs.c.size).where(blobs.c.digest == digest))
         if size is None:
-            raise NotFound(f"blob {digest} is not stored", code="blob_not_found")
+            raise NotFound(
+                f"blob {digest} is not stored",
+                code="blob_not_found",
+                hint="upload it first, or publish the module again",
+            )
         return int(size)
 
     @contextlib.contextmanager

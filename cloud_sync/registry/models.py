@@ -222,7 +222,8 @@ def check_stored(connection: Connection, files: Iterable[Blob]) -> None:
         if sizes[blob.digest] != blob.size:
             raise InvalidInput(
                 f"{blob.path} expected {blob.size} bytes as claimed, "
-                f"the stored blob has {sizes[blob.digest]}"
+                f"the stored blob has {sizes[blob.digest]}",
+                hint="publish the model again: the file changed meanwhile",
             )
 
 
@@ -232,10 +233,11 @@ def _check_files(files: tuple[Blob, ...]) -> None:
         parts = blob.path.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\\" in blob.path or "\0" in blob.path:
             raise InvalidInput(
-                f"file path expected to be relative, without '..' and '\\', found {blob.path!r}"
+                f"file path expected to be relative, without '..' and '\\', found {blob.path!r}",
+                hint="name the file as it is inside the model's folder",
             )
         if blob.path in seen:
-            raise InvalidInput(f"file {blob.path!r} is given twice")
+            raise InvalidInput(f"file {blob.path!r} is given twice", hint="name each file once")
         seen.add(blob.path)
 
 

@@ -245,7 +245,9 @@ def _check_source(connection: Connection, source: str) -> None:
         )
     if found is None:
         raise InvalidInput(
-            f"manifest model.registry expected NAME/VERSION of a registered model, found {source!r}"
+            "manifest model.registry expected NAME/VERSION of a registered model, "
+            f"found {source!r}",
+            hint="write it as shuttle/3",
         )
 
 

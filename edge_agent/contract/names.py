@@ -48,6 +48,7 @@ def check_digest(value: str) -> str:
         raise ContractError(
             f"digest expected 'sha256:' and 64 hex digits, found {value[:80]!r}",
             code="digest_invalid",
+            hint="copy the digest whole, as `shoal module show` prints it",
         )
     return value
 

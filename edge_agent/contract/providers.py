@@ -135,6 +135,7 @@ def parse_options(options: Iterable[str]) -> dict[str, dict[str, str]]:
                 f"expected PROVIDER.OPTION=VALUE, as in openvino.device_type=GPU; "
                 f"found {option!r:.100}",
                 code="provider_option_invalid",
+                hint="write one option a string, the provider's name first",
             )
         parsed.setdefault(check_provider(provider), {})[key] = value.strip()
     return parsed

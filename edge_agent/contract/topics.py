@@ -74,11 +74,17 @@ def parse(topic: str) -> ControlTopic:
     """
     levels = topic.split("/")
     if levels[:2] != ROOT.split("/") or len(levels) not in (5, 6):
-        raise ContractError(f"topic expected below {ROOT}/, found {topic[:120]!r}")
+        raise ContractError(
+            f"topic expected below {ROOT}/, found {topic[:120]!r}",
+            hint="docs/reference/topics.md lists the control topics",
+        )
     try:
         channel = Channel("/".join(levels[3:5]))
     except ValueError as error:
-        raise ContractError(f"unknown control topic {topic[:120]!r}") from error
+        raise ContractError(
+            f"unknown control topic {topic[:120]!r}",
+            hint="docs/reference/topics.md lists the control topics",
+        ) from error
     message_id = levels[5] if len(levels) == 6 else ""
     parsed = ControlTopic(levels[2], channel, message_id)
     control(parsed.device, parsed.channel, parsed.message_id)  # raises on a bad name or id
@@ -118,9 +124,15 @@ def check_filter(value: str) -> str:
     levels = value.split("/")
     for index, level in enumerate(levels):
         if "#" in level and (level != "#" or index != len(levels) - 1):
-            raise ContractError(f"filter {value!r}: '#' must be the whole last level")
+            raise ContractError(
+                f"filter {value!r}: '#' must be the whole last level",
+                hint="put a '/' before it and nothing behind it, as in sensors/#",
+            )
         if "+" in level and level != "+":
-            raise ContractError(f"filter {value!r}: '+' must be a whole level")
+            raise ContractError(
+                f"filter {value!r}: '+' must be a whole level",
+                hint="put it between slashes, as in sensors/+/rows",
+            )
     return value
 
 
@@ -132,19 +144,34 @@ def check_data_topic(value: str) -> str:
     """
     _check_common("topic", value)
     if "+" in value or "#" in value:
-        raise ContractError(f"topic {value!r}: wildcards are for filters, not for topic names")
+        raise ContractError(
+            f"topic {value!r}: wildcards are for filters, not for topic names",
+            hint="publish on a topic without '+' and '#'",
+        )
     return value
 
 
 def _check_common(what: str, value: str) -> None:
     if not value or len(value.encode("utf-8", "surrogatepass")) > MAX_TOPIC_BYTES:
-        raise ContractError(f"{what} expected 1-{MAX_TOPIC_BYTES} bytes, found {len(value)}")
+        raise ContractError(
+            f"{what} expected 1-{MAX_TOPIC_BYTES} bytes, found {len(value)}",
+            hint="use a shorter topic that is not empty",
+        )
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-        raise ContractError(f"{what} {value!r}: NUL and lone surrogates are not allowed")
+        raise ContractError(
+            f"{what} {value!r}: NUL and lone surrogates are not allowed",
+            hint="use plain text in topics",
+        )
     if value.startswith("$"):
-        raise ContractError(f"{what} {value!r}: topics beginning with '$' belong to the broker")
+        raise ContractError(
+            f"{what} {value!r}: topics beginning with '$' belong to the broker",
+            hint="choose a topic that begins otherwise",
+        )
     if value == "shoal" or value.startswith("shoal/"):
-        raise ContractError(f"{what} {value!r}: topics below shoal/ are the control plane's")
+        raise ContractError(
+            f"{what} {value!r}: topics below shoal/ are the control plane's",
+            hint="choose a topic outside of shoal/, such as sensors/{device}/...",
+        )
 
 
 def _check_portable(what: str, value: str) -> None:
@@ -153,7 +180,8 @@ def _check_portable(what: str, value: str) -> None:
     if bad is not None:
         raise ContractError(
             f"{what} {value!r}: blanks and control characters are refused by some brokers, "
-            f"the embedded one among them; found {bad!r}"
+            f"the embedded one among them; found {bad!r}",
+            hint="use letters, digits, '-' and '_' between the slashes",
         )
 
 
@@ -197,7 +225,8 @@ def check_output_template(template: str, topic_filter: str) -> str:
         if not name.isdecimal() or not 1 <= int(name) <= wildcards:
             raise ContractError(
                 f"output topic {template!r}: {{{name}}} expected {{device}} or a number from 1 to "
-                f"{wildcards} (the wildcards of {topic_filter!r})"
+                f"{wildcards} (the wildcards of {topic_filter!r})",
+                hint="count the '+' and '#' of the input topic from the left, beginning with 1",
             )
     check_data_topic(_PLACEHOLDER.sub("x", template))
     _check_portable("output topic", template)

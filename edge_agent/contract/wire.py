@@ -55,14 +55,20 @@ def decode(kind: type[M], data: bytes, *, limit_bytes: int = MAX_MESSAGE_BYTES) 
     name = kind.__name__
     if len(data) > limit_bytes:
         raise ContractError(
-            f"{name} expected at most {limit_bytes} bytes, found {len(data)}", code="too_large"
+            f"{name} expected at most {limit_bytes} bytes, found {len(data)}",
+            code="too_large",
+            hint="send less at once",
         )
     try:
         return _decoder(kind).decode(data)
     except _MALFORMED as error:
         # A newer version explains most misfits, so it is named before the misfit.
         _refuse_newer(name, data)
-        raise ContractError(f"{name} is malformed: {error}") from error
+        raise ContractError(
+            f"{name} is malformed: {error}",
+            hint="compare it with docs/reference/topics.md; both sides may be of different "
+            "versions",
+        ) from error
 
 
 def _refuse_newer(name: str, data: bytes) -> None:

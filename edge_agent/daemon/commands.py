@@ -155,9 +155,13 @@ class Commands:
                 f"command expected before its deadline, found it {now - command.deadline:.1f} s "
                 "late",
                 code="expired",
+                hint="send it again; set the device's clock if it comes late each time",
             )
         if command.name != "report" and not command.slot:
-            raise NotFound(f"command {command.name!r} expected a slot, found none")
+            raise NotFound(
+                f"command {command.name!r} expected a slot, found none",
+                hint="name the slot, as `edge-agent status` lists it",
+            )
         match command.name:
             case "report":
                 self._report()

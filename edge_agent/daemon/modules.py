@@ -35,7 +35,10 @@ def from_folder(path: Path, payload: bytes) -> InferRequest:
         with manifest_file.open("rb") as file:
             data = file.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
-        raise NotFound(f"manifest {manifest_file} cannot be read: {error.strerror}") from error
+        raise NotFound(
+            f"manifest {manifest_file} cannot be read: {error.strerror}",
+            hint="name a folder that `shoal module build` wrote",
+        ) from error
     manifest = read_manifest(data)
     folder = manifest_file.parent
     return InferRequest(
@@ -100,7 +103,10 @@ def _find(folder: Path, blob: Blob) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise NotFound(f"file {blob.path} ({blob.digest}) is not in {folder}")
+    raise NotFound(
+        f"file {blob.path} ({blob.digest}) is not in {folder}",
+        hint="copy the whole folder that `shoal module build` wrote",
+    )
 
 
 def _records(state_dir: Path) -> dict[str, SlotRecord]:
@@ -116,4 +122,7 @@ def _records(state_dir: Path) -> dict[str, SlotRecord]:
             connection.close()
         return {slot: msgspec.json.decode(body, type=SlotRecord) for slot, body in rows}
     except (sqlite3.Error, msgspec.DecodeError) as error:
-        raise StorageError(f"{path} cannot be read: {error}") from error
+        raise StorageError(
+            f"{path} cannot be read: {error}",
+            hint="check the permissions of the file and its folder",
+        ) from error

@@ -148,7 +148,10 @@ class Reconciler:
             StorageError: the journal cannot be read.
         """
         if self._journal.slot(slot).target is None:
-            raise NotFound(f"slot {slot!r} is not on this device")
+            raise NotFound(
+                f"slot {slot!r} is not on this device",
+                hint="name one of those that `edge-agent status` lists",
+            )
         with self._lock:
             self._to_retry.add(slot)
         self._wake.set()

@@ -228,7 +228,10 @@ class Supervisor:
         """
         worker = self._workers().get(slot)
         if worker is None:
-            raise NotFound(f"slot {slot!r} has no worker on this device")
+            raise NotFound(
+                f"slot {slot!r} has no worker on this device",
+                hint="wait until it is installed; `edge-agent status` says how far it is",
+            )
         worker.restart()
 
     def tick(self, now: float) -> float | None:

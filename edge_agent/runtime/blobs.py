@@ -19,9 +19,16 @@ def read_file(path: str, limit_bytes: int) -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(limit_bytes + 1)
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}", code="unreadable") from error
+        raise StorageError(
+            f"cannot read {path}: {error.strerror}",
+            code="unreadable",
+            hint="check the disk and the permissions of the state folder",
+        ) from error
     if len(data) > limit_bytes:
-        raise IntegrityError(f"{path} expected at most {limit_bytes} bytes, found more")
+        raise IntegrityError(
+            f"{path} expected at most {limit_bytes} bytes, found more",
+            hint="fetch the file again: it is not the one that was published",
+        )
     return data
 
 
@@ -38,7 +45,11 @@ def read_blob(blob: Blob, blob_files: dict[str, str]) -> bytes:
     """
     path = blob_files.get(blob.digest)
     if path is None:
-        raise StorageError(f"no file is given for {blob.path} ({blob.digest})", code="unreadable")
+        raise StorageError(
+            f"no file is given for {blob.path} ({blob.digest})",
+            code="unreadable",
+            hint="install the module again; its files are not complete",
+        )
     data = read_file(path, blob.size)
     found = digest_of(data)
     if found != blob.digest:

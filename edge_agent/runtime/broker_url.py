@@ -31,11 +31,16 @@ def parse_broker_url(url: str) -> BrokerEndpoint:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"broker URL {shown!r}: {error}", code="broker_url_invalid") from error
+        raise ConfigError(
+            f"broker URL {shown!r}: {error}",
+            code="broker_url_invalid",
+            hint="correct the broker's address in the settings",
+        ) from error
     if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/"):
         raise ConfigError(
             f"broker URL expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT], found {shown!r}",
             code="broker_url_invalid",
+            hint="correct the broker's address in the settings",
         )
     return BrokerEndpoint(
         host=parts.hostname,

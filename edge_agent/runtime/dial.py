@@ -27,7 +27,12 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext:
         if address.cert_file:
             context.load_cert_chain(address.cert_file, address.key_file or None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"certificates for the broker: {error}", code="tls_invalid") from error
+        raise ConfigError(
+            f"certificates for the broker: {error}",
+            code="tls_invalid",
+            hint="check that the files are there, readable and PEM, and that key and "
+            "certificate belong together",
+        ) from error
     return context
 
 

@@ -90,11 +90,23 @@ class DoorAnswers:
         except ModelError as error:
             return _refusal("model", error)
         except MemoryError:
-            short = ModelError("not enough memory for this request", code="out_of_memory")
+            short = ModelError(
+                "not enough memory for this request",
+                code="out_of_memory",
+                hint="send less at once, or raise runtime.memory_mb of the module",
+            )
             return _refusal("model", short)
         except Exception:  # noqa: BLE001 -- a fault of ours in one request must not end the slot
             _log.exception("door_request_failed bytes=%d", len(body))
-            return _refusal("model", ModelError("internal error", code="internal"))
+            return _refusal(
+                "model",
+                ModelError(
+                    "internal error",
+                    code="internal",
+                    hint="look at the agent's log, and report it with what `edge-agent "
+                    "bundle` writes",
+                ),
+            )
         return DoorReply(outcome="ok", json_bytes=answer.json_bytes), answer.body
 
     def _guarded(self, ask: DoorAsk, body: bytes) -> OipBody:

@@ -73,6 +73,7 @@ class GoldenCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "expected exactly one of payload, payload_base64, payloads and payloads_base64, "
                 f"found {len(given)}",
                 code="golden_invalid",
+                hint="keep one of them",
             )
         return given[0]
 
@@ -113,10 +114,18 @@ def parse_golden(path: str, data: bytes) -> list[GoldenCase]:
         else:
             read = msgspec.json.decode(data, type=GoldenCase)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ContractError(f"golden file {path}: {error}", code="golden_invalid") from error
+        raise ContractError(
+            f"golden file {path}: {error}",
+            code="golden_invalid",
+            hint="write it as `shoal module golden` does, or let that write it",
+        ) from error
     cases = read if isinstance(read, list) else [read]
     if not cases:
-        raise ContractError(f"golden file {path} holds no case", code="golden_invalid")
+        raise ContractError(
+            f"golden file {path} holds no case",
+            code="golden_invalid",
+            hint="write a case into it, or let `shoal module golden` do it",
+        )
     named = []
     for index, case in enumerate(cases):
         place = path if not isinstance(read, list) else f"{path}[{index}]"
@@ -126,7 +135,11 @@ def parse_golden(path: str, data: bytes) -> list[GoldenCase]:
         except ContractError as error:
             raise ContractError(f"golden case {name}: {error.text}", code=error.code) from error
         if not case.outputs:
-            raise ContractError(f"golden case {name} expects no output", code="golden_invalid")
+            raise ContractError(
+                f"golden case {name} expects no output",
+                code="golden_invalid",
+                hint="name at least one output and its value",
+            )
         named.append(msgspec.structs.replace(case, name=name))
     return named
 
@@ -172,7 +185,11 @@ def _decoded(texts: Sequence[str]) -> list[bytes]:
     try:
         return [b64decode(text, validate=True) for text in texts]
     except (binascii.Error, ValueError) as error:
-        raise ContractError(f"payload_base64: {error}", code="golden_invalid") from error
+        raise ContractError(
+            f"payload_base64: {error}",
+            code="golden_invalid",
+            hint="encode the message's bytes as base64",
+        ) from error
 
 
 def _run(engine: Engine, case: GoldenCase) -> Answer:
@@ -187,12 +204,16 @@ def _run(engine: Engine, case: GoldenCase) -> Answer:
             break
     if answer is None:
         raise ModelError(
-            f"golden case {case.name}: its messages do not fill a window", code="golden_refused"
+            f"golden case {case.name}: its messages do not fill a window",
+            code="golden_refused",
+            hint="give it as many messages as input.window.size, or let `shoal module golden` "
+            "write it",
         )
     if not answer.ok:
         raise ModelError(
             f"golden case {case.name} was refused: {answer.code}: {answer.text}",
             code="golden_refused",
+            hint="correct the case, or the binding in module.toml",
         )
     return answer
 
@@ -206,6 +227,7 @@ def _check_case(engine: Engine, case: GoldenCase, tolerance: float) -> float:
                 f"golden case {case.name}: output {output!r} is not computed; "
                 f"the module computes {', '.join(found)}",
                 code="golden_failed",
+                hint="correct the case's output, or add it to model.outputs",
             )
         for place, left, right in _pairs(output, expected, found[output]):
             difference = _difference(left, right, tolerance)
@@ -214,6 +236,8 @@ def _check_case(engine: Engine, case: GoldenCase, tolerance: float) -> float:
                     f"golden case {case.name}: {place} expected {_short(left)}, "
                     f"found {_short(right)}, tolerance {tolerance:g}{_where(engine)}",
                     code="golden_failed",
+                    hint="look at the model and its binding, write the case anew if its value is "
+                    "old, or allow a larger health.tolerance",
                 )
             largest = max(largest, difference)
     return largest

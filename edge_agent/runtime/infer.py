@@ -79,13 +79,18 @@ def infer(request: InferRequest, *, timeout_s: float = TIMEOUT_S) -> InferAnswer
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"the model expected to answer within {timeout_s:g} s, it did not", code="timeout"
+            f"the model expected to answer within {timeout_s:g} s, it did not",
+            code="timeout",
+            hint="see what else keeps the machine busy, or run fewer rows",
         ) from error
     try:
         found = msgspec.json.decode(done.stdout, type=InferAnswer | InferRefusal)
     except msgspec.DecodeError as error:
         if done.returncode == 0:
-            raise Unavailable(f"the child process gave no answer: {error}") from error
+            raise Unavailable(
+                f"the child process gave no answer: {error}",
+                hint="run it again; if it comes back, look at what it wrote before this",
+            ) from error
         raise crash(done.returncode) from error
     if isinstance(found, InferRefusal):
         raise ModelError(found.text, code=found.code, hint=found.hint)

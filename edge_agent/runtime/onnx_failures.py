@@ -43,9 +43,17 @@ def load_error(error: Exception) -> ShoalError:
     """
     text = first_line(error)
     if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
-        return ModelError(f"the model does not fit into memory: {text}", code="out_of_memory")
+        return ModelError(
+            f"the model does not fit into memory: {text}",
+            code="out_of_memory",
+            hint="raise runtime.memory_mb of the module, or use a smaller model",
+        )
     if _NOT_ONNX.search(text):
-        return Unsupported("the model file is not an ONNX model, or it is cut off", code="not_onnx")
+        return Unsupported(
+            "the model file is not an ONNX model, or it is cut off",
+            code="not_onnx",
+            hint="publish the file that the export wrote, all of it",
+        )
     for pattern, code, meaning in _LOAD_FAILURES:
         if pattern.search(text):
             return Unsupported(
@@ -53,7 +61,10 @@ def load_error(error: Exception) -> ShoalError:
                 code=code,
                 hint="export the model for an older version, whole, in one file",
             )
-    return ModelError(f"onnxruntime {ort.__version__} cannot load the model: {text}")
+    return ModelError(
+        f"onnxruntime {ort.__version__} cannot load the model: {text}",
+        hint="export it again for this onnxruntime, or update the device's",
+    )
 
 
 def run_error(error: Exception) -> ModelError:
@@ -61,9 +72,14 @@ def run_error(error: Exception) -> ModelError:
     text = first_line(error)
     if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
         return ModelError(
-            f"the run needs more memory than is allowed: {text}", code="out_of_memory"
+            f"the run needs more memory than is allowed: {text}",
+            code="out_of_memory",
+            hint="send fewer rows a message, or raise runtime.memory_mb of the module",
         )
-    return ModelError(f"the model failed on this input: {text}")
+    return ModelError(
+        f"the model failed on this input: {text}",
+        hint="look at the values and the shape of this message",
+    )
 
 
 def is_about_the_feed(error: Exception) -> bool:

@@ -34,6 +34,7 @@ def input_spec(arg: Any) -> TensorSpec:  # Any: onnxruntime's NodeArg has no typ
         raise Unsupported(
             f"input {arg.name!r} is a {arg.type}; supported are tensors of {_names()}",
             code="input_unsupported",
+            hint="export the model with tensors of these types",
         )
     return TensorSpec(arg.name, dtype, _shape(arg.shape))
 

@@ -137,6 +137,7 @@ class Outputs(Struct, frozen=True, gc=False):
             raise ModelError(
                 f"outputs expected at most {MAX_ELEMENTS} elements, found {elements}",
                 code="result_too_large",
+                hint="send fewer rows a message, or name fewer outputs in [model]",
             )
         if not self.is_list:
             return _encode(

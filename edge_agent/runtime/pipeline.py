@@ -266,7 +266,11 @@ def _told(error: Exception) -> ShoalError:
     if isinstance(error, ShoalError):
         return error
     if isinstance(error, MemoryError):
-        return ModelError("not enough memory for this message", code="out_of_memory")
+        return ModelError(
+            "not enough memory for this message",
+            code="out_of_memory",
+            hint="send fewer rows a message, or raise runtime.memory_mb of the module",
+        )
     _log.error("message_failed", exc_info=error)
     return MessageError(
         f"this message met a fault of the worker: {type(error).__name__}",

@@ -250,7 +250,11 @@ class WorkerProcess:
 def _not_started(error: Exception) -> WorkerFailed:
     """The word of a process that never was. Whatever it is, it may pass."""
     if not isinstance(error, ShoalError):
-        error = StorageError(f"a worker process cannot be started: {error}", code="spawn_failed")
+        error = StorageError(
+            f"a worker process cannot be started: {error}",
+            code="spawn_failed",
+            hint="free memory, processes or file descriptors of the machine",
+        )
     return WorkerFailed(
         code=error.code, text=error.text, hint=error.hint, kind="storage", retryable=True
     )
@@ -274,6 +278,7 @@ def crash(returncode: int) -> ModelError:
             "the worker process ended while the process that starts workers was gone, "
             "so nobody saw how",
             code="crashed",
+            hint="nothing, once: it is started again; look at the agent's log if it comes back",
         )
     if returncode < 0:
         try:
@@ -288,4 +293,6 @@ def crash(returncode: int) -> ModelError:
     return ModelError(
         f"the worker process ended with status {returncode} without a reason; see its log",
         code="crashed",
+        hint="look at the agent's log around it, and report it with what `edge-agent bundle` "
+        "writes",
     )

@@ -82,7 +82,9 @@ class Region:
             self._memory = mmap.mmap(fd, self._slabs_at)
         except (OSError, ValueError) as error:
             raise StorageError(
-                f"the memory of windows and states cannot be used: {error}", code="region_unusable"
+                f"the memory of windows and states cannot be used: {error}",
+                code="region_unusable",
+                hint="free memory of the machine; until then windows and states begin empty",
             ) from error
         self._words = memoryview(self._memory)[:_FINGERPRINT_AT].cast("Q")
         if not is_same:

@@ -30,7 +30,9 @@ def reply_of(value: object) -> str:
         return ""
     if type(found) is not str:
         raise MessageError(
-            f"{REPLY_TO} expected a topic, found {type(found).__name__}", code="reply_refused"
+            f"{REPLY_TO} expected a topic, found {type(found).__name__}",
+            code="reply_refused",
+            hint="send the topic's name as a text, or leave the field out",
         )
     return found
 

@@ -107,6 +107,7 @@ class Router:
             raise ContractError(
                 f"topic {topic!r} does not match the input {self._filter!r}",
                 code="topic_mismatch",
+                hint="use a topic that the module's input.topic matches",
             )
         check_data_topic(topic)  # or there would be no JSON that names it
         result = response or expand_output(self._template, caught, self._device)

@@ -43,7 +43,12 @@ def _prove(spec: WorkerSpec, pipe: EventPipe) -> WorkerTrialPassed:
         engine = load(spec, pipe)
         report = check_golden(engine, read_golden(engine.manifest, spec.blob_files))
     except MemoryError as error:
-        raise ModelError("not enough memory for this module", code="out_of_memory") from error
+        raise ModelError(
+            "not enough memory for this module",
+            code="out_of_memory",
+            hint="raise runtime.memory_mb of the module, use a smaller model, or free memory "
+            "on the device",
+        ) from error
     refuse_slow(report, engine.manifest.health.max_p99_ms)
     return WorkerTrialPassed(
         cases=report.cases,

@@ -38,6 +38,7 @@ def check_signature(manifest: Manifest, session: ModelSession) -> None:
             raise Unsupported(
                 f"output {wanted.name!r}: {session.unsupported_outputs[wanted.name]}",
                 code="output_unsupported",
+                hint="leave it out of model.outputs, or export it as a tensor",
             )
     problems = [
         *_differences("input", manifest.model.inputs, session.inputs, is_complete=True),
@@ -90,4 +91,8 @@ def check_config(manifest: Manifest, config: SlotConfig) -> None:
         return
     problems = list(config_problems(manifest, config))
     if problems:
-        raise ContractError(f"slot config: {'; '.join(problems)}", code="config_invalid")
+        raise ContractError(
+            f"slot config: {'; '.join(problems)}",
+            code="config_invalid",
+            hint="correct the configuration of the deployment",
+        )

@@ -78,7 +78,9 @@ class ZygoteProcess:
         except OSError as error:
             ours.close()
             raise StorageError(
-                f"a worker process cannot be started: {error}", code="spawn_failed"
+                f"a worker process cannot be started: {error}",
+                code="spawn_failed",
+                hint="free memory, processes or file descriptors of the machine",
             ) from error
         finally:
             theirs.close()
@@ -131,13 +133,19 @@ class ZygoteProcess:
                     raise Unavailable(
                         f"a worker expected to start within {LAUNCH_S:g} s, did not",
                         code="launch_timeout",
+                        hint="nothing, once: it is tried again; see what else keeps the "
+                        "machine busy if it comes back",
                     )
                 self._changed.wait(left)
             answer = self._answers.pop(number, None)
         if answer is None:
             raise _lost("it ended")
         if isinstance(answer, str):
-            raise StorageError(answer, code="spawn_failed")
+            raise StorageError(
+                answer,
+                code="spawn_failed",
+                hint="free memory, processes or file descriptors of the machine",
+            )
         return answer
 
     def kill(self) -> None:
@@ -216,7 +224,11 @@ def broken(why: str) -> Unavailable:
 
 
 def _lost(why: object) -> Unavailable:
-    return Unavailable(f"the process that starts workers is gone: {why}", code="launch_failed")
+    return Unavailable(
+        f"the process that starts workers is gone: {why}",
+        code="launch_failed",
+        hint="nothing, once: another one is started; look at the agent's log if it comes back",
+    )
 
 
 def _how(returncode: int) -> str:

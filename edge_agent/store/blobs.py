@@ -254,7 +254,10 @@ class BlobStore:
             with path.open("rb") as file:
                 data = file.read(limit + 1)
         except FileNotFoundError as error:
-            raise NotFound(f"blob {digest} is not on this device") from error
+            raise NotFound(
+                f"blob {digest} is not on this device",
+                hint="nothing: it is fetched again when a slot needs it",
+            ) from error
         except OSError as error:
             raise storage_error("cannot read", path, error) from error
         if len(data) > limit or f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:

@@ -276,6 +276,7 @@ class Binding:
                     f"tensor {source.name!r} expected {rows} rows as the others have, "
                     f"found {found}",
                     code="wrong_shape",
+                    hint="send as many rows for each tensor of a message",
                 )
             rows = found
             adds_rows = adds_rows or is_added
@@ -333,6 +334,7 @@ class Binding:
                 raise MessageError(
                     f"tensors expected the same number of rows, found {sorted(counts)}",
                     code="wrong_shape",
+                    hint="send as many rows for each tensor of a message",
                 )
             count = counts.pop() if counts else 1
             if count == 1:
@@ -370,7 +372,11 @@ class Binding:
 
     def _check_rows(self, rows: int) -> None:
         if rows == 0:
-            raise MessageError("message expected at least one row, found none", code="wrong_shape")
+            raise MessageError(
+                "message expected at least one row, found none",
+                code="wrong_shape",
+                hint="send a row, or leave the message out",
+            )
         if rows > self._max_batch:
             raise MessageError(
                 f"message expected at most {self._max_batch} rows, found {rows}",
@@ -384,4 +390,5 @@ def _not_again() -> MessageError:
         "the message came again after it was answered or its answer was lost, and what it was "
         "answered from is not there any more",
         code="repeat_too_old",
+        hint="nothing, after a crash; else have the sender not repeat what was answered",
     )

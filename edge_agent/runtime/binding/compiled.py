@@ -87,4 +87,7 @@ def _state(tensor: Tensor, spec: TensorSpec, outputs: tuple[TensorSpec, ...]) ->
 
 
 def _misfit(tensor: Tensor, spec: TensorSpec) -> Unsupported:
-    return Unsupported(f"tensor {tensor.name!r} from {tensor.source!r} cannot fill {spec}")
+    return Unsupported(
+        f"tensor {tensor.name!r} from {tensor.source!r} cannot fill {spec}",
+        hint="let another source fill it; the guide on modules lists what each can",
+    )

@@ -24,7 +24,9 @@ class Constant:
 
     def __init__(self, tensor: Tensor, spec: TensorSpec) -> None:
         if tensor.value is None:
-            raise Unsupported(f"tensor {tensor.name!r} needs a value")
+            raise Unsupported(
+                f"tensor {tensor.name!r} needs a value", hint="add value = ... to its [[tensor]]"
+            )
         self.name = tensor.name
         reader = NestedReader(tensor.name, spec.dtype, allow_missing=False)
         array = reader.read(tensor.value)

@@ -191,6 +191,7 @@ def _not_an_object(message: object) -> MessageError:
         f"message expected an object with named fields, or a list of these; "
         f"found {describe(message)}",
         code="wrong_shape",
+        hint='send {"name": value, ...} with the names of the module\'s fields',
     )
 
 

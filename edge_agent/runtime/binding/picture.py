@@ -31,7 +31,10 @@ class PictureSource:
 
     def __init__(self, tensor: Tensor, spec: TensorSpec, layout: Layout) -> None:
         if tensor.image is None:
-            raise Unsupported(f"tensor {tensor.name!r} needs a section [tensor.image]")
+            raise Unsupported(
+                f"tensor {tensor.name!r} needs a section [tensor.image]",
+                hint="add it to the tensor: width, height, and how values are scaled",
+            )
         self.name = tensor.name
         self.layout = layout
         self._image = tensor.image
@@ -64,6 +67,7 @@ class PictureSource:
             raise MessageError(
                 f"picture of mode {picture.mode!r} cannot be converted: {error}",
                 code="not_an_image",
+                hint="save it in 8 bits a channel, grey or RGB",
             ) from error
         pixels: Array = np.asarray(picture)
         if image.channels == "BGR":

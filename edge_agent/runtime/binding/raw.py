@@ -28,7 +28,11 @@ class RawSource:
     def __init__(self, tensor: Tensor, spec: TensorSpec) -> None:
         free = spec.shape.count(DYNAMIC)
         if spec.dtype == "string" or free > 1 or 0 in spec.shape:
-            raise Unsupported(f"raw bytes cannot fill {spec}: they carry no shape and no strings")
+            raise Unsupported(
+                f"raw bytes cannot fill {spec}: they carry no shape and no strings",
+                hint="name every dimension but the first in the model, or use the codec cbor "
+                "or oip",
+            )
         self.name = tensor.name
         self.layout = Layout(
             spec.shape[1:] if spec.is_batched else spec.shape,

@@ -77,4 +77,5 @@ class StateSource:
                 f"state {self.name!r} expected numbers, found NaN in output {self._output!r}; "
                 "the state stays what it was",
                 code="state_not_a_number",
+                hint="look at the values of this message; the model computed no number from them",
             )

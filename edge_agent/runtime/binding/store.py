@@ -109,6 +109,7 @@ class SourceStore:
             raise MessageError(
                 "rows expected the same length as earlier rows of this topic, found another",
                 code="wrong_shape",
+                hint="send rows of one length on a topic, other ones on another",
             )
         return source
 

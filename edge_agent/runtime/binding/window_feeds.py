@@ -50,6 +50,7 @@ class WindowFeeds:
                     f"tensor {source.name!r} expected {len(rows[0])} rows as the others have, "
                     f"found {len(array)}",
                     code="wrong_shape",
+                    hint="send as many rows for each tensor of a message",
                 )
         return rows, is_single
 

@@ -109,11 +109,16 @@ class CborCodec:
             raise _too_deep() from error
         # cbor2 lets errors of the interpreter through: half a character, a date of the year 10**9.
         except (ValueError, TypeError, OverflowError) as error:
-            raise MessageError(f"payload is not CBOR: {error}", code="not_cbor") from error
+            raise MessageError(
+                f"payload is not CBOR: {error}",
+                code="not_cbor",
+                hint="encode the message with a CBOR library, all of it, with definite lengths",
+            ) from error
         if stream.tell() != len(payload):
             raise MessageError(
                 f"payload is not CBOR: found {len(payload) - stream.tell()} bytes behind its end",
                 code="not_cbor",
+                hint="send one CBOR value a message",
             )
         return value
 
@@ -136,6 +141,7 @@ class CborAnswers:
             raise ModelError(
                 f"outputs expected at most {MAX_ELEMENTS} elements, found {elements}",
                 code="result_too_large",
+                hint="send fewer rows a message, or name fewer outputs in [model]",
             )
         envelope = _mapped(result)
         envelope["outputs"] = {
@@ -174,8 +180,12 @@ def _refuse(error: cbor2.CBORDecodeError) -> NoReturn:
         text = "it ends in the middle of a value"
     elif error.__cause__ is not None:
         text = f"{text}: {error.__cause__}"
-    raise MessageError(f"payload is not CBOR: {text:.300}", code="not_cbor") from error
+    raise MessageError(
+        f"payload is not CBOR: {text:.300}",
+        code="not_cbor",
+        hint="encode the message with a CBOR library, all of it, with definite lengths",
+    ) from error
 
 
 def _too_deep() -> MessageError:
-    return MessageError("CBOR is nested too deeply", code="too_deep")
+    return MessageError("CBOR is nested too deeply", code="too_deep", hint="send a flatter message")

@@ -73,6 +73,7 @@ class ImageCodec:
             raise MessageError(
                 f"JPEG expected at most {_MAX_SCANS} scans, found {scans}",
                 code="image_unsupported",
+                hint="save it as a baseline JPEG",
             )
         if self.on_begin is not None:
             self.on_begin()
@@ -101,18 +102,25 @@ class ImageCodec:
         except MessageError:
             raise
         except Image.DecompressionBombError as error:
-            raise MessageError(f"picture is too large: {error}", code="image_too_large") from error
+            raise MessageError(
+                f"picture is too large: {error}",
+                code="image_too_large",
+                hint="send a smaller picture; the model gets it resized anyway",
+            ) from error
         except UnidentifiedImageError as error:  # its text is the address of our buffer
             raise MessageError(
                 f"payload expected a JPEG or PNG picture, found {len(payload)} bytes that begin "
                 f"with {payload[:8].hex(' ') or 'nothing'}",
                 code="not_an_image",
+                hint="send the file's own bytes, without base64 or a header before them",
             ) from error
         # Damaged files surface as OSError, SyntaxError, ValueError, struct.error, IndexError,
         # MemoryError and more; Pillow promises no list.
         except Exception as error:
             raise MessageError(
-                f"picture is damaged: {str(error) or type(error).__name__}", code="not_an_image"
+                f"picture is damaged: {str(error) or type(error).__name__}",
+                code="not_an_image",
+                hint="send it again whole; look at the camera or at what cut it off",
             ) from error
 
 

@@ -60,11 +60,14 @@ def read_json(payload: bytes | Raw) -> object:
     try:
         return _decode(payload)
     except RecursionError as error:
-        raise MessageError("JSON is nested too deeply", code="too_deep") from error
+        raise MessageError(
+            "JSON is nested too deeply", code="too_deep", hint="send a flatter message"
+        ) from error
     except msgspec.ValidationError as error:
         raise MessageError(
             f"JSON expected numbers that a float64 can hold, found {_too_large(bytes(payload))}",
             code="out_of_range",
+            hint="send numbers below 1.8e308; a text field keeps others",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         refuse_json(bytes(payload), error)
@@ -82,6 +85,7 @@ def refuse_json(payload: bytes, error: Exception) -> NoReturn:
             f"payload is not JSON: expected UTF-8, found byte 0x{payload[wrong.start]:02x} "
             f"at position {wrong.start}",
             code="not_json",
+            hint="encode the text as UTF-8",
         ) from error
     found = _NOT_A_NUMBER.search(payload)
     if found is not None:
@@ -98,7 +102,11 @@ def refuse_json(payload: bytes, error: Exception) -> NoReturn:
                 code="not_json",
                 hint="a surrogate is written as a pair, \\ud83d\\ude00",
             ) from error
-    raise MessageError(f"payload is not JSON: {error}", code="not_json") from error
+    raise MessageError(
+        f"payload is not JSON: {error}",
+        code="not_json",
+        hint="send one JSON value a message, encoded by a JSON library",
+    ) from error
 
 
 def _too_large(payload: bytes) -> str:

@@ -117,6 +117,8 @@ class OipCodec:
             raise MessageError(
                 f"body expected {json_bytes} bytes of JSON, found {len(body)} bytes in all",
                 code="wrong_shape",
+                hint="let the header Inference-Header-Content-Length be the length of the "
+                "JSON in bytes",
             )
         text = body if json_bytes is None else body[:json_bytes]
         request = self._parsed(text)
@@ -139,13 +141,17 @@ class OipCodec:
             at += size
         if at != len(body):
             raise MessageError(
-                f"body expected {at} bytes by its JSON, found {len(body)}", code="wrong_shape"
+                f"body expected {at} bytes by its JSON, found {len(body)}",
+                code="wrong_shape",
+                hint="let binary_data_size of each input be the length of its bytes",
             )
         wants_binary = _flag(request.parameters, "binary_data_output", default=False)
         asked = tuple(self._asked(item, wants_binary=wants_binary) for item in request.outputs)
         if len({name for name, _ in asked}) != len(asked):
             raise MessageError(
-                "an output is asked for more than once", code="unsupported_parameter"
+                "an output is asked for more than once",
+                code="unsupported_parameter",
+                hint="name each output once",
             )
         return OipRequest(
             arrays=arrays,
@@ -158,11 +164,19 @@ class OipCodec:
         try:
             return self._decode(text)
         except RecursionError as error:
-            raise MessageError("JSON is nested too deeply", code="too_deep") from error
+            raise MessageError(
+                "JSON is nested too deeply",
+                code="too_deep",
+                hint="send data as one flat list, or as deep as the tensor's shape",
+            ) from error
         except msgspec.ValidationError as error:
             # A number beyond float64 is one of these, too, and has words of its own.
             read_json(text)
-            raise MessageError(f"request is malformed: {error}", code="wrong_type") from error
+            raise MessageError(
+                f"request is malformed: {error}",
+                code="wrong_type",
+                hint='send {"inputs": [{"name", "shape", "datatype", "data"}]}',
+            ) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             refuse_json(text, error)
 
@@ -207,6 +221,7 @@ class OipCodec:
             raise MessageError(
                 f"a raw body fills the only input of a model; this one has {len(self._needed)}",
                 code="wrong_shape",
+                hint="send a JSON request that names the inputs",
             )
         name = self._needed[0]
         spec = self._specs[name]
@@ -252,7 +267,9 @@ def _flag(parameters: Parameters, key: str, *, default: bool) -> bool:
     value = parameters.get(key, default)
     if type(value) is not bool:
         raise MessageError(
-            f"parameter {key} expected true or false, found {value!r:.40}", code="wrong_type"
+            f"parameter {key} expected true or false, found {value!r:.40}",
+            code="wrong_type",
+            hint="send a JSON true or false, without quotes",
         )
     return value
 

@@ -140,6 +140,7 @@ def _check_size(arrays: list[Array]) -> None:
         raise ModelError(
             f"outputs expected at most {MAX_ELEMENTS} elements, found {elements}",
             code="result_too_large",
+            hint="send fewer rows a request, or ask for fewer outputs",
         )
 
 

@@ -45,6 +45,7 @@ def _flat(tag: int, dtype: np.dtype[Any]) -> Reader:
                 f"typed array (tag {tag}) expected a multiple of {dtype.itemsize} bytes, "
                 f"found {found}",
                 code="wrong_shape",
+                hint="choose the tag of the numbers' own type",
             )
         array = np.frombuffer(value, dtype)
         return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
@@ -92,7 +93,11 @@ def _listed(tag: int, elements: object) -> Array:
 
 
 def _misshaped(tag: int, text: str) -> MessageError:
-    return MessageError(f"array with dimensions (tag {tag}) {text}", code="wrong_shape")
+    return MessageError(
+        f"array with dimensions (tag {tag}) {text}",
+        code="wrong_shape",
+        hint="encode it as RFC 8746 says: [dimensions, values]",
+    )
 
 
 READERS: Final[Mapping[int, Reader]] = {
