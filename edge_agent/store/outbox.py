@@ -75,11 +75,14 @@ class Outbox:
         self._lost = Drops()
         self._file = OutboxFile(folder, self._bounds)
         self._openings = 0
-        self._look()
-        self._departures = Departures(self._flight, Pace(limits.backlog_rows_per_s), self._last_id)
-        self._flushed = self._last_id
+        self._tally, self._drops = Tally(), Drops()
+        self._last_id = self._flushed = 0
         # When the first row was put in that is not flushed yet, and the last one soon after it.
         self._marks: deque[tuple[float, int]] = deque()
+        self._departures = Departures(self._flight, Pace(limits.backlog_rows_per_s), 0)
+        self._look()
+        self._departures.begin(self._last_id)
+        self._flushed = self._last_id
 
     def close(self) -> None:
         """Close the file."""
@@ -263,10 +266,11 @@ class Outbox:
         return self._file.take_damage()
 
     def _look(self) -> None:
-        """Count what is in a file that was just opened.
+        """Count what is in a file that was just opened; an empty one, if it makes no sense."""
+        self._mended(self._count)
 
-        A transaction of which the disk said that it failed may be in it all the same.
-        """
+    def _count(self) -> None:
+        """A transaction of which the disk said that it failed may be in it all the same."""
         with self._file.reading() as connection:
             if self._file.openings == self._openings:
                 return

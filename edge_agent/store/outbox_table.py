@@ -1,10 +1,18 @@
-"""The outbox's tables: SQL and nothing else. Every call is part of somebody else's transaction."""
+"""The outbox's tables: SQL and nothing else. Every call is part of somebody else's transaction.
+
+SQLite checks neither types nor values when it reads: a page that rotted may hold anything. What
+makes no sense is reported as damage of the file (`database_damaged`).
+"""
 
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
+
+from edge_agent.errors import StorageError
+from edge_agent.store.damage import DATABASE_DAMAGED
 from edge_agent.store.outbox_flight import Place, RowName
 from edge_agent.store.outbox_policy import (
     ROW_OVERHEAD_BYTES,
@@ -59,6 +67,8 @@ MIGRATIONS: Final = (
     """,
 )
 
+T = TypeVar("T")
+
 _INSERT: Final = """
     INSERT INTO rows (boot_id, seq, kind, time, slot, data, priority, uptime_s, clock_synced)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -102,8 +112,9 @@ def tally(connection: sqlite3.Connection) -> Tally:
     for priority, rows, size in connection.execute(
         "SELECT priority, count(*), coalesce(sum(length(data)), 0) FROM rows GROUP BY priority"
     ):
-        found.rows[Priority(priority)] = rows
-        found.bytes[Priority(priority)] = size
+        known = _checked(priority, Priority)
+        found.rows[known] = rows
+        found.bytes[known] = size
     return found
 
 
@@ -111,7 +122,7 @@ def drops(connection: sqlite3.Connection) -> Drops:
     """How many rows were dropped, by class and reason."""
     return Drops(
         {
-            (Priority(priority), reason): count
+            (_checked(priority, Priority), _checked(reason, str)): _checked(count, int)
             for priority, reason, count in connection.execute("SELECT * FROM drops")
         }
     )
@@ -261,14 +272,27 @@ def _drop_oldest(
 # Any: a row of SQLite has values of every kind.
 def _row(values: tuple[Any, ...]) -> tuple[int, OutboxRow]:
     number, boot_id, seq, kind, time, slot, data, priority, uptime_s, clock_synced = values
-    return number, OutboxRow(
-        boot_id=boot_id,
-        seq=seq,
-        kind=kind,
-        time=time,
-        slot=slot,
-        data=bytes(data),
-        priority=Priority(priority),
-        uptime_s=uptime_s,
-        clock_synced=bool(clock_synced),
-    )
+    row = {
+        "boot_id": boot_id,
+        "seq": seq,
+        "kind": kind,
+        "time": time,
+        "slot": slot,
+        # Text would be taken for base64.
+        "data": data if isinstance(data, bytes) else None,
+        "priority": priority,
+        "uptime_s": uptime_s,
+        "clock_synced": clock_synced == 1,
+    }
+    return number, _checked(row, OutboxRow)
+
+
+def _checked(value: object, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise StorageError(
+            f"a row in the outbox cannot be read: {error}",
+            hint="nothing: it is set aside and built anew; if it comes back, check the disk",
+            code=DATABASE_DAMAGED,
+        ) from error

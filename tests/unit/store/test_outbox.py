@@ -436,6 +436,36 @@ def test_a_file_that_turns_out_to_be_damaged_is_set_aside_and_the_rest_goes_on(t
     assert texts(again, 2.0) == ["new"]
 
 
+@pytest.mark.parametrize(
+    "rot",
+    [
+        "UPDATE rows SET priority = 9 WHERE seq = 2",
+        "UPDATE rows SET time = 'noon' WHERE seq = 0",
+        "UPDATE rows SET slot = x'ff' WHERE seq = 0",
+        "UPDATE rows SET data = 'text' WHERE seq = 0",
+        "UPDATE rows SET data = 5 WHERE seq = 0",
+        "INSERT INTO drops VALUES (9, 'full', 1)",
+        "INSERT INTO drops VALUES (1, 'full', 'many')",
+    ],
+)
+def test_a_row_that_makes_no_sense_is_damage_too(tmp_path: Path, rot: str):
+    outbox = Outbox(tmp_path, "boot-1")
+    outbox.put([item("a"), item("b"), item("c")], 0.0)
+    outbox.close()
+    with sqlite3.connect(tmp_path / OUTBOX_FILE) as connection:
+        connection.execute(rot)
+    connection.close()
+    again = Outbox(tmp_path, "boot-2")
+    connect(again)
+    while question := again.question(0.0):
+        again.acknowledge(ack(question.boot_id, answers=question.id))
+    rows(again)
+    assert len(again.take_damage()) == 1
+    again.put([item("new")], 1.0)
+    connect(again, 2.0)
+    assert texts(again, 2.0) == ["new"]
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
 )
