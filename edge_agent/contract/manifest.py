@@ -196,7 +196,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
         run_timeout_ms: a run that takes longer is ended, and the worker with it if it must; and
             the worker that decodes one picture for longer.
         memory_mb: main memory that the model may add to the worker; 0 is no bound. What windows
-            and states take comes on top, and what an accelerator takes to load the model.
+            and states and the stacks of threads take comes on top, and what an accelerator takes
+            to load the model.
         providers: execution providers to prefer, in order, by onnxruntime's names or short ones
             ("cuda", "openvino", "xnnpack", "cpu" ...); empty leaves it to the device.
         threads: threads of one run; 0 leaves it to a measurement on the device.

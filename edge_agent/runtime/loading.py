@@ -24,10 +24,11 @@ from edge_agent.errors import (
 )
 from edge_agent.runtime.binding.store import own_bytes
 from edge_agent.runtime.blobs import read_blob, read_file
+from edge_agent.runtime.cpus import allowed_cpus
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.event_pipe import EventPipe
 from edge_agent.runtime.exit_status import ExitStatus
-from edge_agent.runtime.memory import limit_growth, rss_mb
+from edge_agent.runtime.memory import limit_growth, rss_mb, stacks_bytes
 from edge_agent.runtime.protocol import WorkerFailed, WorkerFellBack, WorkerReady, WorkerSpec
 from edge_agent.runtime.run_watch import RunWatch
 from edge_agent.runtime.verify import check_digest_of
@@ -64,7 +65,9 @@ def load(spec: WorkerSpec, pipe: EventPipe) -> Engine:
     model = read_blob(manifest.model.blob, spec.blob_files)
     check_fit(manifest)
     keeps = kept(manifest)
-    memory_mb, kept_bytes = manifest.runtime.memory_mb, own_bytes(keeps) if keeps is not None else 0
+    memory_mb, allowed = manifest.runtime.memory_mb, allowed_cpus()
+    kept_bytes = stacks_bytes(min(manifest.runtime.threads or allowed, allowed))
+    kept_bytes += own_bytes(keeps) if keeps is not None else 0
     is_on_cpu = spec.runs_on.providers[0] == CPU
     if is_on_cpu:
         limit_growth(memory_mb, kept_bytes)
@@ -83,7 +86,12 @@ def load(spec: WorkerSpec, pipe: EventPipe) -> Engine:
         _watch(engine, pipe)
         engine.warm_up()
     except MemoryError as error:
-        raise ModelError("not enough memory for this module", code="out_of_memory") from error
+        raise ModelError(
+            "not enough memory for this module",
+            code="out_of_memory",
+            hint="raise runtime.memory_mb of the module, use a smaller model, or free memory "
+            "on the device",
+        ) from error
     if not is_on_cpu:
         # Not before: its libraries and its driver are loaded with the model, and need far more.
         limit_growth(memory_mb, kept_bytes)

@@ -7,6 +7,10 @@ from typing import Final
 _STATM: Final = Path("/proc/self/statm")
 _STATUS: Final = Path("/proc/self/status")
 _MB: Final = 2**20
+_STACK_BYTES: Final = 8 * _MB
+"""Of a thread, where no limit says how large it may be."""
+_OWN_THREADS: Final = 6
+"""Those of a worker besides the runs': they watch the runs, read orders, send events and dial."""
 
 
 def rss_mb() -> float:
@@ -34,8 +38,8 @@ def limit_growth(memory_mb: int, kept_bytes: int = 0) -> None:
 
     Args:
         memory_mb: what may be added; 0 is no bound.
-        kept_bytes: what may be added besides, for windows and states, which have a bound of
-            their own.
+        kept_bytes: what may be added besides: windows and states, which have a bound of their
+            own, and the stacks of threads.
     """
     if memory_mb == 0:
         return
@@ -44,6 +48,20 @@ def limit_growth(memory_mb: int, kept_bytes: int = 0) -> None:
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
+def stacks_bytes(run_threads: int) -> int:
+    """What the stacks of a worker's threads take of the bound, bytes.
+
+    Each counts whole from its first byte on, although hardly any of it is ever used: without this,
+    a model would need another `memory_mb` on a machine with more processors.
+
+    Args:
+        run_threads: that a run may have.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    each = _STACK_BYTES if soft == resource.RLIM_INFINITY else soft
+    return (run_threads + _OWN_THREADS) * each
 
 
 def _own_bytes() -> int:

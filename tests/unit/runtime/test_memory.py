@@ -68,6 +68,26 @@ else:
         print("refused")
 """
 
+# As many threads as a worker has, beside those of its runs.
+MANY_THREADS = """
+import sys, threading
+from edge_agent.runtime.event_pipe import EventPipe
+from edge_agent.runtime.loading import load
+from edge_agent.runtime.protocol import spec_decoder
+pipe = EventPipe(sys.stdout.buffer, stats=None, interval_s=60)
+engine = load(spec_decoder.decode(sys.stdin.buffer.read()), pipe)
+over = threading.Event()
+threads = [threading.Thread(target=over.wait) for _ in range(4)]
+for thread in threads:
+    thread.start()
+print("started")
+try:
+    held = b"x" * (96 * 2**20)
+except MemoryError:
+    print("refused")
+over.set()
+"""
+
 MANY_SOURCES = """
 import collections, os, sys
 from edge_agent.runtime.event_pipe import EventPipe
@@ -105,7 +125,7 @@ def test_the_bound_is_on_memory_and_not_on_reserved_addresses() -> None:
 
 
 def test_an_accelerators_libraries_are_loaded_before_the_bound_holds(tmp_path: Path) -> None:
-    built = build_module(tmp_path, runtime=Runtime(memory_mb=128))
+    built = build_module(tmp_path, runtime=Runtime(memory_mb=128, threads=1))
     spec = replace(built.spec("live"), runs_on=RunsOn(providers=(CUDA, CPU)))
     done = subprocess.run(
         [sys.executable, "-c", GREEDY_DRIVER],
@@ -123,6 +143,18 @@ def test_an_accelerators_libraries_are_loaded_before_the_bound_holds(tmp_path: P
         timeout=60,
     )
     assert on_cpu.stdout.decode().split() == ["out_of_memory"], on_cpu.stderr
+
+
+def test_the_threads_of_a_run_take_nothing_from_what_the_model_may_add(tmp_path: Path) -> None:
+    spec = build_module(tmp_path, runtime=Runtime(memory_mb=16, threads=2)).spec("live")
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_THREADS],
+        input=msgspec.json.encode(spec),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.decode().split() == ["started", "refused"], done.stderr
 
 
 def test_windows_of_many_sources_take_nothing_from_what_the_model_may_add(tmp_path: Path) -> None:
