@@ -68,7 +68,11 @@ def test_a_version_that_was_rolled_back_is_taken_when_it_is_asked_for_again(
         topic, payload = sample(folder)
         for _ in range(ENOUGH):
             rows.send(topic, payload)
-        wait_for(lambda: explained().running == f"wine/{version}", WAIT_S, lambda: agent.log)
+        wait_for(lambda: stands(Phase.ACTIVE, version), WAIT_S, lambda: agent.log)
+
+    def stands(phase: Phase, running: int) -> SlotExplanation | None:
+        found = explained()
+        return found if (found.phase, found.running) == (phase, f"wine/{running}") else None
 
     def explained() -> SlotExplanation:
         said = shoal.ok("device", "explain", "line-1", "wine", "--json").json(SlotExplanation)
@@ -87,16 +91,15 @@ def test_a_version_that_was_rolled_back_is_taken_when_it_is_asked_for_again(
         publish_linear(shoal, folder, bias=0.75)
         shoal.ok("deploy", "wine/2", "--to", "line-1")
         os.kill(on_trial(2), signal.SIGKILL)
-        wait_for(lambda: explained().phase == Phase.ROLLED_BACK, WAIT_S, lambda: agent.log)
-        before = explained()
-        assert (before.running, before.wanted, before.next_retry) == ("wine/1", "wine/2", None)
+        before = wait_for(lambda: stands(Phase.ROLLED_BACK, 1), WAIT_S, lambda: agent.log)
+        assert (before.wanted, before.next_retry) == ("wine/2", None)
         assert "shoal device retry" in before.advice
 
         # The cause is gone: nothing but the order brings it on trial again.
         assert "line-1 tries wine again" in shoal.ok("device", "retry", "line-1", "wine").out
         passes(2)
         after = explained()
-        assert (after.phase, after.next_retry) == (Phase.ACTIVE, None)
+        assert (after.wanted, after.next_retry) == ("wine/2", None)
         assert after.running_digest == after.wanted_digest
     finally:
         rows.close()
