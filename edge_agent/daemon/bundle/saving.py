@@ -19,8 +19,15 @@ def save(path: Path, data: bytes) -> None:
     """Write a bundle, readable by its owner alone.
 
     Raises:
-        StorageError: the disk refused.
+        StorageError: the disk refused, or there is something that is no file, such as a device.
     """
+    # An atomic write replaces the name, and with it what others reach by that name.
+    if path.exists() and not path.is_file():
+        raise StorageError(
+            f"cannot write {path}: it is no file",
+            hint="name a file with --out, or use --out - > FILE",
+            code="not_a_file",
+        )
     try:
         write_atomic(path, data, mode=0o600)
     except StorageError as error:
