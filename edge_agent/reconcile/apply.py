@@ -360,9 +360,9 @@ class Applier:
         if record.target != target:
             record = transition.begun(record, target, now)
         if isinstance(error, WorkerRefused) and not error.is_retryable:
-            if record.serving is None:
+            if record.active is None:
                 return transition.rejected(record, target, reason, now)
-            if record.serving != target:
+            if record.active != target:
                 return transition.rolled_back(record, reason, now)
         if isinstance(error, Unsupported | ContractError):
             return transition.rejected(record, target, reason, now)
