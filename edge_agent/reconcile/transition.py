@@ -10,7 +10,11 @@ from msgspec.structs import replace
 
 from edge_agent.contract.manifest import Trial
 from edge_agent.contract.state import Phase, SlotError, check_transition
+from edge_agent.reconcile.trial import MOST_INTERRUPTIONS
 from edge_agent.store.slots import Installed, SlotRecord
+
+STRAY: Final = "stray"
+"""Counts ends of the agent while an uncommitted version ran that was not wanted any more."""
 
 _STEPS: Final[Mapping[Phase, str]] = {
     Phase.FETCHING: "fetch",
@@ -67,20 +71,29 @@ def flipped(record: SlotRecord, rule: Trial, now: float) -> SlotRecord:
 def restarted(record: SlotRecord, *, was_interrupted: bool = True) -> SlotRecord:
     """The agent starts again.
 
-    A candidate that is not the target any more is not started again, because nobody counts what it
-    does: unless it is all there is, and took nothing down.
+    A candidate that is not the target any more is not started again where something committed can
+    run in its place: nobody counts what it does. Where it is all there is, it goes on, unless the
+    agent ended too often beside it: then it may be what takes the machine down.
 
     Args:
         record: as the last run left it.
         was_interrupted: that run did not end in good order.
     """
-    has_better = record.active is not None
-    if record.candidate not in (None, record.target) and (has_better or was_interrupted):
+    is_stray = record.candidate not in (None, record.target)
+    if is_stray and record.active is not None:
         record = withdrawn(record)
+    elif is_stray and was_interrupted:
+        record = _counted(record, STRAY)
+        if record.interruptions[STRAY] >= MOST_INTERRUPTIONS:
+            record = withdrawn(record)
     if not record.step or not was_interrupted:
         return record
-    count = record.interruptions.get(record.step, 0) + 1
-    return replace(record, interruptions={**record.interruptions, record.step: count})
+    return _counted(record, record.step)
+
+
+def _counted(record: SlotRecord, step: str) -> SlotRecord:
+    count = record.interruptions.get(step, 0) + 1
+    return replace(record, interruptions={**record.interruptions, step: count})
 
 
 def committed(record: SlotRecord, now: float) -> SlotRecord:

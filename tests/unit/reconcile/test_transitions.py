@@ -159,7 +159,10 @@ def test_a_count_outlives_the_way_back_to_the_step_and_no_other_wish() -> None:
 def test_a_candidate_that_is_not_the_target_any_more_does_not_outlive_the_agent() -> None:
     stray = replace(in_phase(FETCHING), candidate=OTHER)
     assert transition.restarted(stray).serving == OLD
-    # With nothing to go back to it goes on, unless it may be what took the machine down.
+    # With nothing to go back to it goes on, until it may be what takes the machine down.
     first = replace(stray, active=None)
     assert transition.restarted(first, was_interrupted=False).serving == OTHER
+    for _ in range(MOST_INTERRUPTIONS - 1):
+        first = transition.restarted(first)
+        assert first.serving == OTHER
     assert transition.restarted(first).serving is None
