@@ -18,6 +18,7 @@ from edge_agent.config import Settings
 from edge_agent.contract.messages import Event
 from edge_agent.contract.state import DesiredState
 from edge_agent.contract.topics import Channel, control, down_filters
+from edge_agent.daemon.broker_sessions import BrokerSessions
 from edge_agent.daemon.clock_watch import ClockWatch
 from edge_agent.daemon.cloud_time import CloudTime
 from edge_agent.daemon.commands import Commands
@@ -49,9 +50,8 @@ from edge_agent.daemon.supervisor import Supervisor
 from edge_agent.daemon.uplink import Uplink
 from edge_agent.daemon.watchdog import Sign, Watchdog
 from edge_agent.daemon.worker import SlotWorker
-from edge_agent.errors import ConfigError, StorageError, Unavailable
+from edge_agent.errors import StorageError
 from edge_agent.link.dial import Dialer
-from edge_agent.link.probe import visit
 from edge_agent.link.session import CloudSession, SessionEvents
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.specs import WorkerSpecs
@@ -71,7 +71,6 @@ RUN_FOLDER: Final = "run"
 TICK_S: Final = 1.0
 RETRY_EVERY_TICKS: Final = 5
 DRAIN_S: Final = 3.0
-FORGET_S: Final = 3.0
 LOADED_S: Final = 20.0
 """A module that takes longer to load at boot holds up what the service manager starts after us no
 further."""
@@ -98,7 +97,6 @@ class Agent:
 
         self._dialer = Dialer()
         self._cloud_link = control_link(settings)
-        self._data_link = data_link(settings)
         self._journal = Journal(
             self._state_dir,
             make_room=room_maker(self._state_dir, ballast),
@@ -152,7 +150,7 @@ class Agent:
             ),
             clock=self._clock,
             on_change=self._slot_changed,
-            forget_session=self._forget_session,
+            forget_session=BrokerSessions(data_link(settings), self._dialer).forget,
             disk=self._disk,
         )
         self._reconciler = Reconciler(
@@ -391,10 +389,3 @@ class Agent:
         event = slot_event(before, after)
         if event is not None:
             self._uplink.event(event, slot=slot)
-
-    def _forget_session(self, client_id: str) -> None:
-        """The broker would keep a removed slot's session, and queue messages for it, for ever."""
-        try:
-            visit(self._data_link, client_id, timeout_s=FORGET_S, dialer=self._dialer)
-        except (Unavailable, ConfigError) as error:
-            log.warning("event=session_kept client_id=%s text=%r", client_id, error.text)

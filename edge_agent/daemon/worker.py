@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import SlotError
+from edge_agent.daemon.crashes import Crashes
 from edge_agent.daemon.machine import is_running
 from edge_agent.daemon.vitals import Vitals, ended, model_errors, no_figures, since
 from edge_agent.reconcile.fitness import CURES, LOAD_S, complaint
-from edge_agent.reconcile.restart import Life, restart
-from edge_agent.reconcile.retreat import Ends, count_end, retreat
+from edge_agent.reconcile.restart import Life
 from edge_agent.reconcile.trial import TrialRun
 from edge_agent.reconcile.workers import WorkerSeen
 from edge_agent.runtime.launcher import Launcher
@@ -92,9 +92,7 @@ class SlotWorker:
         self._running_since: float | None = None
         self._connected_since: float | None = None
         self._restart_due: float | None = None
-        self._failures = 0
         self._provider = spec.runs_on.providers[0]
-        self._ends = Ends()
         self._vitals = Vitals()
         self._complaint: SlotError | None = None
         self._complained = 0.0
@@ -102,8 +100,7 @@ class SlotWorker:
         self.state: State = "starting"
         self.is_connected = False
         self._broker_error = ""
-        self.crashes = 0
-        self._crashes_by_code: dict[str, int] = {}
+        self._crashes = Crashes()
         self.restarts = 0
         self.failure: SlotError | None = None
         """Why its process ended the last time, if it did by itself."""
@@ -115,6 +112,11 @@ class SlotWorker:
         """Process id, 0 if there is none."""
         process = self._process
         return process.pid if process is not None and self.state != "crashed" else 0
+
+    @property
+    def crashes(self) -> int:
+        """How often its process ended by itself, or had to be ended."""
+        return self._crashes.count
 
     def spawn(self) -> None:
         """Start the process. A failure to start counts as a crash and is tried again."""
@@ -281,7 +283,7 @@ class SlotWorker:
             ended = self.failure if self.state == "crashed" else None
             return replace(
                 stats,
-                crashes=dict(self._crashes_by_code),
+                crashes=dict(self._crashes.by_code),
                 last_crash=last,
                 state=state,
                 pid=self.pid,
@@ -381,18 +383,14 @@ class SlotWorker:
 
     def _crashed(self, life: Life, returncode: int, now: float) -> None:
         self.state = "crashed"
-        self.crashes += 1
         code = self.failure.code if self.failure is not None else ""
-        self._crashes_by_code[code] = self._crashes_by_code.get(code, 0) + 1
-        self._ends = count_end(self._ends, self._provider, code, returncode, life.lived_s)
-        runs_on = retreat(self.spec.runs_on, self._ends)
+        chance = random.random()  # noqa: S311  # jitter, no secret
+        delay_s = self._crashes.add(code, life, returncode, self._provider, chance)
+        runs_on = self._crashes.retreat(self.spec.runs_on)
         if runs_on is not None:
             # Its next process says so, as of every provider that is not used.
             self.spec = replace(self.spec, runs_on=runs_on)
-        chance = random.random()  # noqa: S311  # jitter, no secret
-        decided = restart(life, self._failures, chance)
-        self._failures = decided.failures
-        self._restart_due = now + decided.delay_s
+        self._restart_due = now + delay_s
 
     def _stopped(self) -> None:
         self.state = "stopped"
