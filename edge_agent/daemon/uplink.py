@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
 from msgspec import Raw, structs
 
 from edge_agent.contract.messages import Ack, Event, Health, Telemetry, TelemetryRow
@@ -318,7 +319,11 @@ class Uplink:
             )
             if not rows:
                 return
-            left = self._publish(rows)
+            whole = [row for row in rows if _is_whole(row)]
+            if len(whole) < len(rows):
+                self._outbox.give_up(row for row in rows if row not in whole)
+                self._wake.set()
+            left = self._publish(whole)
             if left:
                 self._outbox.not_sent(left)
                 return
@@ -337,7 +342,7 @@ class Uplink:
             topic = control(self._device, Channel.TELEMETRY)
             if not self._session.publish(topic, encode(message)):
                 left += others
-        if log.isEnabledFor(logging.DEBUG):
+        if rows and log.isEnabledFor(logging.DEBUG):
             numbers = ",".join(str(row.seq) for row in rows if row not in left)
             log.debug("event=rows_sent boot_id=%s seqs=%s", rows[0].boot_id, numbers)
         return left
@@ -360,6 +365,15 @@ class Uplink:
         health = self.last_health = self._make_health(self.interval_s)
         if self._session.publish(control(self._device, Channel.HEALTH), encode(health), qos=0):
             self._health_due = now + self.interval_s
+
+
+def _is_whole(row: OutboxRow) -> bool:
+    """Whether it is JSON: one row that is none makes the whole message unreadable."""
+    try:
+        msgspec.json.decode(row.data, type=Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _telemetry_row(row: OutboxRow) -> TelemetryRow:

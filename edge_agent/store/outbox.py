@@ -6,6 +6,7 @@ was on its way when a connection broke is asked for, not sent again (`outbox_fli
 the device's state is kept in memory: only the last matters, and each run makes its own.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,8 @@ from edge_agent.store.outbox_policy import (
 )
 from edge_agent.store.outbox_row import OutboxItem, OutboxRow, OutboxSize, numbered
 from edge_agent.store.outbox_table import Tally
+
+log: Final = logging.getLogger("edge_agent.store")
 
 RESERVED_IN_FLIGHT: Final = 32
 TIDY_S: Final = 1.0
@@ -217,6 +220,13 @@ class Outbox:
         """These rows were due, but could not be sent: they are due again."""
         for row in rows:
             self._flight.not_sent(row.name)
+
+    def give_up(self, rows: Iterable[OutboxRow]) -> None:
+        """These rows were due, but what is in them can never be sent: they go, counted."""
+        for row in rows:
+            log.error("event=row_damaged boot_id=%s seq=%d", row.boot_id, row.seq)
+            self._flight.acknowledge(Ack(boot_id=row.boot_id, seqs=(row.seq,)))
+            self.lose(row.priority, "damaged")
 
     def acknowledge(self, ack: Ack) -> bool:
         """Forget rows that the cloud has committed. Never waits for the disk.

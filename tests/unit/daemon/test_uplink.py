@@ -1,5 +1,6 @@
 """What waits for the disk and the cloud: bounded, in order, and counted when it has to go."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge_agent.errors import StorageError
 from edge_agent.link.broker import BrokerLink
 from edge_agent.link.session import CloudSession, SessionEvents, Will
 from edge_agent.store.outbox import Outbox
+from edge_agent.store.outbox_file import OUTBOX_FILE
 from edge_agent.store.outbox_policy import OutboxLimits, Priority
 from edge_agent.store.outbox_row import OutboxItem
 from tests.support.letters import reported
@@ -226,3 +228,23 @@ def test_everything_acknowledged_leaves_nothing_behind(tmp_path: Path) -> None:
 def session_rows(session: AnsweringCloud) -> list[str]:
     messages = [data for topic, data in list(session.published) if topic == TELEMETRY]
     return [row.kind for data in messages for row in decode(Telemetry, data).rows]
+
+
+def test_a_row_whose_page_rotted_holds_up_none_of_those_beside_it(tmp_path: Path) -> None:
+    """In a message it would make the whole message unreadable, for ever."""
+    outbox = Outbox(tmp_path, "boot-1")
+    items = [OutboxItem(kind="result", time=1.0, data=b'{"n":%d}' % n) for n in range(3)]
+    outbox.put(items, 0.0)
+    outbox.close()
+    with sqlite3.connect(tmp_path / OUTBOX_FILE) as connection:
+        connection.execute("UPDATE rows SET data = ? WHERE seq = 1", (b'{"n"\xff1}',))
+    connection.close()
+    outbox = Outbox(tmp_path, "boot-1")
+    session = AnsweringCloud(acknowledges=True)
+    uplink = make_uplink(outbox, session)
+    uplink.reconnected()
+    wait_for(lambda: uplink.round() and len(session.results()) == 2, 30)
+    assert session.results() == [b'{"n":0}', b'{"n":2}']
+    assert outbox.size.classes["result"].dropped == {"damaged": 1}
+    wait_for(lambda: uplink.round() and outbox.size.rows == 0, 30)
+    outbox.close()
