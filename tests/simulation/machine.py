@@ -95,6 +95,13 @@ class Simulation(RuleBasedStateMachine):
     def line_goes_dead_or_comes_back(self, is_dead: bool) -> None:
         self.world.disorder.is_line_dead = is_dead
 
+    @rule(count=st.integers(1, 5), is_noticed=st.booleans())
+    def results_go_into_a_dead_line(self, count: int, is_noticed: bool) -> None:
+        self.world.disorder.is_line_dead = True
+        self.workers_have_results(count)
+        self.world.pass_time(60 if is_noticed else 5)
+        self.world.disorder.is_line_dead = False
+
     @rule(is_full=st.booleans())
     def disk_fills_or_empties(self, is_full: bool) -> None:
         self.world.disorder.is_disk_full = is_full
