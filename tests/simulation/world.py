@@ -11,6 +11,7 @@ from typing import Final
 from edge_agent.contract.messages import Ack
 from edge_agent.contract.state import Phase, SlotConfig, WantedSlot
 from edge_agent.reconcile.plan import is_settled, wanted_version
+from edge_agent.reconcile.trial import MOST_INTERRUPTIONS
 from edge_agent.store.outbox_flight import RowName
 from edge_agent.store.outbox_row import OutboxItem
 from edge_agent.store.slots import FINAL_FAILURES, SlotRecord
@@ -44,6 +45,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._boots = 0
+        self._cut_off = 0
         self._numbers = 0
         self._results: dict[RowName, bytes] = {}
         self._reports: set[RowName] = set()
@@ -90,7 +92,7 @@ class World:
         """End the agent in good order, and start it."""
         device = self.device
         if device is not None and self._survives(device.end):
-            self._bury()
+            self._bury(is_orderly=True)
         self.boot()
 
     def power_cut(self, *, has_clock: bool) -> None:
@@ -208,9 +210,10 @@ class World:
             return False
         return True
 
-    def _bury(self) -> None:
+    def _bury(self, *, is_orderly: bool = False) -> None:
         if self.device is not None:
             self.device.vanish()
+        self._cut_off += not is_orderly
         self.device = None
         self.broker.disconnect(NAME)
 
@@ -276,7 +279,7 @@ class World:
         if error is None or not error.code:
             return f"no reason: {record}"
         if error.code == "agent_restarted":
-            return "" if is_final and self.fate.deaths else f"nobody died: {record}"
+            return "" if is_final and self._cut_off >= MOST_INTERRUPTIONS else f"why? {record}"
         if character in WELCOME | DEADLY:
             return f"{character}: {record}"
         if is_final or (record.phase is Phase.FAILED and record.next_retry is not None):
