@@ -360,9 +360,9 @@ class Applier:
         if record.target != target:
             record = transition.begun(record, target, now)
         if isinstance(error, WorkerRefused) and not error.is_retryable:
-            if record.active is None:
+            if record.serving is None:
                 return transition.rejected(record, target, reason, now)
-            if record.active != target:
+            if record.serving != target:
                 return transition.rolled_back(record, reason, now)
         if isinstance(error, Unsupported | ContractError):
             return transition.rejected(record, target, reason, now)

@@ -396,9 +396,9 @@ def carry_out(seen: SlotSeen, steps: tuple, fate: bool) -> SlotSeen:  # noqa: C9
                 state = transition.arrived(state, Phase.INSTALLED, 0.0)
             case Prove() if not fate:
                 state = transition.arrived(state, Phase.TRIAL, 0.0)
-                if state.active is None:
+                if state.serving is None:
                     state = transition.rejected(state, state.target, ERROR, 0.0)
-                elif state.active == state.target:
+                elif state.serving == state.target:
                     state = transition.failed(state, ERROR, 0.0, 0.0)
                 else:
                     state = transition.rolled_back(state, ERROR, 0.0)
