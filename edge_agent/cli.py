@@ -216,7 +216,7 @@ def bundle(
     Example: edge-agent bundle --out /tmp/line-1.tar.gz
     """
     from edge_agent.daemon.bundle.collect import Collection
-    from edge_agent.daemon.bundle.saving import bundle_lines, bundle_name, save
+    from edge_agent.daemon.bundle.saving import bundle_lines, bundle_name, pour, save
 
     settings = _settings(config)
     collection = Collection(settings, os.environ)
@@ -224,8 +224,7 @@ def bundle(
     data, manifest = collection.pack()
     place = out or bundle_name(manifest)
     if place == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        pour(sys.stdout.fileno(), data)
     else:
         save(Path(place), data)
     if json:

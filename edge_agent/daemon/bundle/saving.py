@@ -38,6 +38,28 @@ def save(path: Path, data: bytes) -> None:
         ) from error
 
 
+def pour(handle: int, data: bytes) -> None:
+    """Write a bundle to an open output, such as standard output.
+
+    Args:
+        handle: its file descriptor; it stays open.
+        data: all of it.
+
+    Raises:
+        StorageError: it took less.
+    """
+    try:
+        # Of its own: what the program's stdout could not write, it would try again at the end.
+        with open(handle, "wb", closefd=False) as out:
+            out.write(data)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write standard output: {error.strerror or error}",
+            hint="see where it leads, or name a file on another disk with --out",
+            code="output_refused",
+        ) from error
+
+
 def bundle_lines(manifest: Manifest, place: str, size: int) -> Iterator[str]:
     """What a person is shown: what is in it, and what is not."""
     for file in manifest.files:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.daemon.bundle.saving import save
+from edge_agent.daemon.bundle.saving import pour, save
 from edge_agent.errors import StorageError
 
 
@@ -33,3 +33,15 @@ def test_a_link_is_followed_to_what_it_means(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is no file"):
         save(tmp_path / "stdout", b"new")
     assert (tmp_path / "stdout").is_symlink()
+
+
+def test_what_an_output_does_not_take_is_an_error_and_not_lost_in_a_buffer() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(StorageError) as caught:
+        pour(full.fileno(), b"data")
+    assert caught.value.code == "output_refused"
+
+
+def test_an_output_gets_all_of_it(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb", buffering=0) as out:
+        pour(out.fileno(), b"data" * 100_000)
+    assert (tmp_path / "out").read_bytes() == b"data" * 100_000
