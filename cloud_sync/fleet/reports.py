@@ -14,7 +14,7 @@ from cloud_sync.db.fleet_tables import device_health, devices, reported_states, 
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.known import ensure
 from edge_agent.contract.messages import Event, Health, Status
-from edge_agent.contract.state import ReportedState
+from edge_agent.contract.state import DesiredState, ReportedState
 from edge_agent.contract.wire import encode
 
 SERVICE: Final = "cloud-sync"
@@ -166,12 +166,29 @@ def is_newer(
     return stored_boot != current_boot or reported.boot_id == current_boot
 
 
+def has_other_orders(reported: ReportedState, desired: DesiredState) -> bool:
+    """Whether a device follows orders that are not, or no longer, those of this service. Pure.
+
+    A service that was set back to a backup may have given a number a second time, to other orders.
+    Other settings of the same versions are not seen: a report does not tell them.
+
+    Args:
+        reported: the device's report, of a revision not below the desired one.
+        desired: what the service wants.
+    """
+    if reported.revision_seen != desired.revision:
+        return reported.revision_seen > desired.revision
+    followed = {slot: found.wanted for slot, found in reported.slots.items() if found.wanted}
+    return followed != {slot: wanted.digest for slot, wanted in desired.slots.items()}
+
+
 def _compare_revisions(connection: Connection, reported: ReportedState, now: float) -> Outcome:
     desired = read_desired(connection, reported.device)
-    if reported.revision_seen <= desired.revision:
-        return Outcome(tell=reported.revision_seen < desired.revision)
+    is_behind = reported.revision_seen < desired.revision
+    if is_behind or not has_other_orders(reported, desired):
+        return Outcome(tell=is_behind)
     # The device remembers orders that we do not: the database is from a backup, or the device was
-    # deleted and came back. It takes nothing below what it has seen, so we go above it.
+    # deleted and came back. It takes nothing up to what it has seen, so we go above it.
     after = write_desired(connection, desired, desired.slots, now, above=reported.revision_seen)
     change = Change(
         actor=SERVICE,

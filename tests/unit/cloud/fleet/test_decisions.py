@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from cloud_sync.errors import ContractError, InvalidInput, NotFound
 from cloud_sync.fleet.explain import explain
 from cloud_sync.fleet.presence import presence
-from cloud_sync.fleet.reports import is_newer
+from cloud_sync.fleet.reports import has_other_orders, is_newer
 from cloud_sync.fleet.summary import DeviceFacts, summarize
 from cloud_sync.fleet.targets import parse_target, select_devices
 from edge_agent.contract.messages import Health, SlotHealth, Timing
@@ -19,6 +19,7 @@ from edge_agent.contract.state import (
     SlotError,
     WantedSlot,
 )
+from tests.support.letters import reported
 
 NOW = 1000.0
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -219,3 +220,32 @@ def test_late_reports_do_not_replace_newer_ones(
     report = replace(facts().reported, boot_id=boot, seq=seq)  # type: ignore[type-var]
     found = is_newer(report, stored_boot=stored[0], stored_seq=stored[1], current_boot=current)
     assert found is expected
+
+
+@pytest.mark.parametrize(
+    ("revision", "followed", "has_others"),
+    [
+        (4, {"probe": A}, False),
+        (4, {"probe": B}, True),
+        (4, {}, True),
+        (4, {"probe": A, "more": B}, True),
+        (5, {"probe": A}, True),
+    ],
+)
+def test_a_number_that_was_given_twice_is_found(
+    revision: int, followed: dict[str, str], has_others: bool
+) -> None:
+    """The service was set back to a backup, and went on counting from there."""
+    desired = DesiredState(
+        device="line-1",
+        revision=4,
+        slots={"probe": WantedSlot(module="probe", version=1, digest=A)},
+    )
+    slots = {
+        slot: ReportedSlot(module=slot, phase=Phase.ACTIVE, wanted=digest)
+        for slot, digest in followed.items()
+    }
+    # A slot that is only left over from before is followed by nobody.
+    slots["old"] = ReportedSlot(module="old", phase=Phase.ACTIVE)
+    report = reported("line-1", revision_seen=revision, slots=slots)
+    assert has_other_orders(report, desired) is has_others
