@@ -33,7 +33,7 @@ from tests.support.service import CloudService
 from tests.support.waiting import wait_for
 
 DEVICE: Final = "soak-1"
-WARM_UP: Final = 0.2
+WARM_UP: Final = 0.5
 """The first part of the time, in which caches and pools fill."""
 INSTALL_S: Final = 60.0
 LAST_WAIT_S: Final = 30.0
