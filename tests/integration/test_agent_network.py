@@ -30,7 +30,7 @@ FAULTS: dict[Fault, dict[str, Any]] = {
     Fault.BLACK_HOLE: {},
     Fault.SWALLOW: {},
     Fault.HALF_OPEN: {},
-    Fault.DRIP: {"bytes_per_s": 5},
+    Fault.DRIP: {"bytes_per_s": 1},
     Fault.DELAY: {"delay_s": 0.3},
 }
 NOTICED = (Fault.REFUSED, Fault.BLACK_HOLE, Fault.SWALLOW, Fault.HALF_OPEN)

@@ -131,7 +131,7 @@ def test_a_connection_ends_after_so_many_bytes(proxy: FaultProxy, fault: Fault):
 
 
 def test_a_drip_is_a_drip_until_it_is_over(proxy: FaultProxy):
-    proxy.set(Fault.DRIP, bytes_per_s=10)
+    proxy.set(Fault.DRIP, bytes_per_s=1)
     with connect(proxy) as client:
         client.sendall(DATA)
         assert len(client.recv(4096)) <= 3
