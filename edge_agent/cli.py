@@ -151,7 +151,7 @@ def explain(
     """Say why a slot is where it is, what happens next, and what you can do.
 
     Wanted, running, phase, the step that failed last with its stable code, attempts, the next one.
-    Without a running agent it is read from the disk, and says so.
+    Without an agent that answers it is read from the disk, and says which: none runs, or it hangs.
 
     Example: edge-agent explain shuttle-anomaly
     """
@@ -301,7 +301,7 @@ def _status(settings: Settings) -> "AgentStatus":
 
 def _explanation(slot: str, settings: Settings) -> "DeviceExplanation":
     """From the agent if one answers, else from its disk."""
-    from edge_agent.daemon.explain import explain_running, explain_stopped
+    from edge_agent.daemon.explain import explain_left, explain_running
     from edge_agent.store.clock import SystemClock
     from edge_agent.store.remains import read_journal
 
@@ -309,11 +309,9 @@ def _explanation(slot: str, settings: Settings) -> "DeviceExplanation":
     try:
         return explain_running(slot, _status(settings))
     except Unavailable as unavailable:
-        found = read_journal(state_dir)
-        if not found.source:
-            raise unavailable from None
-    now = SystemClock(state_dir).wall()
-    return explain_stopped(slot, settings.agent.device, found.contents, now)
+        now = SystemClock(state_dir).wall()
+        left = read_journal(state_dir)
+        return explain_left(slot, settings.agent.device, left, unavailable, now)
 
 
 def _payload(file: Path) -> bytes:

@@ -5,17 +5,20 @@ Pure. The words are those of `contract.explanation`, so that the cloud says the 
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from msgspec import structs
 
 from edge_agent.contract.explanation import Explanation, explain_slot
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.state import ReportedSlot
+from edge_agent.daemon.local import AGENT_SILENT
 from edge_agent.daemon.report import reported_slot
 from edge_agent.daemon.status import AgentStatus
 from edge_agent.daemon.status_text import COLUMNS, NOTHING, span
-from edge_agent.errors import NotFound
+from edge_agent.errors import NotFound, StorageError, Unavailable
 from edge_agent.store.contents import Contents
+from edge_agent.store.remains import DATABASE_MISSING, Remains
 from edge_agent.store.slots import SlotRecord
 
 
@@ -24,12 +27,13 @@ class DeviceExplanation(Explanation, frozen=True, kw_only=True):
 
     Attributes:
         device: its name.
-        is_agent_running: whether the running agent told all this; else the disk did.
+        agent: whether the agent told all this; else the disk did, and what runs is not known
+            where an agent runs that does not answer.
         cloud: the way to the cloud, in words.
     """
 
     device: str
-    is_agent_running: bool
+    agent: Literal["answers", "does not answer", "does not run"]
     cloud: str
 
 
@@ -53,36 +57,52 @@ def explain_running(slot: str, status: AgentStatus) -> DeviceExplanation:
         )
         told = structs.replace(told, advice=advice)
     return DeviceExplanation(
-        **structs.asdict(told), device=status.device, is_agent_running=True, cloud=cloud
+        **structs.asdict(told), device=status.device, agent="answers", cloud=cloud
     )
 
 
-def explain_stopped(slot: str, device: str, contents: Contents, now: float) -> DeviceExplanation:
+def explain_left(
+    slot: str, device: str, remains: Remains, unavailable: Unavailable, now: float
+) -> DeviceExplanation:
     """Explain a slot from what the agent left on the disk.
 
     Args:
         slot: its name.
         device: its name.
-        contents: of the journal.
+        remains: of the journal.
+        unavailable: why the agent itself did not say it.
         now: seconds since 1970.
 
     Raises:
         NotFound: it is neither wanted nor here.
+        Unavailable: the one given: no agent has ever written anything here.
+        StorageError: what it has written cannot be read, nor its copy.
     """
-    slots = stored_slots(contents)
+    if not remains.source:
+        if remains.code == DATABASE_MISSING:
+            raise unavailable
+        raise StorageError(
+            f"{remains.problem}, and there is no sound copy of it; {unavailable.text}",
+            hint=remains.hint,
+            code=remains.code,
+        )
+    slots = stored_slots(remains.contents)
     if slot not in slots:
         raise _unknown(slot, device, slots)
     told = explain_slot(slot, slots[slot], now=now)
     advice = (
-        "No agent answers, so nothing runs or happens: start it with `edge-agent run` (or "
-        "systemctl start edge-agent), or see its log. What was next when it last wrote: "
-        f"{told.advice}"
+        f"{unavailable.text}: {unavailable.hint}. What was next when it last wrote: {told.advice}"
     )
+    if remains.problem:
+        advice = f"{remains.problem}: {remains.hint}. {advice}"
+    is_silent = unavailable.code == AGENT_SILENT
     return DeviceExplanation(
         **structs.asdict(structs.replace(told, advice=advice)),
         device=device,
-        is_agent_running=False,
-        cloud="not connected: no agent answers",
+        agent="does not answer" if is_silent else "does not run",
+        cloud="not known: the agent does not answer"
+        if is_silent
+        else "not connected: no agent runs",
     )
 
 
@@ -92,7 +112,9 @@ def explanation_lines(told: DeviceExplanation) -> Iterator[str]:
     rows = {
         "slot": f"{told.slot} on {told.device}",
         "wanted": told.wanted or "nothing",
-        "runs": told.running or "nothing",
+        "runs": "not known: the agent does not answer"
+        if told.agent == "does not answer"
+        else told.running or "nothing",
         "phase": f"{told.phase}{since}",
         "error": f"{told.error} (step {told.error_step or NOTHING})" if told.error else NOTHING,
         "attempts": str(told.attempts),

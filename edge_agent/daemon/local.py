@@ -24,6 +24,10 @@ from edge_agent.store.files import storage_error
 log: Final = logging.getLogger("edge_agent.daemon")
 
 SOCKET_FILE: Final = "agent.sock"
+AGENT_NOT_RUNNING: Final = "agent_not_running"
+"""Code of the error where nobody listens."""
+AGENT_SILENT: Final = "agent_silent"
+"""Code of the error where an agent runs that does not answer."""
 CLIENT_S: Final = 3.0
 """For a whole request, and for the whole of its answer."""
 ROUND_S: Final = 1.0
@@ -128,7 +132,8 @@ def ask_status(state_dir: Path) -> AgentStatus:
     """Ask the agent that runs on a state directory.
 
     Raises:
-        Unavailable: no agent runs there, or it does not answer.
+        Unavailable: no agent runs there (`agent_not_running`), or it does not answer
+            (`agent_silent`).
     """
     try:
         with (
@@ -144,13 +149,13 @@ def ask_status(state_dir: Path) -> AgentStatus:
         raise Unavailable(
             f"no agent runs on {state_dir}",
             hint="start it with 'edge-agent run', or name its settings with --config",
-            code="agent_not_running",
+            code=AGENT_NOT_RUNNING,
         ) from error
     except (OSError, msgspec.DecodeError) as error:
         raise Unavailable(
             f"the agent on {state_dir} does not answer: {error}",
             hint="see its log; the watchdog restarts an agent that hangs",
-            code="agent_silent",
+            code=AGENT_SILENT,
         ) from error
 
 

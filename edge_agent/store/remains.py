@@ -34,11 +34,15 @@ class Remains(Struct, frozen=True, kw_only=True):
         contents: what it holds.
         source: the file that it came from; empty if there was none.
         problem: why it did not come from the journal; empty if it did.
+        code: stable code of the problem, or empty.
+        hint: what to do about it, or empty.
     """
 
     contents: Contents
     source: str
     problem: str = ""
+    code: str = ""
+    hint: str = ""
 
 
 def read_journal(folder: Path) -> Remains:
@@ -53,9 +57,13 @@ def read_journal(folder: Path) -> Remains:
             return Remains(contents=read_all(connection), source=path.name)
     except StorageError as error:
         copy = read_committed(folder)
-        if copy is None:
-            return Remains(contents=Contents(), source="", problem=error.text)
-        return Remains(contents=from_committed(copy), source=COMMITTED_FILE, problem=error.text)
+        return Remains(
+            contents=Contents() if copy is None else from_committed(copy),
+            source="" if copy is None else COMMITTED_FILE,
+            problem=error.text,
+            code=error.code,
+            hint=error.hint,
+        )
 
 
 def check_database(path: Path) -> bool:

@@ -97,7 +97,7 @@ def test_a_bundle_of_a_running_agent_has_all_and_no_secret(agent: AgentProcess) 
     assert found.missing == {}
     assert found.json("status.json")["slots"]["probe"]["worker"]["state"] == "running"
     assert "slot_active" in [event["name"] for event in found.json("status.json")["events"]]
-    assert found.json("explanations.json")["probe"]["is_agent_running"] is True
+    assert found.json("explanations.json")["probe"]["agent"] == "answers"
     assert found.json("journal.json")["contents"]["slots"]["probe"]["target"]["version"] == 1
     assert {"name", "state", "text", "hint"} <= set(found.json("checks.json")[0])
     blobs = [file for file in found.json("files.json") if file["name"].startswith("blobs/")]
@@ -153,7 +153,7 @@ def test_what_is_left_of_a_killed_agent_with_a_damaged_journal_is_told(
     assert "no agent runs" in found.missing["status.json"]
     assert "journal.db" in found.missing
     assert found.json("journal.json")["source"] == "committed.json"
-    assert found.json("explanations.json")["probe"]["is_agent_running"] is False
+    assert found.json("explanations.json")["probe"]["agent"] == "does not run"
     states = {one["name"]: one["state"] for one in found.json("checks.json")}
     assert states["databases"] == "fail"
     assert found.json("outbox.json")["classes"] is not None

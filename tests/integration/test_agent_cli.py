@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,24 @@ def test_status_explain_and_infer_tell_of_a_running_agent(agent: AgentProcess) -
     refused = edge_agent("infer", "probe", "bad.json", cwd=folder)
     assert refused.returncode == 1
     assert '"code"' in refused.stdout
+
+
+def test_an_agent_that_hangs_is_not_said_to_be_stopped(agent: AgentProcess) -> None:
+    assert agent.process is not None
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    try:
+        shown = edge_agent("explain", "probe", cwd=agent.folder)
+        checked = edge_agent("check", "--json", cwd=agent.folder)
+    finally:
+        os.kill(agent.process.pid, signal.SIGCONT)
+    assert shown.returncode == 0, shown.stderr
+    told = " ".join(shown.stdout.split())
+    assert "runs not known: the agent does not answer" in told
+    assert "start it" not in told
+    finding = next(one for one in json.loads(checked.stdout) if one["name"] == "agent")
+    assert "does not answer" in finding["text"]
+    assert finding["text"] in told
+    assert finding["hint"] in told
 
 
 def test_check_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:

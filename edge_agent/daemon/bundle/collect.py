@@ -22,7 +22,7 @@ from edge_agent.daemon.bundle.system import (
     state_files,
 )
 from edge_agent.daemon.checkup import check_up
-from edge_agent.daemon.explain import explain_running, explain_stopped, stored_slots
+from edge_agent.daemon.explain import explain_left, explain_running, stored_slots
 from edge_agent.daemon.local import ask_status
 from edge_agent.daemon.machine import agent_info
 from edge_agent.daemon.status import AgentStatus
@@ -72,7 +72,8 @@ class Collection:
         self._add("machine.json", lambda: machine_facts(now))
         self._add("packages.json", packages)
         self._add("checks.json", lambda: list(check_up(self._settings)))
-        self._add("proc.txt", lambda: proc_facts(self._folder, status.pid if status else 0))
+        pid = status.pid if isinstance(status, AgentStatus) else 0
+        self._add("proc.txt", lambda: proc_facts(self._folder, pid))
         self._add("files.json", lambda: list(state_files(self._folder)))
         self._add(
             "agent.log",
@@ -90,12 +91,12 @@ class Collection:
             created=created,
         )
 
-    def _status(self) -> AgentStatus | None:
+    def _status(self) -> AgentStatus | Unavailable:
         try:
             status = ask_status(self._folder)
         except Unavailable as error:
             self._lack("status.json", error.text)
-            return None
+            return error
         self._add("status.json", lambda: status)
         return status
 
@@ -106,12 +107,15 @@ class Collection:
             "files": credentials(self._settings),
         }
 
-    def _explanations(self, status: AgentStatus | None, remains: Remains, now: float) -> object:
-        if status is not None:
+    def _explanations(
+        self, status: AgentStatus | Unavailable, remains: Remains, now: float
+    ) -> object:
+        if isinstance(status, AgentStatus):
             return {slot: explain_running(slot, status) for slot in status.slots}
-        device, contents = self._settings.agent.device, remains.contents
+        device = self._settings.agent.device
         return {
-            slot: explain_stopped(slot, device, contents, now) for slot in stored_slots(contents)
+            slot: explain_left(slot, device, remains, status, now)
+            for slot in stored_slots(remains.contents)
         }
 
     def _add(self, name: str, make: Callable[[], object]) -> None:

@@ -1,6 +1,7 @@
 """Why a slot of a device is where it is: with a running agent, and from its disk."""
 
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,12 @@ from msgspec.structs import replace
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import DesiredState, Phase, ReportedSlot, SlotError, WantedSlot
-from edge_agent.daemon.explain import explain_running, explain_stopped, explanation_lines
+from edge_agent.daemon.explain import explain_left, explain_running, explanation_lines
+from edge_agent.daemon.local import AGENT_NOT_RUNNING, AGENT_SILENT, SOCKET_FILE, ask_status
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
-from edge_agent.errors import NotFound
+from edge_agent.errors import NotFound, StorageError, Unavailable
+from edge_agent.store.committed import COMMITTED_FILE
+from edge_agent.store.damage import DATABASE_DAMAGED
 from edge_agent.store.journal import JOURNAL_FILE, Journal
 from edge_agent.store.remains import read_journal
 from edge_agent.store.slots import Installed, SlotRecord
@@ -27,6 +31,9 @@ RECORD = SlotRecord(
     next_retry=NOW + 60,
     since=NOW - 10,
 )
+
+DOWN = Unavailable("no agent runs on here", hint="start it", code=AGENT_NOT_RUNNING)
+SILENT = Unavailable("the agent does not answer: timed out", hint="see its log", code=AGENT_SILENT)
 
 
 def status(worker: SlotHealth | None = None, **link: str) -> AgentStatus:
@@ -100,16 +107,53 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 def test_without_an_agent_the_disk_is_asked_and_says_so(state_dir: Path):
-    found = explain_stopped("wine", "line-1", read_journal(state_dir).contents, NOW)
+    found = explain_left("wine", "line-1", read_journal(state_dir), DOWN, NOW)
     assert (found.wanted, found.running, found.phase) == ("wine/3", "", "failed")
     assert (found.error_code, found.attempts, found.next_retry_s) == ("disk_low", 2, 60.0)
-    assert not found.is_agent_running
-    assert "No agent answers" in found.advice
+    assert found.agent == "does not run"
+    assert "no agent runs on here: start it. What was next" in found.advice
     assert "Free some space" in found.advice
-    begun = explain_stopped("digits", "line-1", read_journal(state_dir).contents, NOW)
+    begun = explain_left("digits", "line-1", read_journal(state_dir), DOWN, NOW)
     assert (begun.wanted, begun.phase) == ("digits/1", "absent")
     with pytest.raises(NotFound, match="did you mean 'wine'"):
-        explain_stopped("win", "line-1", read_journal(state_dir).contents, NOW)
+        explain_left("win", "line-1", read_journal(state_dir), DOWN, NOW)
+
+
+def test_of_an_agent_that_hangs_nobody_says_that_nothing_runs(state_dir: Path):
+    found = explain_left("wine", "line-1", read_journal(state_dir), SILENT, NOW)
+    assert (found.agent, found.running) == ("does not answer", "")
+    assert "the agent does not answer: timed out: see its log. What was next" in found.advice
+    shown = list(explanation_lines(found))
+    assert "runs        not known: the agent does not answer" in shown
+    stopped = explain_left("wine", "line-1", read_journal(state_dir), DOWN, NOW)
+    assert "runs        nothing" in list(explanation_lines(stopped))
+
+
+def test_a_listener_that_says_nothing_is_silent_and_none_does_not_run(tmp_path: Path):
+    with pytest.raises(Unavailable) as down:
+        ask_status(tmp_path)
+    assert down.value.code == AGENT_NOT_RUNNING
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
+        hung.bind(str(tmp_path / SOCKET_FILE))
+        hung.listen()
+        with pytest.raises(Unavailable) as silent:
+            ask_status(tmp_path)
+    assert silent.value.code == AGENT_SILENT
+
+
+def test_a_damaged_journal_without_a_copy_is_said_with_what_a_start_does(state_dir: Path):
+    for name in (JOURNAL_FILE, COMMITTED_FILE):
+        (state_dir / name).write_bytes(b"nonsense" * 1000)
+    with pytest.raises(StorageError, match=r"not a database.*no agent runs") as raised:
+        explain_left("wine", "line-1", read_journal(state_dir), DOWN, NOW)
+    assert raised.value.code == DATABASE_DAMAGED
+    assert "builds it anew" in raised.value.hint
+
+
+def test_without_anything_on_the_disk_the_agent_is_what_is_missing(tmp_path: Path):
+    with pytest.raises(Unavailable) as raised:
+        explain_left("wine", "line-1", read_journal(tmp_path), DOWN, NOW)
+    assert raised.value is DOWN
 
 
 def test_looking_changes_nothing_on_the_disk(state_dir: Path):
@@ -142,6 +186,9 @@ def test_a_damaged_journal_is_told_and_the_copy_is_read(state_dir: Path):
     assert found.source == "committed.json"
     assert found.contents.slots["wine"].active == WINE
     assert (state_dir / JOURNAL_FILE).read_bytes() == b"nonsense" * 1000
+    told = explain_left("wine", "line-1", found, DOWN, NOW).advice
+    assert "not a database" in told
+    assert "builds it anew" in told
 
 
 def test_an_empty_folder_has_nothing(tmp_path: Path):
@@ -151,7 +198,7 @@ def test_an_empty_folder_has_nothing(tmp_path: Path):
 
 
 def test_an_explanation_is_shown_in_lines_that_fit(state_dir: Path):
-    found = explain_stopped("wine", "line-1", read_journal(state_dir).contents, NOW)
+    found = explain_left("wine", "line-1", read_journal(state_dir), DOWN, NOW)
     lines = list(explanation_lines(found))
     text = "\n".join(lines)
     assert max(len(line) for row in lines for line in row.splitlines()) <= 100
