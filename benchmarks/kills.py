@@ -6,7 +6,10 @@ Numbered results go from a device's outbox over a real broker to the real servic
 process and the broker are ended by SIGKILL in turns, `--kills` times each. `acknowledged_lost`
 counts messages that the outbox had taken and that are not in the service's database at the end,
 when every one of them was acknowledged; `duplicate_rows` rows of it beyond one a message;
-`resent_percent` how many sendings there were beyond the first of each row.
+`received_rows` rows that a subscriber of its own got from the broker, and `received_twice_rows` how
+often it got one beyond the first time: it also sees what the MQTT client publishes again by itself;
+`resent_percent` how many sendings there were beyond the first of each row, by the device's log or
+by that subscriber, whichever saw more.
 """
 
 import argparse
@@ -69,6 +72,8 @@ def kills(
         "acknowledged_lost": flow.lost,
         "duplicate_rows": flow.duplicates,
         "sent_rows": flow.sent,
+        "received_rows": flow.received,
+        "received_twice_rows": flow.received_twice,
         "resent_rows": flow.resent,
         "resent_percent": round(100 * flow.resent / flow.messages, 3),
         "kills_s": round(time.monotonic() - began, 1),

@@ -18,6 +18,7 @@ from msgspec import Struct
 from cloud_sync.db.engine import FILE_NAME
 from tests.support.brokers import Broker
 from tests.support.numbered_uplink import NumberedUplink
+from tests.support.receiver import Receiver
 from tests.support.service import CloudService
 from tests.support.waiting import wait_for
 
@@ -39,7 +40,12 @@ class Flow(Struct, frozen=True, kw_only=True):
         lost: messages that are not in the service's database.
         duplicates: rows in it beyond one for each message.
         sent: rows that were handed to a connection at least once.
-        resent: times that a row was handed over beyond the first.
+        received: rows that a subscriber of its own got from the broker. What a killed broker had
+            not kept for it is missing.
+        received_twice: times that it got a row beyond the first: also what the MQTT client
+            published again by itself.
+        resent: times that a row was sent beyond the first: handed over again, or received again,
+            whichever is more.
     """
 
     messages: int
@@ -48,6 +54,8 @@ class Flow(Struct, frozen=True, kw_only=True):
     lost: int
     duplicates: int
     sent: int
+    received: int
+    received_twice: int
     resent: int
 
 
@@ -73,6 +81,7 @@ def endure(
         say: told how far it is.
     """
     service = CloudService(folder / "cloud", broker=broker.url).start()
+    receiver = Receiver(broker.host, broker.port)
     device = NumberedUplink(folder / "device", broker.url, "line-1", messages, per_second)
     device.start()
     chance, pause = random.Random(seed), threading.Event()
@@ -90,11 +99,14 @@ def endure(
             if (kill + 1) % 20 == 0:
                 say(f"{kill + 1} of {2 * kills} kills, {_count(service)} of {messages} messages")
         wait_for(device.is_done, STEP_S, device.log)
+        receiver.drain()
         stored = _stored(service)
     finally:
         device.kill()
+        receiver.close()
         service.stop()
     sendings = device.sendings()
+    handed_over = sum(count - 1 for count in sendings.values())
     return Flow(
         messages=messages,
         agent_kills=kills,
@@ -102,7 +114,9 @@ def endure(
         lost=messages - len(stored.keys() & set(range(messages))),
         duplicates=sum(stored.values()) - len(stored),
         sent=len(sendings),
-        resent=sum(count - 1 for count in sendings.values()),
+        received=receiver.rows,
+        received_twice=receiver.twice,
+        resent=max(handed_over, receiver.twice),
     )
 
 
