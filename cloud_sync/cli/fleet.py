@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cloud_sync.errors import Unavailable
     from cloud_sync.resources import DeviceSummary
 
+    Look = Callable[[], tuple[list[DeviceSummary], str]]
+
 app = typer.Typer(help="See the whole fleet.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -41,23 +43,26 @@ def status(
       shoal fleet status --watch --tag site=hall-2
     """
     from cloud_sync.cli.output import print_json
-    from cloud_sync.cli.status import print_status
+    from cloud_sync.cli.status import nothing_shown, print_status
 
     tags = pairs(tag, "--tag")
     with open_client(context) as client:
 
-        def look() -> "list[DeviceSummary]":
-            return client.devices.search(name=name, tags=tags)
+        def look() -> "tuple[list[DeviceSummary], str]":
+            """The devices, and what is said where there is none."""
+            found = client.devices.search(name=name, tags=tags)
+            known = len(client.devices.search()) if not found and (name or tags) else len(found)
+            return found, nothing_shown(known)
 
         if watch:
             _watch(look, every, as_json=as_json)
         elif as_json:
-            print_json(look())
+            print_json(look()[0])
         else:
-            print_status(look())
+            print_status(*look())
 
 
-def _watch(look: "Callable[[], list[DeviceSummary]]", every_s: float, *, as_json: bool) -> None:
+def _watch(look: "Look", every_s: float, *, as_json: bool) -> None:
     """Look again and again; a service that goes away is waited for."""
     from cloud_sync.cli.failure import warn
     from cloud_sync.cli.output import print_json_line
@@ -71,39 +76,55 @@ def _watch(look: "Callable[[], list[DeviceSummary]]", every_s: float, *, as_json
     def say(error: "Unavailable", wait_s: float) -> None:
         warn(f"lost the service, trying again in {wait_s:g} s: {error.text}", as_json=as_json)
 
-    for devices in look_again(look, every_s, on_lost=say):
+    for devices, empty in look_again(look, every_s, on_lost=say):
         if as_json:
             print_json_line(devices)
         else:
-            print_status(devices)
+            print_status(devices, empty)
             sys.stdout.write("\n")
             sys.stdout.flush()
 
 
-def _watch_live(look: "Callable[[], list[DeviceSummary]]", every_s: float) -> None:
+def _watch_live(look: "Look", every_s: float) -> None:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
 
     from cloud_sync.cli import words
     from cloud_sync.cli.output import clean, console
-    from cloud_sync.cli.status import EMPTY, status_view
-    from cloud_sync.cli.watch import look_again
+    from cloud_sync.cli.status import status_view
+    from cloud_sync.cli.watch import count_down, look_again
+
+    lost: Unavailable | None = None
 
     def show(note: Text) -> None:
-        body = status_view(devices) if devices else Text(EMPTY)
+        devices, empty = seen
+        body = status_view(devices) if devices else Text(empty)
         live.update(Group(body, Text(), note), refresh=True)
 
-    def say(error: "Unavailable", wait_s: float) -> None:
-        # Old figures must not look current: say how old they are.
-        age = words.since(looked, time.time())
-        text = f"lost the service, trying again in {wait_s:g} s: {error.text}; "
-        show(Text(clean(f"{text}the figures are from {age}"), style="red"))
+    def say(error: "Unavailable", _wait_s: float) -> None:
+        nonlocal lost
+        lost = error
 
-    looks = look_again(look, every_s, on_lost=say)
+    def wait(seconds: float) -> None:
+        if lost is None:
+            time.sleep(seconds)
+            return
+        reason = lost.text
+
+        def tell(left_s: float) -> None:
+            # Old figures must not look current: say how old they are, and keep counting.
+            figures = f"figures of {words.clock(looked)}, {words.since(looked, time.time())}"
+            text = f"{figures}: lost the service, trying again in {left_s:.0f} s: {reason}"
+            show(Text(clean(text), style="red"))
+
+        count_down(seconds, tell)
+
+    looks = look_again(look, every_s, on_lost=say, sleep=wait)
     # Before the screen changes: a first look that fails leaves no trace on it.
-    devices, looked = next(looks), time.time()
+    seen, looked = next(looks), time.time()
     with Live(console=console(), auto_refresh=False, screen=True) as live:
         while True:
-            show(Text(f"{words.plural(len(devices), 'device')}, Ctrl-C ends", style="dim"))
-            devices, looked = next(looks), time.time()
+            lost = None
+            show(Text(f"{words.plural(len(seen[0]), 'device')}, Ctrl-C ends", style="dim"))
+            seen, looked = next(looks), time.time()

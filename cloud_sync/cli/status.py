@@ -80,12 +80,26 @@ def status_view(devices: Sequence[DeviceSummary]) -> Group:
     )
 
 
-def print_status(devices: Sequence[DeviceSummary]) -> None:
-    """Print the fleet."""
+def nothing_shown(known: int) -> str:
+    """What is said instead of a table that would have no device in it.
+
+    Args:
+        known: how many devices there are, whether or not they were asked for.
+    """
+    return f"none of {words.plural(known, 'device')} matches" if known else EMPTY
+
+
+def print_status(devices: Sequence[DeviceSummary], empty: str = EMPTY) -> None:
+    """Print the fleet.
+
+    Args:
+        devices: to show.
+        empty: what is said if there is none.
+    """
     for number, sheet in enumerate(sheets(devices, terminal_columns())):
         if number:
             print_line("")
-        print_table(sheet.columns, sheet.rows, EMPTY)
+        print_table(sheet.columns, sheet.rows, empty)
 
 
 def sheets(devices: Sequence[DeviceSummary], width: int | None) -> tuple[Sheet, ...]:

@@ -12,13 +12,31 @@ from cloud_sync.errors import Unavailable
 
 T = TypeVar("T")
 
-LONGEST_PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 5.0
+"""Somebody looks at the screen: a service that is back must soon be seen there."""
 
 
 def pause_s(every_s: float, failures: int) -> float:
     """Seconds until the next look, after so many failures in a row: longer and longer."""
     # The exponent is bounded, too: a service may be away for days.
     return min(every_s * 2.0 ** min(failures, 16), max(every_s, LONGEST_PAUSE_S))
+
+
+def count_down(
+    seconds: float, tell: Callable[[float], None], *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Wait, and tell before every second of it how many are left.
+
+    Args:
+        seconds: to wait.
+        tell: is told the seconds that are left.
+        sleep: waits, seconds.
+    """
+    left_s = seconds
+    while left_s > 0:
+        tell(left_s)
+        sleep(min(left_s, 1.0))
+        left_s -= 1.0
 
 
 def look_again(

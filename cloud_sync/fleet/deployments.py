@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from cloud_sync.db.audit import Change, record
 from cloud_sync.db.engine import Database
-from cloud_sync.errors import Conflict, ContractError, InvalidInput
+from cloud_sync.errors import Conflict, ContractError, InvalidInput, NotFound
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.devices import tags_of_all
 from cloud_sync.fleet.known import count_known
@@ -27,6 +27,7 @@ from cloud_sync.resources import (
     ReplacedVersion,
 )
 from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.routes import config_problems
 from edge_agent.contract.shadows import SHADOW_MISFIT, check_outputs, check_shadow, shadow_slot
 from edge_agent.contract.state import AgentSettings, DesiredState, SlotConfig, WantedSlot
@@ -96,13 +97,15 @@ class Deployments:
         """Take a slot off all devices of a target.
 
         Raises:
-            NotFound: no such device.
+            NotFound: no such device, or none of them has the slot.
             Conflict: another slot shadows it.
         """
         with self._database.write() as connection:
             result = _change_slot(
                 connection, wish.to, wish.slot, None, None, change, self._starts_per_s
             )
+            if not result.revisions:
+                raise _nobody_has(connection, wish.slot, result.unchanged)
             record(
                 connection,
                 change,
@@ -168,6 +171,21 @@ def _change_slot(
         revisions=revisions,
         unchanged=tuple(unchanged),
         replaced=replaced,
+    )
+
+
+def _nobody_has(connection: Connection, slot: str, devices: tuple[str, ...]) -> NotFound:
+    """The error for a slot that is to be removed where nobody should run it."""
+    where = (
+        f"device {devices[0]!r} should run no"
+        if len(devices) == 1
+        else f"none of {len(devices)} devices should run a"
+    )
+    known = {name for device in devices for name in read_desired(connection, device).slots}
+    return NotFound(
+        f"{where} slot {slot!r}",
+        hint=did_you_mean(slot, known) or "nothing is deployed there",
+        code="slot_not_found",
     )
 
 

@@ -72,6 +72,7 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
     wanted = facts.desired.slots.get(name)
     reported = facts.reported.slots.get(name) if facts.reported else None
     health = facts.health.slots.get(name) if facts.health else None
+    before = facts.health_before.slots.get(name) if facts.health_before else None
     is_measured = health is not None and health.messages_out > 0
     return SlotSummary(
         module=wanted.module if wanted else reported.module if reported else "",
@@ -83,7 +84,7 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         p50_ms=health.total.p50_ms if health and is_measured else None,
         p99_ms=health.total.p99_ms if health and is_measured else None,
         failed=sum(health.failed.values()) if health else 0,
-        error=_trouble(reported, health),
+        error=_trouble(reported, health, before),
         dropped=sum(health.dropped.values()) if health else 0,
         restarts=health.restarts if health else 0,
         rss_mb=health.rss_mb if health else None,
@@ -108,13 +109,21 @@ def dated(facts: DeviceFacts, moment: float | None) -> float | None:
     return moment + facts.reported_at - report.time
 
 
-def _trouble(reported: ReportedSlot | None, health: SlotHealth | None) -> str:
+def _trouble(
+    reported: ReportedSlot | None, health: SlotHealth | None, before: SlotHealth | None
+) -> str:
     """What keeps a slot from its work, or empty: a failure, or a worker that hears nothing."""
     if reported is not None and reported.error is not None:
         return f"{reported.error.code}: {reported.error.text}"
-    if health is not None and not health.connected:
-        return f"not_connected: {health.error or 'its worker has no connection to the broker'}"
-    return ""
+    if health is None or health.connected:
+        return ""
+    if health.error:
+        return f"not_connected: {health.error}"
+    # A device that starts or comes back reports before its workers have connected: only the next
+    # report tells whether they did.
+    if before is None or before.connected:
+        return ""
+    return "not_connected: its worker has no connection to the broker"
 
 
 def _rate(facts: DeviceFacts, name: str) -> float | None:

@@ -241,8 +241,10 @@ def test_a_deployment_reaches_whom_it_names_and_protects_what_it_needs(
 
     gone = shoal.ok("remove", "wine", "--to", "all").out
     assert gone == "slot wine is removed from line-1, line-2\n"
-    again = shoal.ok("remove", "wine", "--to", "all").out
-    assert again == "slot wine is removed from no device; line-1, line-2 did not have it\n"
+    again = shoal.run("remove", "secnd", "--to", "all")
+    assert again.code == 1
+    assert "error: none of 2 devices should run a slot 'secnd'" in again.err
+    assert "did you mean 'second'?" in again.err
     shoal.ok("remove", "second", "--to", "line-2")
     assert shoal.ok("module", "delete", "wine/1").out.startswith("deleted ")
     log = shoal.ok("audit", "--json").json(list[AuditEntry])

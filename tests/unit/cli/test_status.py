@@ -1,8 +1,11 @@
+import msgspec
 import pytest
 
 from cloud_sync.cli.output import Cell
-from cloud_sync.cli.status import print_status, sheets
+from cloud_sync.cli.status import EMPTY, print_status, sheets
 from cloud_sync.resources import DeviceSummary, SlotSummary
+from tests.support.scripted_http import ScriptedService, answer
+from tests.support.shoal_command import Shoal
 
 
 def slot(**changes: object) -> SlotSummary:
@@ -96,3 +99,21 @@ def test_a_fleet_fits_a_terminal_of_80_characters_and_no_value_is_lost() -> None
 def test_a_fleet_is_one_table_where_there_is_room() -> None:
     devices = [device("line-1", {"shuttle": slot()})]
     assert len(sheets(devices, 200)) == len(sheets(devices, None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (["line-1", "line-2"], "none of 2 devices matches"),
+        (["line-1"], "none of 1 device matches"),
+        ([], EMPTY),
+    ],
+)
+def test_a_filter_that_nobody_fits_is_not_taken_for_an_empty_fleet(
+    known: list[str], said: str
+) -> None:
+    fleet = [msgspec.to_builtins(device(name, {})) for name in known]
+    with ScriptedService() as service:
+        service.on("GET", "/v1/devices", answer([]), answer(fleet))
+        told = Shoal(service.url).ok("fleet", "status", "--name", "x*").out
+    assert told == f"{said}\n"

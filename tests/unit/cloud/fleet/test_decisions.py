@@ -160,6 +160,29 @@ def test_a_worker_that_hears_nothing_is_shown_as_trouble() -> None:
     assert slot.error == "not_connected: refused the subscription"
 
 
+def test_a_worker_that_is_not_connected_yet_is_no_trouble_before_a_second_report_says_so() -> None:
+    def told(*, connected: bool, uptime_s: float) -> Health:
+        slot = SlotHealth(module="m", version=1, digest=A, state="running", connected=connected)
+        return Health(
+            device="line-1",
+            boot_id="b",
+            time=NOW,
+            uptime_s=uptime_s,
+            interval_s=30,
+            slots={"s": slot},
+        )
+
+    def error(last: Health, before: Health | None) -> str:
+        found = replace(facts(), health=last, health_before=before)
+        return summarize(found, NOW).slots["s"].error
+
+    first = told(connected=False, uptime_s=0.2)
+    assert error(first, None) == ""
+    assert error(told(connected=False, uptime_s=300), told(connected=True, uptime_s=270)) == ""
+    assert error(told(connected=True, uptime_s=30.2), first) == ""
+    assert error(told(connected=False, uptime_s=30.2), first).startswith("not_connected: ")
+
+
 def test_every_value_has_its_age() -> None:
     summary = summarize(facts(), NOW)
     assert (summary.age_s, summary.revision_applied) == (5.0, 4)

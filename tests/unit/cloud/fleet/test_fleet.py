@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from cloud_sync.db.audit import entries
 from cloud_sync.errors import Conflict, InvalidInput, NotFound
-from cloud_sync.resources import Deployment, Removal, TagChange
+from cloud_sync.resources import AuditEntry, Deployment, Removal, TagChange
 from edge_agent.contract.messages import Status
 from edge_agent.contract.state import DesiredState, SlotConfig
 from edge_agent.contract.topics import Channel, control
@@ -33,6 +33,11 @@ def fleet(parts_of_cloud: Cloud) -> Cloud:
     return parts_of_cloud
 
 
+def audit_of(fleet: Cloud) -> list[AuditEntry]:
+    with fleet.parts.database.read() as connection:
+        return list(entries(connection, limit=10))
+
+
 def test_a_deployment_changes_its_targets_and_only_those(fleet: Cloud) -> None:
     assert deploy(fleet, to="site=north") == {"line-2": 1}
     result = fleet.parts.deployments.deploy(Deployment(module="probe", to="all"), change())
@@ -45,6 +50,19 @@ def test_the_revision_only_goes_up(fleet: Cloud) -> None:
     removal = Removal(slot="probe", to="line-1")
     assert fleet.parts.deployments.remove(removal, change()).revisions == {"line-1": 3}
     assert list(fleet.parts.devices.get("line-1", NOW).desired.slots) == ["second"]
+
+
+def test_a_slot_that_nobody_has_is_not_removed_and_not_written_down(fleet: Cloud) -> None:
+    deploy(fleet, to="line-1")
+    before = audit_of(fleet)
+    for target in ("line-1", "all"):
+        with pytest.raises(NotFound, match="'prob'") as refused:
+            fleet.parts.deployments.remove(Removal(slot="prob", to=target), change())
+        assert (refused.value.code, refused.value.hint) == (
+            "slot_not_found",
+            "did you mean 'probe'?",
+        )
+    assert audit_of(fleet) == before
 
 
 def test_a_deployment_that_fails_changes_no_device(fleet: Cloud) -> None:
@@ -119,8 +137,7 @@ def test_a_wildcard_of_many_levels_is_followed_through_a_chain(fleet: Cloud) -> 
 
 def test_every_change_is_in_the_audit_log_with_actor_and_reason(fleet: Cloud) -> None:
     deploy(fleet, reason="monday")
-    with fleet.parts.database.read() as connection:
-        log = entries(connection, limit=10)
+    log = audit_of(fleet)
     assert [entry.action for entry in log] == [
         "deployment.create",
         "module.publish",
