@@ -11,9 +11,7 @@ from msgspec import Struct
 
 from edge_agent.contract.advice import what_to_do
 from edge_agent.contract.messages import SlotHealth
-from edge_agent.contract.state import Phase, ReportedSlot, WantedSlot
-
-_UNSETTLED: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
+from edge_agent.contract.state import UNSETTLED, Phase, ReportedSlot, WantedSlot
 
 _BY_PHASE: Final = {
     Phase.ABSENT: "The device knows what is wanted and is about to begin; nothing to do.",
@@ -131,7 +129,7 @@ def _advice(state: ReportedSlot, health: SlotHealth | None) -> Iterator[str]:
         yield "It waits its turn, so that a fleet does not ask at once; nothing to do."
         return
     trouble = worker_trouble(health)
-    if state.phase in _UNSETTLED and state.error is not None:
+    if state.phase in UNSETTLED and state.error is not None:
         yield what_to_do(state.error.code)
     if state.phase is not Phase.ACTIVE or not trouble:
         yield _BY_PHASE[state.phase]

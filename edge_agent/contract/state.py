@@ -51,6 +51,10 @@ when the agent was interrupted on the way and begins again; ACTIVE follows any p
 is wanted again."""
 
 
+UNSETTLED: Final = frozenset({Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
+"""The wanted version did not get there: a slot's error is of now, and of before in other phases."""
+
+
 def check_transition(before: Phase, after: Phase) -> Phase:
     """Return `after` if it may follow `before` (or is the same).
 

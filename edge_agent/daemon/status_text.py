@@ -9,12 +9,15 @@ from typing import Final
 
 from edge_agent.contract.messages import ShadowHealth, SlotHealth, Timing
 from edge_agent.contract.providers import short_name
+from edge_agent.contract.state import UNSETTLED
 from edge_agent.daemon.clock_watch import shown
 from edge_agent.daemon.status import AgentStatus, SlotStatus
 from edge_agent.store.clock import ClockState
 
 COLUMNS: Final = 100
 MOST_NAME: Final = 16
+MOST_ERROR: Final = 240
+"""Characters that a slot's error has here; `explain` has all of it."""
 NOTHING: Final = "-"
 
 _SLOTS: Final = (
@@ -37,7 +40,8 @@ def status_lines(status: AgentStatus) -> Iterator[str]:
     if workers:
         yield ""
         yield from _table([_TIMES, *(_times(name, worker) for name, worker in workers.items())])
-    remarks = [
+    remarks = [*_failures(status)]
+    remarks += [
         line
         for name, worker in workers.items()
         for text in _remarks(name, worker)
@@ -116,6 +120,21 @@ def _turns(status: AgentStatus) -> dict[str, float]:
         for name, slot in status.slots.items()
         if slot.state.is_waiting_its_turn and slot.state.next_retry is not None
     }
+
+
+def _failures(status: AgentStatus) -> Iterator[str]:
+    """Slots whose wanted version did not get there: why, what follows, and where to read more."""
+    for name, slot in status.slots.items():
+        state = slot.state
+        if state.phase not in UNSETTLED or state.error is None:
+            continue
+        error = textwrap.shorten(state.error.text, MOST_ERROR, placeholder=" ...")
+        due = ""
+        if state.next_retry is not None:
+            due = f"; next try in {span(max(0.0, state.next_retry - status.time))}"
+        text = f"{name}: {state.error.code}: {error}{due}"
+        yield from textwrap.wrap(text, COLUMNS, subsequent_indent="  ")
+        yield f"  what to do: edge-agent explain {name}"  # to be copied, so never broken
 
 
 def _slot(name: str, slot: SlotStatus) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What `edge-agent status` prints: every figure, in lines that fit."""
 
+import pytest
 from msgspec.structs import replace
 
 from edge_agent.contract.messages import (
@@ -9,7 +10,7 @@ from edge_agent.contract.messages import (
     SlotHealth,
     Timing,
 )
-from edge_agent.contract.state import Phase, ReportedSlot
+from edge_agent.contract.state import Phase, ReportedSlot, SlotError
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
 from edge_agent.daemon.status_text import COLUMNS, status_lines
 
@@ -153,6 +154,34 @@ def test_a_slot_that_waits_its_turn_says_for_how_long_and_why():
     assert "shuttle: waits 17 s, so that a fleet does not ask at once" in lines
     failed = slot(None, phase=Phase.FAILED, next_retry=18.0)
     assert "a fleet" not in "\n".join(status_lines(status_of(shuttle=failed)))
+
+
+@pytest.mark.parametrize("phase", [Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK])
+def test_a_slot_that_did_not_get_there_says_why_and_what_follows(phase: Phase) -> None:
+    error = SlotError(code="cloud_unreachable", text="no route to http://cloud", step="fetch")
+    found = slot(None, phase=phase, error=error, next_retry=91.0)
+    text = " ".join(" ".join(status_lines(status_of(shuttle=found))).split())
+    assert (
+        "shuttle: cloud_unreachable: no route to http://cloud; next try in 90 s "
+        "what to do: edge-agent explain shuttle"
+    ) in text
+    final = slot(None, phase=phase, error=error)
+    text = " ".join(" ".join(status_lines(status_of(shuttle=final))).split())
+    assert "http://cloud what to do: edge-agent explain shuttle" in text
+
+
+def test_an_error_of_an_earlier_attempt_is_not_shown_as_one_of_now() -> None:
+    error = SlotError(code="cloud_unreachable", text="no route", step="fetch")
+    found = slot(None, phase=Phase.TRIAL, error=error)
+    assert "no route" not in "\n".join(status_lines(status_of(shuttle=found)))
+
+
+def test_a_long_error_is_cut_and_its_lines_fit() -> None:
+    error = SlotError(code="trial_errors", text="Gather\n" * 200, step="trial")
+    lines = list(status_lines(status_of(shuttle=slot(phase=Phase.ROLLED_BACK, error=error))))
+    assert max(map(len, lines)) <= COLUMNS
+    assert sum(line.count("Gather") for line in lines) < 40
+    assert "  what to do: edge-agent explain shuttle" in lines
 
 
 def test_a_worker_without_its_broker_says_so():
