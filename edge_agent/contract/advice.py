@@ -54,8 +54,8 @@ _DEFECT: Final = (
     "This is a fault of the agent: restart it, and report it with what `edge-agent bundle` writes."
 )
 _LIVE: Final = (
-    "It passed its golden cases and failed on live messages: look at the messages of its input "
-    "topic and at the agent's log, correct the module, publish and deploy it."
+    "It passed its golden cases and failed on live messages: compare those of its input "
+    "topic with its golden cases, correct the module, publish and deploy it."
 )
 _SET: Final = "Correct the device's agent.toml (the error names the key) and restart the agent."
 _BROKER: Final = (

@@ -5,6 +5,7 @@ under the lock of the worker that it belongs to.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Final
 
 from edge_agent.contract.messages import ShadowHealth, SlotHealth
@@ -29,6 +30,7 @@ class Vitals:
 
     Attributes:
         page: descriptor of the page, for the next process.
+        model_error: what the model fails with most often, as `code: text`; empty if it does not.
 
     Raises:
         OSError: no memory, or no descriptor left.
@@ -43,6 +45,7 @@ class Vitals:
         self._silent_s = 0.0
         self._cut_off_s = 0.0
         self._failing_s: float | None = None
+        self.model_error = ""
         self._answered = 0
         self._errors = 0
 
@@ -63,24 +66,27 @@ class Vitals:
         self._silent_s = self._cut_off_s = 0.0
         self._failing_s = None
         self._answered = self._errors = 0
+        self.model_error = ""
 
     def heard(self) -> None:
         """The process said something."""
         self._silent_s = 0.0
 
-    def count(self, health: SlotHealth, model_errors: int) -> None:
+    def count(self, health: SlotHealth, failures: Mapping[str, str]) -> None:
         """The process said what it has done so far.
 
         Args:
             health: its counters.
-            model_errors: messages that failed in the model itself.
+            failures: error code to the text of the last such failure.
         """
+        errors = model_errors(health)
+        self.model_error = _model_error(health, failures)
         if health.messages_out > self._answered:
             self._failing_s = None
             self._cures = 0
-        elif model_errors > self._errors and self._failing_s is None:
+        elif errors > self._errors and self._failing_s is None:
             self._failing_s = 0.0
-        self._answered, self._errors = health.messages_out, model_errors
+        self._answered, self._errors = health.messages_out, errors
 
     def restarted_as_a_cure(self) -> None:
         """The process was ended for something that a restart may not help against."""
@@ -126,6 +132,15 @@ class Vitals:
 def model_errors(health: SlotHealth) -> int:
     """Messages that failed in the model itself; bad input is counted by other codes."""
     return sum(count for code, count in health.failed.items() if code in MODEL_ERRORS)
+
+
+def _model_error(health: SlotHealth, failures: Mapping[str, str]) -> str:
+    counts = {code: count for code, count in health.failed.items() if code in MODEL_ERRORS}
+    if not counts:
+        return ""
+    code = max(counts, key=lambda code: counts[code])
+    text = " ".join(failures.get(code, "").split())  # onnxruntime's has line ends
+    return f"{code}: {text}" if text else code
 
 
 def no_figures(version: Installed) -> SlotHealth:

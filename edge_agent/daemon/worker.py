@@ -268,6 +268,7 @@ class SlotWorker:
                     connected_s=since(self._connected_since, now),
                     answered=stats.messages_out if stats else 0,
                     model_errors=model_errors(stats) if stats else 0,
+                    model_error=self._vitals.model_error,
                     crashes=self.crashes,
                     last_words=f"{failure.code}: {failure.text}" if failure else "",
                 ),
@@ -343,9 +344,9 @@ class SlotWorker:
                     self.is_connected = False
                     self._broker_error = text
                     log.warning("event=worker_offline slot=%s text=%r", self.spec.slot, text)
-                case WorkerStats(health=health):
+                case WorkerStats(health=health, failures=failures):
                     self._stats = health
-                    self._vitals.count(health, model_errors(health))
+                    self._vitals.count(health, failures)
                 case WorkerFailed():
                     self._said = SlotError(code=event.code, text=event.text, step="run")
                     self.failure_is_final = not event.retryable

@@ -32,6 +32,7 @@ class TrialRun(Struct, frozen=True, kw_only=True):
         connected_s: since it first reached its broker, seconds; None before.
         answered: messages that got a result.
         model_errors: messages that failed in the model itself; bad input is not its fault.
+        model_error: `code: text` of the last of those with the most frequent code, if known.
         crashes: how often its process ended by itself.
         last_words: why the process ended, if it did and is known.
     """
@@ -40,6 +41,7 @@ class TrialRun(Struct, frozen=True, kw_only=True):
     connected_s: float | None = None
     answered: int = 0
     model_errors: int = 0
+    model_error: str = ""
     crashes: int = 0
     last_words: str = ""
 
@@ -74,10 +76,11 @@ def judge(run: TrialRun, rule: Trial) -> Outcome | SlotError:
     is_over = _is_time_over(run, rule.seconds) or 0 < rule.messages <= seen
     enough = LEAST_MESSAGES if rule.messages == 0 else min(LEAST_MESSAGES, rule.messages)
     if seen and (is_over or seen >= enough) and run.model_errors > rule.max_error_rate * seen:
+        words = f"; most often {run.model_error}" if run.model_error else ""
         return SlotError(
             code="trial_errors",
             text=f"the model failed {run.model_errors} of {seen} live messages, expected at most "
-            f"{rule.max_error_rate:.1%}",
+            f"{rule.max_error_rate:.1%}{words}",
             step="trial",
         )
     return Outcome.PASSED if is_over else Outcome.RUNNING

@@ -1,11 +1,14 @@
 """What a worker counts. Written by the thread that answers, read by the one that reports."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.runtime.histogram import BatchHistogram, Histogram
 from edge_agent.runtime.memory import rss_mb
+
+_MOST_WORDS: Final = 300
+"""Characters that are kept of an error's text."""
 
 
 class Subject(Protocol):
@@ -40,6 +43,7 @@ class Counters:
         messages_out: results published, errors not counted. One that turns out not to be
             publishable is taken back.
         failed: error code to count.
+        failures: error code to the text of the last such failure.
         dropped: reason to count.
         total: receipt to answer.
         queue: receipt until work on the message began.
@@ -55,6 +59,7 @@ class Counters:
         self.messages_in = 0
         self.messages_out = 0
         self.failed: dict[str, int] = {}
+        self.failures: dict[str, str] = {}
         self.dropped: dict[str, int] = {}
         self.total = Histogram()
         self.queue = Histogram()
@@ -71,8 +76,9 @@ class Counters:
         """Report what this one knows, too."""
         self._subject = subject
 
-    def fail(self, code: str) -> None:
-        """Count a message that could not be answered."""
+    def fail(self, code: str, text: str = "") -> None:
+        """Count a message that could not be answered, and keep what was said about it."""
+        self.failures[code] = text[:_MOST_WORDS]  # first: a code that is counted has its text
         self.failed[code] = self.failed.get(code, 0) + 1
 
     def drop(self, reason: str) -> None:

@@ -78,7 +78,7 @@ class DoorAnswers:
         if reply.outcome == "ok":
             counters.messages_out += 1
         else:
-            counters.fail(reply.code)
+            counters.fail(reply.code, reply.text)
         counters.total.record((time.perf_counter() - began) * 1e6)
         return reply, answer
 

@@ -82,7 +82,7 @@ class Ledger:
             if self._rule is not None and self._rule.wants(message.topic, answer.first):
                 self._send_home(answer, message.arrived_s)
         elif answer.topic:
-            counters.fail(answer.code)
+            counters.fail(answer.code, answer.text)
         else:
             # Without an output topic there is nowhere to publish an error either.
             counters.drop(answer.code)

@@ -43,7 +43,9 @@ def observe(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO) -> ExitStatus:
     compared: list[ShadowSlot] = []
 
     def stats() -> WorkerStats:
-        return WorkerStats(health=_health(spec, counters, compared))
+        return WorkerStats(
+            health=_health(spec, counters, compared), failures=dict(counters.failures)
+        )
 
     pipe = EventPipe(events, stats=stats, interval_s=spec.stats_interval_s)
     pipe.start()

@@ -180,9 +180,14 @@ class WorkerRival(Struct, frozen=True, kw_only=True, tag="rival"):
 
 
 class WorkerStats(Struct, frozen=True, kw_only=True, tag="stats"):
-    """Counters since the start."""
+    """Counters since the start.
+
+    Attributes:
+        failures: error code to the text of the last message that failed so.
+    """
 
     health: SlotHealth
+    failures: dict[str, str] = {}
 
 
 class WorkerUplink(Struct, frozen=True, kw_only=True, tag="uplink"):

@@ -56,7 +56,8 @@ def serve(spec: WorkerSpec, orders: BinaryIO, events: BinaryIO, handles: Handles
         return WorkerStats(
             health=counters.health(
                 module=module["name"], version=spec.version, digest=spec.digest, pid=os.getpid()
-            )
+            ),
+            failures=dict(counters.failures),
         )
 
     pipe = EventPipe(events, stats=stats, interval_s=spec.stats_interval_s)

@@ -228,7 +228,7 @@ class ShadowSlot:
             counters.total.record(answer.total_us)
             self._comparison.add(live, Outcome(answer.runs))
         else:
-            counters.fail(answer.code)
+            counters.fail(answer.code, answer.text)
             if answer.code == OUT_OF_TIME and not message.code:
                 self._comparison.leave_out(OUT_OF_TIME)
             else:

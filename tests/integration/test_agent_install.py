@@ -5,15 +5,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
+from edge_agent.contract.manifest import Blob, Health, Tensor
 from edge_agent.contract.messages import Command
+from edge_agent.contract.names import digest_of
+from edge_agent.contract.signature import TensorSpec
 from edge_agent.contract.state import Phase, SlotConfig
 from edge_agent.contract.topics import Channel, control
 from tests.support.agents import AgentProcess
 from tests.support.brokers import Broker
 from tests.support.fake_cloud import FakeCloud, soon, wanted
-from tests.support.models import BuiltModule, build_module
+from tests.support.models import (
+    BuiltModule,
+    build_module,
+    fields,
+    manifest_of,
+    onnx_model,
+    write_module,
+)
 from tests.support.rows import RowsClient
 from tests.support.waiting import wait_for
 
@@ -39,6 +51,19 @@ def rows(any_broker: Broker) -> Iterator[RowsClient]:
     client = RowsClient(any_broker.host, any_broker.port)
     yield client
     client.close()
+
+
+def module_that_knows_only_zero(folder: Path) -> BuiltModule:
+    """Passes its golden case, a = 0, and fails with every other message."""
+    spec, out = TensorSpec("at", "int64", (-1, 1)), TensorSpec("score", "float32", (-1, 1))
+    table = numpy_helper.from_array(np.zeros(1, np.float32), "table")
+    gather = helper.make_node("Gather", ["table", "at"], ["score"])
+    model = onnx_model([gather], [spec], [out], [table])
+    cases = msgspec.json.encode({"payload": {"a": 0}, "outputs": {"score": [0.0]}})
+    blob = Blob(path="golden/case.json", digest=digest_of(cases), size=len(cases))
+    tensor = Tensor(name="at", source="fields", fields=fields("a"))
+    manifest = manifest_of(model, [spec], [out], [tensor], health=Health(golden=(blob,)))
+    return write_module(folder, manifest, {blob.digest: cases}, model)
 
 
 def installed(cloud: FakeCloud, tmp_path: Path, agent: AgentProcess) -> BuiltModule:
@@ -122,6 +147,26 @@ def test_a_version_that_fails_its_golden_cases_leaves_the_old_one_running(
     cloud.want("line-1", {"probe": wanted(first)})
     cloud.await_slot("probe", lambda slot: slot.phase is Phase.ACTIVE and slot.error is None)
     assert len(cloud.requests) == count
+
+
+def test_a_version_that_fails_on_live_messages_says_with_what(
+    cloud: FakeCloud, agent: AgentProcess, rows: RowsClient, tmp_path: Path
+) -> None:
+    short = module_that_knows_only_zero(tmp_path / "v1")
+    cloud.publish_module(short)
+    agent.await_status()
+    cloud.want("line-1", {"probe": wanted(short)})
+    sent = rows.stream("data/line-1/sensors/a/rows", every_s=0.02)
+    failed = wait_for(
+        lambda: next((e for e in cloud.events("slot_failed") if "trial_errors" in e.text), None),
+        60,
+        lambda: f"{cloud.events()} {cloud.slot('probe')}",
+    )
+    sent.stop()
+    assert "the model failed" in failed.text
+    assert "most often model_failed: " in failed.text
+    assert "Gather" in failed.text, "onnxruntime's own words"
+    assert "Gather" in agent.log
 
 
 def test_another_input_topic_ends_the_old_subscription(

@@ -19,8 +19,10 @@ def vitals() -> Iterator[Vitals]:
     one.close()
 
 
-def health(answered: int = 0) -> SlotHealth:
-    return SlotHealth(module="m", version=1, digest="", state="running", messages_out=answered)
+def health(answered: int = 0, **failed: int) -> SlotHealth:
+    return SlotHealth(
+        module="m", version=1, digest="", state="running", messages_out=answered, failed=failed
+    )
 
 
 def look(
@@ -52,15 +54,15 @@ def test_a_worker_is_cut_off_only_while_another_is_not(vitals: Vitals) -> None:
 
 def test_failing_is_timed_from_the_first_error_to_the_next_answer(vitals: Vitals) -> None:
     look(vitals, 0.0)
-    vitals.count(health(), 0)
+    vitals.count(health(), {})
     assert look(vitals, 1.0).failing_s is None
-    vitals.count(health(), 1)
+    vitals.count(health(model_failed=1), {})
     assert look(vitals, 2.0).failing_s == 1.0
-    vitals.count(health(), 1)
+    vitals.count(health(model_failed=1), {})
     assert look(vitals, 3.0).failing_s == 2.0
     vitals.restarted_as_a_cure()
     assert look(vitals, 3.0).cures == 1
-    vitals.count(health(answered=1), 2)
+    vitals.count(health(answered=1, model_failed=2), {})
     signs = look(vitals, 4.0)
     assert (signs.failing_s, signs.cures) == (None, 0)
 
@@ -82,3 +84,16 @@ def test_what_the_process_notes_is_seen_and_the_next_one_begins_with_nothing(
 def test_runs_that_take_too_long_are_the_models_failing_and_bad_input_is_not() -> None:
     failed = {"run_timeout": 2, "model_failed": 1, "field_missing": 5, "reply_refused": 1}
     assert model_errors(replace(health(), failed=failed)) == 3
+
+
+def test_what_the_model_fails_with_most_often_is_kept_for_one_process(vitals: Vitals) -> None:
+    texts = {"model_failed": "Gather:\n idx 7", "internal": "x", "field_missing": "no field 'a'"}
+    vitals.count(health(field_missing=9, internal=1, model_failed=2), texts)
+    assert vitals.model_error == "model_failed: Gather: idx 7"
+    vitals.count(health(run_timeout=1), {})
+    assert vitals.model_error == "run_timeout"
+    vitals.count(health(field_missing=9), texts)
+    assert vitals.model_error == ""
+    vitals.count(health(internal=1), texts)
+    vitals.begin(1.0)
+    assert vitals.model_error == ""

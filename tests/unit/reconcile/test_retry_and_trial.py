@@ -73,6 +73,14 @@ def test_a_trial_is_judged_by_model_errors_crashes_and_time(run, expected):
     assert (found.code if isinstance(found, SlotError) else found) == expected
 
 
+def test_a_model_that_failed_says_with_what() -> None:
+    run = answering(10, model_errors=12, model_error="model_failed: Gather: idx=7 out of bounds")
+    found = judge(run, RULE)
+    assert isinstance(found, SlotError)
+    assert "failed 12 of 12" in found.text
+    assert found.text.endswith("; most often model_failed: Gather: idx=7 out of bounds")
+
+
 @pytest.mark.parametrize(
     ("run", "expected"),
     [

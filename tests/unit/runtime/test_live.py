@@ -148,6 +148,8 @@ def test_answers_and_failures_are_counted() -> None:
     health = slot.health()
     assert (health.messages_in, health.messages_out) == (2, 1)
     assert health.failed == {"not_json": 1}
+    assert list(slot.counters.failures) == ["not_json"]
+    assert slot.counters.failures["not_json"] in bad.payload.decode()
     assert health.rss_mb > 10
     assert health.runs_on == ("CPUExecutionProvider",)
     assert health.threads >= 1
