@@ -22,6 +22,7 @@ from cloud_sync.config import FILE_NAME, TEMPLATE, Settings, load
 from cloud_sync.errors import Conflict, ShoalError, StorageError
 from cloud_sync.listener import check_reach, listen, url_of
 from cloud_sync.service import VERSION, Service, open_database
+from edge_agent.contract.failure import UsageError, failure_text, is_help, usage_failure
 
 GRACE_S: Final = 2
 KEEP_ALIVE_S: Final = 30
@@ -139,8 +140,21 @@ def serve(
 
 
 def main() -> None:
-    """Entry point of `cloud-sync`."""
-    cli()
+    """Entry point of `cloud-sync`: wrong usage is said as by the other two programs."""
+    try:
+        status = cli(prog_name="cloud-sync", standalone_mode=False)
+    except typer.Abort:  # Ctrl-C before the service runs
+        sys.exit(1)
+    except Exception as error:
+        if not isinstance(error, UsageError):
+            raise
+        told = error.format_message()
+        if not is_help(error):
+            told = failure_text(usage_failure(error), as_json=False)
+        sys.stderr.write(f"{told}\n")
+        sys.exit(2)
+    # What a command returns is nothing; what it ends with by `typer.Exit` is a number.
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 class _Server(uvicorn.Server):

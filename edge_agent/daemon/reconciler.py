@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from edge_agent.contract.state import DesiredState, WantedSlot
+from edge_agent.contract.state import DesiredState, Phase, WantedSlot
 from edge_agent.contract.wire import decode
 from edge_agent.daemon.workforce import Workforce
-from edge_agent.errors import ContractError, NotFound, ShoalError
+from edge_agent.errors import Conflict, ContractError, NotFound, ShoalError
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.interruption import note_end
 from edge_agent.reconcile.plan import plan
@@ -145,12 +145,20 @@ class Reconciler:
 
         Raises:
             NotFound: no such slot.
+            Conflict: `nothing_failed`: the slot runs what it should.
             StorageError: the journal cannot be read.
         """
-        if self._journal.slot(slot).target is None:
+        record = self._journal.slot(slot)
+        if record.target is None:
             raise NotFound(
                 f"slot {slot!r} is not on this device",
                 hint="name one of those that `edge-agent status` lists",
+            )
+        if record.phase is Phase.ACTIVE and record.error is None:
+            raise Conflict(
+                f"slot {slot!r} is active: nothing has failed that could be tried again",
+                hint="to have its process started anew, restart the slot",
+                code="nothing_failed",
             )
         with self._lock:
             self._to_retry.add(slot)

@@ -20,7 +20,7 @@ from edge_agent.daemon.reconciler import Reconciler
 from edge_agent.daemon.report import Reporter
 from edge_agent.daemon.slot_events import slot_event
 from edge_agent.daemon.uplink import Uplink
-from edge_agent.errors import NotFound, StorageError
+from edge_agent.errors import Conflict, NotFound, StorageError
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.runtime.protocol import BrokerAddress
@@ -269,7 +269,7 @@ class SimulatedDevice:
         """Somebody asks for another attempt."""
         try:
             self.reconciler.retry(slot)
-        except NotFound:
+        except (Conflict, NotFound):
             return
 
     def end(self) -> None:

@@ -11,7 +11,7 @@ from edge_agent.contract.state import DesiredState, Phase, WantedSlot
 from edge_agent.contract.wire import encode
 from edge_agent.daemon.reconciler import Reconciler
 from edge_agent.daemon.supervisor import Supervisor
-from edge_agent.errors import NotFound, Unavailable
+from edge_agent.errors import Conflict, NotFound, Unavailable
 from edge_agent.link.download import Downloader, Wanted
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.plan import SlotSeen, wanted_version
@@ -164,6 +164,17 @@ def test_a_retry_of_an_unknown_slot_is_refused(world: World) -> None:
     world.start()
     with pytest.raises(NotFound):
         world.reconciler.retry("none")
+
+
+def test_a_retry_of_a_slot_in_which_nothing_failed_is_refused_and_says_so(world: World) -> None:
+    active = SlotRecord(slot="probe", phase=Phase.ACTIVE, target=wanted_version(world.wanted()))
+    world.journal.put_slot(active)
+    world.start()
+    with pytest.raises(Conflict, match="nothing has failed") as refused:
+        world.reconciler.retry("probe")
+    assert refused.value.code == "nothing_failed"
+    assert "restart" in refused.value.hint
+    assert world.journal.slot("probe") == active
 
 
 def test_a_wish_that_comes_while_the_slots_are_looked_at_voids_the_plan(world: World) -> None:
