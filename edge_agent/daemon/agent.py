@@ -104,7 +104,7 @@ class Agent:
         )
         self._launcher = Launcher()
         if self._journal.slots():
-            self._launcher.warm_up()  # while the rest is put together and the outbox checked
+            self._launcher.warm_up()  # while the rest is put together
         own_boots = self._journal.boot_ids()
         self._is_boot_noted = False
         self._outbox = Outbox(self._state_dir, self._boot_id, outbox_limits(settings))
@@ -245,10 +245,11 @@ class Agent:
             # 1. What is installed runs first, and needs nobody. 2. Then people and cloud are told.
             self._hardware.start()
             self._reconciler.start()
+            self._serve_http()
             self._note_boot()
+            self._open_outbox()
             self._housekeeping.start()
             self._listen()
-            self._serve_http()
             self._uplink.start()
             self._session.start()
             # 3. The service manager waits for what was installed, whether a broker is there or not.
@@ -283,6 +284,13 @@ class Agent:
             self._is_boot_noted = True
         except StorageError as error:
             log.warning("event=boot_not_noted code=%s text=%r", error.code, error.text)
+
+    def _open_outbox(self) -> None:
+        """A full one takes its time. Without it, what is to be told gathers in memory."""
+        try:
+            self._outbox.open()
+        except StorageError as error:
+            log.error("event=outbox_not_open code=%s text=%r", error.code, error.text)
 
     def _listen(self) -> None:
         """Without the local door the agent cannot be asked, but it works."""

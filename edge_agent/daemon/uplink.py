@@ -239,6 +239,7 @@ class Uplink:
         """Go round once: write, tidy up, ask, send. Returns whether nothing failed."""
         self.progress = self._clock.monotonic()
         actions = (
+            self._outbox.open,
             self._write,
             self._write_report,
             self._tidy,

@@ -45,16 +45,13 @@ T = TypeVar("T")
 class Outbox:
     """Rows that wait for the cloud. Safe to use from any of the agent's threads.
 
-    `acknowledge` never waits for the disk, because it is called by who moves the packets.
+    `acknowledge` never waits for the disk, because it is called by who moves the packets. The file
+    is opened by `open`, or by the first use; until then `size` knows of no rows of earlier runs.
 
     Args:
         folder: the state directory.
         boot_id: of this run; new rows get it.
         limits: what it may take, and how fast it empties.
-
-    Raises:
-        Unsupported: the file is of a newer version.
-        StorageError: it cannot be opened.
     """
 
     def __init__(self, folder: Path, boot_id: str, limits: OutboxLimits = USUAL_LIMITS) -> None:
@@ -83,9 +80,16 @@ class Outbox:
         # When the first row was put in that is not flushed yet, and the last one soon after it.
         self._marks: deque[tuple[float, int]] = deque()
         self._departures = Departures(self._flight, Pace(limits.backlog_rows_per_s), 0)
-        self._look()
-        self._departures.begin(self._last_id)
-        self._flushed = self._last_id
+
+    def open(self) -> None:
+        """Open, check and count what waits: a second or two if the file is full and cold.
+
+        Raises:
+            Unsupported: the file is of a newer version.
+            StorageError: it cannot be opened; each use tries it again.
+        """
+        with self._disk:
+            self._look()
 
     def close(self) -> None:
         """Close the file."""
@@ -180,6 +184,7 @@ class Outbox:
         """
         with self._disk:
             if self._flight.wants_more():
+                self._look()
                 self._mended(self._doubt_earlier)
             return self._flight.question(now)
 
@@ -201,6 +206,7 @@ class Outbox:
         with self._disk:
             if not self._flight.is_heard:
                 return []
+            self._look()
             report = self._report
             if report is not None and self._flight.is_on_the_way(report.name):
                 report = None
@@ -286,6 +292,9 @@ class Outbox:
                 return
             found, drops = table.tally(connection), table.drops(connection)
             last, seq = table.last_id(connection), table.next_seq(connection, self._boot_id)
+        if self._openings == 0:
+            self._departures.begin(last)
+            self._flushed = last
         with self._memory:
             self._tally, self._drops, self._last_id = found, drops, last
             self._next_seq = max(self._next_seq, seq)

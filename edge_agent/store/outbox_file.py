@@ -23,20 +23,17 @@ OUTBOX_FILE: Final = "outbox.db"
 
 
 class OutboxFile:
-    """The file, for one user at a time.
+    """The file, for one user at a time. It is opened by its first use; if that fails, by the next.
 
     Args:
         folder: the state directory.
         bounds: of the file and its log.
-
-    Raises:
-        Unsupported: the file is of a newer version.
-        StorageError: it cannot be opened.
     """
 
     def __init__(self, folder: Path, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._database = Database(folder / OUTBOX_FILE, MIGRATIONS)
+        self._path = folder / OUTBOX_FILE
+        self._database: Database | None = None
         self._prepared: sqlite3.Connection | None = None
         self.openings = 0
         """How often the file was opened. After an error of the disk it is opened anew, and what it
@@ -44,7 +41,8 @@ class OutboxFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        if self._database is not None:
+            self._database.close()
 
     @contextlib.contextmanager
     def transaction(self, *, is_durable: bool) -> Iterator[sqlite3.Connection]:
@@ -58,7 +56,7 @@ class OutboxFile:
         """
         with self.reading() as connection:
             connection.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
-        with self._database.transaction() as connection:
+        with self._opened().transaction() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -66,9 +64,10 @@ class OutboxFile:
         """The connection, for queries.
 
         Raises:
+            Unsupported: the file is of a newer version.
             StorageError: the disk or the file refused.
         """
-        with self._database.reading() as connection:
+        with self._opened().reading() as connection:
             if connection is not self._prepared:
                 self._prepare(connection)
             yield connection
@@ -98,12 +97,17 @@ class OutboxFile:
         """
         if error.code != DATABASE_DAMAGED:
             return False
-        self._database.start_anew(error.text)
+        self._opened().start_anew(error.text)
         return True
 
     def take_damage(self) -> tuple[Damage, ...]:
         """What was set aside since this was last asked."""
-        return self._database.take_damage()
+        return self._database.take_damage() if self._database is not None else ()
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            self._database = Database(self._path, MIGRATIONS)
+        return self._database
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         limits = self._bounds

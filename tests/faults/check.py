@@ -86,6 +86,7 @@ def opened(state: Path, expected: Expected) -> tuple[list[str], float]:
     began = time.monotonic()
     journal = Journal(state)
     outbox = Outbox(state, "looking")
+    outbox.open()
     took_s = time.monotonic() - began
     for damage in (*journal.take_damage(), *outbox.take_damage()):
         if damage.file not in expected.damaged:

@@ -148,6 +148,7 @@ class Device:
                 self.journal.begin_boot(boot_id, self.clock.wall())
             self.outbox = self._outbox_kind(folder, boot_id, LIMITS)
             opened.callback(self.outbox.close)
+            self.outbox.open()
             self.blobs = BlobStore(folder)
             self.workers = self._make_workers()
             self.downloader = CutOffDownloader(self._cloud_url, clock=self.clock)

@@ -125,7 +125,7 @@ def _contents_at_start(stage: Stage, base: Path) -> dict[str, str]:
     def look() -> None:
         make_folder(work)
         Journal(work)
-        Outbox(work, "none")
+        Outbox(work, "none").open()
         found = {name: content(work / name) for name in (JOURNAL_FILE, OUTBOX_FILE)}
         answer.write_bytes(msgspec.json.encode(found))
 

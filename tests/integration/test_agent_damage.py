@@ -127,6 +127,24 @@ def test_a_device_whose_outbox_is_destroyed_says_so_and_goes_on(site: Site) -> N
     assert "unknown number" in event.text
 
 
+def test_a_device_whose_outbox_cannot_be_opened_answers_and_reports_once_it_can(
+    site: Site,
+) -> None:
+    site.install()
+    assert site.agent.stop() == 0
+    outbox = site.agent.state_dir / OUTBOX_FILE
+    outbox.unlink()
+    outbox.mkdir()
+    site.cloud.reports.clear()
+    site.start_online()
+    assert site.answer() == 2
+    assert site.agent.await_status(30).slots["probe"].state.phase is Phase.ACTIVE
+    wait_for(lambda: "event=outbox_not_open" in site.agent.log, 30)
+    assert site.cloud.reports == []
+    outbox.rmdir()
+    wait_for(lambda: site.cloud.reports, 30, lambda: site.agent.log)
+
+
 def test_a_device_that_has_lost_journal_and_copy_fetches_no_file_that_is_there(
     site: Site,
 ) -> None:

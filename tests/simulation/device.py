@@ -253,6 +253,7 @@ class SimulatedDevice:
         """In the order of the daemon: what is installed runs first."""
         self.reconciler.recover()
         self._note_boot()
+        self.outbox.open()
         self._housekeeping.start()
 
     def round(self) -> None:

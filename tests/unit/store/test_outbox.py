@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_agent.contract.messages import Ack
 from edge_agent.contract.wire import MAX_ROW_BYTES
+from edge_agent.errors import StorageError
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.outbox_file import OUTBOX_FILE
 from edge_agent.store.outbox_policy import OutboxLimits, Priority
@@ -29,6 +30,12 @@ def report(text: str = "state") -> OutboxItem:
 
 def ack(boot_id: str, *seqs: int, answers: str = "") -> Ack:
     return Ack(boot_id=boot_id, seqs=seqs, answers=answers)
+
+
+def opened(folder: Path, boot_id: str) -> Outbox:
+    outbox = Outbox(folder, boot_id)
+    outbox.open()
+    return outbox
 
 
 def connect(outbox: Outbox, now: float = 0.0, has: tuple[int, ...] = ()) -> None:
@@ -157,6 +164,38 @@ def test_rows_of_an_earlier_run_are_asked_for_and_keep_their_names(tmp_path: Pat
     assert second.size.rows == 2
 
 
+def test_the_file_is_opened_by_the_first_use_and_what_came_before_is_not_lost(tmp_path: Path):
+    first = Outbox(tmp_path, "boot-1")
+    first.put([item("old")], 0.0)
+    first.close()
+    second = Outbox(tmp_path, "boot-2")
+    second.lose(Priority.RESULT, "memory")
+    connect(second)
+    assert (second.size.rows, second.size.dropped, second.take_damage()) == (0, 1, ())
+    assert due(second) == []  # the row of the earlier run is asked for first
+    assert (second.size.rows, second.size.dropped) == (1, 1)
+    question = second.question(1.0)
+    assert question is not None
+    assert (question.boot_id, question.seqs) == ("boot-1", (0,))
+
+
+def test_a_file_that_cannot_be_opened_is_tried_again_by_each_use(tmp_path: Path):
+    (tmp_path / OUTBOX_FILE).mkdir()
+    outbox = Outbox(tmp_path, "boot-1")
+    for use in (outbox.open, lambda: outbox.put([item()], 0.0), lambda: outbox.tidy(0.0)):
+        with pytest.raises(StorageError):
+            use()
+    outbox.lose(Priority.RESULT, "memory")
+    (tmp_path / OUTBOX_FILE).rmdir()
+    assert outbox.put([item()], 1.0) == [0]
+    assert (outbox.size.rows, outbox.size.dropped) == (1, 1)
+
+
+def test_an_outbox_that_was_never_opened_can_be_closed(tmp_path: Path):
+    Outbox(tmp_path, "boot-1").close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_thousands_of_rows_of_earlier_runs_are_asked_for_in_bounded_messages(tmp_path: Path):
     first = Outbox(tmp_path, "boot-1")
     first.put([item() for _ in range(1700)], 0.0)
@@ -229,7 +268,7 @@ def test_results_never_push_out_an_alarm(tmp_path: Path):
     assert classes["alarm"].dropped == {}
     assert classes["result"].dropped["full"] == 800 - classes["result"].rows > 500
     outbox.close()
-    again = Outbox(tmp_path, "boot-2")
+    again = opened(tmp_path, "boot-2")
     assert again.size.classes == classes
     assert again.size.dropped == classes["result"].dropped["full"]
 
@@ -321,7 +360,7 @@ def test_what_no_message_can_carry_is_refused_and_counted(tmp_path: Path):
     assert outbox.put([*big, item()], 0.0) == [0, 1]
     assert outbox.size.classes["result"].dropped == {"too_large": 1}
     outbox.close()
-    assert Outbox(tmp_path, "boot-2").size.dropped == 1
+    assert opened(tmp_path, "boot-2").size.dropped == 1
 
 
 def test_what_was_lost_before_the_disk_took_it_is_counted_at_once_and_kept(tmp_path: Path):
@@ -331,7 +370,7 @@ def test_what_was_lost_before_the_disk_took_it_is_counted_at_once_and_kept(tmp_p
     outbox.put([item()], 0.0)
     assert outbox.size.dropped == 2
     outbox.close()
-    assert Outbox(tmp_path, "boot-2").size.classes["result"].dropped == {"memory": 2}
+    assert opened(tmp_path, "boot-2").size.classes["result"].dropped == {"memory": 2}
 
 
 def test_counts_stay_right_when_rows_come_and_go_on_two_threads(tmp_path: Path):
@@ -397,7 +436,7 @@ def test_an_outbox_of_the_first_version_keeps_its_rows(tmp_path: Path):
         connection.execute("INSERT INTO dropped VALUES ('result', 7)")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
-    outbox = Outbox(tmp_path, "boot-2")
+    outbox = opened(tmp_path, "boot-2")
     assert {name: found.rows for name, found in outbox.size.classes.items()} == {
         "control": 1,
         "alarm": 1,
@@ -419,7 +458,7 @@ def test_a_file_that_turns_out_to_be_damaged_is_set_aside_and_the_rest_goes_on(t
     for number in range(50):  # far more than SQLite keeps in memory
         outbox.put([item("x" * 1000)] * 40, float(number))
     outbox.close()
-    again = Outbox(tmp_path, "boot-2")
+    again = opened(tmp_path, "boot-2")
     file = tmp_path / OUTBOX_FILE
     with file.open("r+b") as raw:
         raw.seek(100)
@@ -501,7 +540,7 @@ def test_counts_are_right_and_bounds_hold_whatever_happens(
     outbox.tidy(1000.0)
     found = outbox.size
     outbox.close()
-    again = Outbox(folder, "next")
+    again = opened(folder, "next")
     assert (again.size.rows, again.size.bytes) == (found.rows, found.bytes)
     assert again.size.classes == found.classes
     again.close()
