@@ -225,7 +225,7 @@ def explain(
             "running": _version(found.running, found.running_digest),
             "phase": phase_cell(found.phase),
             "in it since": words.since(found.since, now) if found.since else words.NOTHING,
-            "error": f"{found.error}{step}" if found.error else words.NOTHING,
+            found.error_row: f"{found.error}{step}" if found.error else words.NOTHING,
             "attempts": str(found.attempts),
             "next try": words.until(found.next_retry_s),
             "reported": words.age(found.reported_age_s),
@@ -255,7 +255,7 @@ def health(
         (
             words.clock(report.time),
             words.duration(report.uptime_s),
-            f"{report.cpu_percent:.1f}",
+            _load(report),
             f"{report.memory_mb:.0f}",
             words.size(report.disk_free_mb * 1e6),
             words.count(report.outbox_rows),
@@ -279,6 +279,10 @@ def health(
         right("restarts"),
     ]
     print_table(columns, rows, f"{device} has sent no health report yet")
+
+
+def _load(health: "Health") -> str:
+    return words.NOTHING if health.cpu_percent is None else f"{health.cpu_percent:.1f}"
 
 
 def _dropped(health: "Health") -> str:
@@ -321,7 +325,7 @@ def _facts(detail: "DeviceDetail") -> "dict[str, str | Cell]":
     facts["health"] = words.age(detail.health_age_s)
     if health is not None:
         facts["load"] = (
-            f"{health.cpu_percent:.1f} % CPU, {health.memory_mb:.0f} MB memory, "
+            f"{_load(health)} % CPU, {health.memory_mb:.0f} MB memory, "
             f"{words.size(health.disk_free_mb * 1e6)} disk free"
             f"{' (low: no downloads, no captures)' if health.disk_low else ''}"
         )

@@ -80,6 +80,8 @@ def _advice(
             f"The device has seen revision {seen} of {facts.desired.revision}: it has not got the "
             "newest orders yet."
         )
+        if trouble := worker_trouble(health):
+            yield trouble
     elif wanted is None:
         yield "The slot should be empty; the device is about to stop what runs."
     elif reported is None:

@@ -13,13 +13,17 @@ from edge_agent.contract.advice import what_to_do
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.contract.state import UNSETTLED, Phase, ReportedSlot, WantedSlot
 
+_ON_ITS_WAY: Final = {
+    Phase.ABSENT: "The device knows what is wanted and is about to begin",
+    Phase.FETCHING: "It is being downloaded",
+    Phase.VERIFIED: "The files are there and right, the installation follows",
+    Phase.INSTALLED: "It is installed, the trial follows",
+    Phase.TRIAL: "It is proving itself, and is kept when it passes",
+    Phase.ACTIVE: "It runs what is wanted",
+}
+"""Where nothing needs doing, unless its worker is in trouble."""
+
 _BY_PHASE: Final = {
-    Phase.ABSENT: "The device knows what is wanted and is about to begin; nothing to do.",
-    Phase.FETCHING: "It is being downloaded; nothing to do.",
-    Phase.VERIFIED: "The files are there and right, the installation follows; nothing to do.",
-    Phase.INSTALLED: "It is installed, the trial follows; nothing to do.",
-    Phase.TRIAL: "It is proving itself, and is kept when it passes; nothing to do.",
-    Phase.ACTIVE: "Nothing to do: it runs what is wanted.",
     Phase.FAILED: "It is tried again by itself; `shoal device retry` has it tried now.",
     Phase.REJECTED: "It is not tried again by itself: deploy another version, or, once the cause "
     "is gone, have it tried once more with `shoal device retry`.",
@@ -61,6 +65,16 @@ class Explanation(Struct, frozen=True, kw_only=True):
     next_retry_s: float | None = None
     advice: str = ""
 
+    @property
+    def is_error_past(self) -> bool:
+        """Whether the error is one of an earlier attempt: it is older than the phase."""
+        return bool(self.error) and self.phase not in UNSETTLED
+
+    @property
+    def error_row(self) -> str:
+        """What people are shown the error as."""
+        return "last error" if self.is_error_past else "error"
+
 
 def explain_slot(
     slot: str,
@@ -69,6 +83,7 @@ def explain_slot(
     now: float,
     wanted: WantedSlot | None = None,
     health: SlotHealth | None = None,
+    held: str = "",
 ) -> Explanation:
     """Explain a slot as it was reported.
 
@@ -78,13 +93,14 @@ def explain_slot(
         now: seconds since 1970, by the clock that the report's times are of.
         wanted: what should run, where that is known better than from the report.
         health: of its worker; None if it has none, or nothing was heard of it.
+        held: why nothing happens to it for now and what to do; empty if it goes on.
     """
     if state is None:
         return Explanation(
             slot=slot,
             wanted=_named(wanted.module, wanted.version) if wanted else "",
             wanted_digest=wanted.digest if wanted else "",
-            advice=_BY_PHASE[Phase.ABSENT],
+            advice=held or _settling(Phase.ABSENT, ""),
         )
     error = state.error
     return Explanation(
@@ -102,7 +118,7 @@ def explain_slot(
         error_step=error.step if error else "",
         attempts=state.attempts,
         next_retry_s=None if state.next_retry is None else max(0.0, state.next_retry - now),
-        advice=" ".join(_advice(state, health)),
+        advice=" ".join(_advice(state, health, held)),
     )
 
 
@@ -124,17 +140,29 @@ def worker_trouble(health: SlotHealth | None) -> str:
     return ""
 
 
-def _advice(state: ReportedSlot, health: SlotHealth | None) -> Iterator[str]:
+def _advice(state: ReportedSlot, health: SlotHealth | None, held: str) -> Iterator[str]:
+    if held:
+        yield held
+        return
     if state.is_waiting_its_turn:
         yield "It waits its turn, so that a fleet does not ask at once; nothing to do."
         return
     trouble = worker_trouble(health)
-    if state.phase in UNSETTLED and state.error is not None:
+    if state.phase not in UNSETTLED:
+        yield _settling(state.phase, trouble)
+        return
+    if state.error is not None:
         yield what_to_do(state.error.code)
-    if state.phase is not Phase.ACTIVE or not trouble:
-        yield _BY_PHASE[state.phase]
+    yield _BY_PHASE[state.phase]
     if trouble:
         yield trouble
+
+
+def _settling(phase: Phase, trouble: str) -> str:
+    """One advice: that of the worker's trouble if it has one, or that nothing needs doing."""
+    if not trouble:
+        return f"{_ON_ITS_WAY[phase]}; nothing to do."
+    return trouble if phase is Phase.ACTIVE else f"{_ON_ITS_WAY[phase]}. {trouble}"
 
 
 def _named(module: str, version: int) -> str:

@@ -5,7 +5,7 @@ Pure. The words are those of `contract.explanation`, so that the cloud says the 
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import structs
 
@@ -21,6 +21,11 @@ from edge_agent.store.contents import Contents
 from edge_agent.store.remains import DATABASE_MISSING, Remains
 from edge_agent.store.slots import SlotRecord
 
+_DOUBLED: Final = (
+    "Two agents use this device's name, and this one waits: give each its own agent.device and "
+    "restart it."
+)
+
 
 class DeviceExplanation(Explanation, frozen=True, kw_only=True):
     """A slot, explained at its device.
@@ -30,11 +35,13 @@ class DeviceExplanation(Explanation, frozen=True, kw_only=True):
         agent: whether the agent told all this; else the disk did, and what runs is not known
             where an agent runs that does not answer.
         cloud: the way to the cloud, in words.
+        is_held: nothing happens to the slot until another agent of this name is gone.
     """
 
     device: str
     agent: Literal["answers", "does not answer", "does not run"]
     cloud: str
+    is_held: bool = False
 
 
 def explain_running(slot: str, status: AgentStatus) -> DeviceExplanation:
@@ -49,15 +56,22 @@ def explain_running(slot: str, status: AgentStatus) -> DeviceExplanation:
     cloud = "connected" if status.cloud.is_connected else "not connected"
     if status.cloud.conflict or status.cloud.error:
         cloud += f": {status.cloud.conflict or status.cloud.error}"
-    told = explain_slot(slot, found.state, now=status.time, health=found.worker)
-    if status.cloud.conflict:
-        advice = (
-            "Two agents use this device's name, and this one waits: give each its own "
-            f"agent.device and restart it. {told.advice}"
-        )
-        told = structs.replace(told, advice=advice)
+    is_held = status.is_held(slot)
+    told = explain_slot(
+        slot,
+        found.state,
+        now=status.time,
+        health=found.worker,
+        held=_DOUBLED if is_held else "",
+    )
+    if status.cloud.conflict and not is_held:
+        told = structs.replace(told, advice=f"{_DOUBLED} {told.advice}")
     return DeviceExplanation(
-        **structs.asdict(told), device=status.device, agent="answers", cloud=cloud
+        **structs.asdict(told),
+        device=status.device,
+        agent="answers",
+        cloud=cloud,
+        is_held=is_held,
     )
 
 
@@ -115,8 +129,8 @@ def explanation_lines(told: DeviceExplanation) -> Iterator[str]:
         "runs": "not known: the agent does not answer"
         if told.agent == "does not answer"
         else told.running or "nothing",
-        "phase": f"{told.phase}{since}",
-        "error": f"{told.error} (step {told.error_step or NOTHING})" if told.error else NOTHING,
+        "phase": f"{told.phase}{since}{', and waits' if told.is_held else ''}",
+        told.error_row: _error(told),
         "attempts": str(told.attempts),
         "next try": NOTHING if told.next_retry_s is None else f"in {span(told.next_retry_s)}",
         "cloud": told.cloud,
@@ -127,6 +141,15 @@ def explanation_lines(told: DeviceExplanation) -> Iterator[str]:
         yield textwrap.fill(
             text, COLUMNS, initial_indent=name.ljust(width), subsequent_indent=" " * width
         )
+
+
+def _error(told: DeviceExplanation) -> str:
+    if not told.error:
+        return NOTHING
+    text = f"{told.error} (step {told.error_step or NOTHING})"
+    if told.is_error_past and told.since_s is not None:
+        text += f", more than {span(told.since_s)} ago"
+    return text
 
 
 def stored_slots(contents: Contents) -> dict[str, ReportedSlot]:

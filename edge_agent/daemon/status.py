@@ -76,6 +76,14 @@ class AgentStatus(Struct, frozen=True, kw_only=True):
     disk_low: bool = False
     events: tuple[RecentEvent, ...] = ()
 
+    def is_held(self, slot: str) -> bool:
+        """Whether nothing happens to a slot until another agent of this name is gone.
+
+        With brokers of their own for cloud and data, an agent that steps back works on.
+        """
+        found = self.slots[slot]
+        return bool(self.cloud.conflict) and found.worker is None and not found.is_busy
+
 
 def one_line(slots: Mapping[str, SlotHealth], *, is_connected: bool) -> str:
     """How the agent does, for the service manager. Shadows answer nobody."""

@@ -35,7 +35,8 @@ def status_lines(status: AgentStatus) -> Iterator[str]:
         yield "slots     none"
         return
     yield ""
-    yield from _table([_SLOTS, *(_slot(name, slot) for name, slot in status.slots.items())])
+    rows = (_slot(name, slot, status.is_held(name)) for name, slot in status.slots.items())
+    yield from _table([_SLOTS, *rows])
     workers = {name: slot.worker for name, slot in status.slots.items() if slot.worker is not None}
     if workers:
         yield ""
@@ -137,7 +138,7 @@ def _failures(status: AgentStatus) -> Iterator[str]:
         yield f"  what to do: edge-agent explain {name}"  # to be copied, so never broken
 
 
-def _slot(name: str, slot: SlotStatus) -> tuple[str, ...]:
+def _slot(name: str, slot: SlotStatus, is_held: bool) -> tuple[str, ...]:
     state, worker = slot.state, slot.worker
     figures: tuple[str, ...] = (NOTHING,) * 7
     if worker is not None:
@@ -152,7 +153,8 @@ def _slot(name: str, slot: SlotStatus) -> tuple[str, ...]:
         )
     runs, wanted = state.running_version or NOTHING, state.wanted_version or NOTHING
     version = str(runs) if runs == wanted else f"{wanted} -> {runs}"
-    return (name, version, state.phase.value.replace("_", " "), *figures)
+    phase = "waits" if is_held else state.phase.value.replace("_", " ")
+    return (name, version, phase, *figures)
 
 
 def _times(name: str, worker: SlotHealth) -> tuple[str, ...]:

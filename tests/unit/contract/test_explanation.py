@@ -77,7 +77,7 @@ def test_a_worker_that_ended_is_told_with_what_to_do_about_its_last_end() -> Non
     advice = explain_slot("s", state, now=NOW, health=ended).advice
     assert "ended (out_of_memory: 2 GB)" in advice
     assert WHAT_TO_DO["out_of_memory"] in advice
-    assert "Nothing to do" not in advice
+    assert "nothing to do" not in advice
 
 
 def test_a_failed_update_and_a_worker_without_a_broker_are_both_told() -> None:
@@ -85,6 +85,28 @@ def test_a_failed_update_and_a_worker_without_a_broker_are_both_told() -> None:
     advice = explain_slot("s", FAILED, now=NOW, health=alone).advice
     assert WHAT_TO_DO["cloud_unreachable"] in advice
     assert "data broker is away: refused" in advice
+
+
+@pytest.mark.parametrize("phase", [Phase.FETCHING, Phase.TRIAL, Phase.ACTIVE])
+def test_a_worker_without_a_broker_is_one_advice(phase: Phase) -> None:
+    alone = replace(HEALTH, connected=False, error="refused")
+    state = replace(FAILED, phase=phase, error=None, next_retry=None)
+    advice = explain_slot("s", state, now=NOW, health=alone).advice
+    assert "data broker is away: refused" in advice
+    assert "nothing to do" not in advice
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_only_an_unsettled_slot_has_an_error_of_now(phase: Phase) -> None:
+    found = explain_slot("s", replace(FAILED, phase=phase), now=NOW)
+    is_now = phase in (Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK)
+    assert found.error_row == ("error" if is_now else "last error")
+    assert explain_slot("s", replace(FAILED, phase=phase, error=None), now=NOW).error_row == "error"
+
+
+def test_a_slot_that_is_held_says_why_and_nothing_else() -> None:
+    held = explain_slot("s", replace(FAILED, phase=Phase.TRIAL), now=NOW, held="Two of them.")
+    assert held.advice == "Two of them."
 
 
 def test_a_worker_that_answers_is_no_trouble() -> None:

@@ -59,7 +59,7 @@ def status(worker: SlotHealth | None = None, **link: str) -> AgentStatus:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"state": "running"}, ["Nothing to do"]),
+        ({"state": "running"}, ["nothing to do"]),
         (
             {"state": "running", "connected": False, "error": "refused"},
             ["data broker is away: refused", "data.broker"],
@@ -81,6 +81,30 @@ def test_the_way_to_the_cloud_is_told_beside_the_slot():
     assert explain_running("m", status(error="no route")).cloud == "not connected: no route"
     doubled = explain_running("m", status(conflict="two of them"))
     assert doubled.advice.startswith("Two agents use this device's name")
+
+
+def test_a_slot_that_waits_for_another_agent_of_its_name_says_only_that() -> None:
+    doubled = status(conflict="two of them")
+    state = replace(doubled.slots["m"].state, phase=Phase.FETCHING, since=0.5)
+    slot = SlotStatus(state=state, worker=None, is_busy=False)
+    held = replace(doubled, slots={"m": slot})
+    told = explain_running("m", held)
+    assert told.advice.endswith("give each its own agent.device and restart it.")
+    assert "fetching, for 0 s, and waits" in "\n".join(explanation_lines(told))
+    busy = replace(doubled, slots={"m": replace(slot, is_busy=True)})
+    assert "is being downloaded" in explain_running("m", busy).advice
+    assert "and waits" not in "\n".join(explanation_lines(explain_running("m", busy)))
+
+
+def test_an_error_of_an_earlier_attempt_is_called_that_with_its_age() -> None:
+    error = SlotError(code="cloud_unreachable", text="no route", step="fetch")
+    now = replace(status().slots["m"].state, phase=Phase.FETCHING, error=error, since=1.0)
+    here = replace(
+        status(), time=31.0, slots={"m": SlotStatus(state=now, worker=None, is_busy=True)}
+    )
+    (line,) = [x for x in explanation_lines(explain_running("m", here)) if "no route" in x]
+    assert line.startswith("last error  ")
+    assert line.endswith("  cloud_unreachable: no route (step fetch), more than 30 s ago")
 
 
 def test_a_slot_that_is_not_here_names_the_closest():

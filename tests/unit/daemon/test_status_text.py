@@ -176,6 +176,15 @@ def test_an_error_of_an_earlier_attempt_is_not_shown_as_one_of_now() -> None:
     assert "no route" not in "\n".join(status_lines(status_of(shuttle=found)))
 
 
+def test_a_slot_that_waits_for_another_agent_of_its_name_is_not_shown_as_at_work() -> None:
+    waiting = status_of(shuttle=slot(None, phase=Phase.FETCHING))
+    link = replace(waiting.cloud, conflict="two of them")
+    assert row_of([*status_lines(waiting)], 0, "shuttle")[2] == "fetching"
+    assert row_of([*status_lines(replace(waiting, cloud=link))], 0, "shuttle")[2] == "waits"
+    running = replace(status_of(shuttle=slot()), cloud=link)
+    assert row_of([*status_lines(running)], 0, "shuttle")[2] == "active"
+
+
 def test_a_long_error_is_cut_and_its_lines_fit() -> None:
     error = SlotError(code="trial_errors", text="Gather\n" * 200, step="trial")
     lines = list(status_lines(status_of(shuttle=slot(phase=Phase.ROLLED_BACK, error=error))))

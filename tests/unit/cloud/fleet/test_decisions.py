@@ -222,6 +222,19 @@ def test_a_silent_device_is_explained_as_such() -> None:
     assert "never reported" in explain(replace(facts(), reported=None), "s", NOW).advice
 
 
+def test_a_worker_without_a_broker_is_explained_on_trial_and_beside_older_orders() -> None:
+    deaf = health(60, 0)
+    slots = {"s": replace(deaf.slots["s"], connected=False, error="refused")}
+    trial = replace(facts(running=B, phase=Phase.TRIAL), health=replace(deaf, slots=slots))
+    found = explain(trial, "s", NOW).advice
+    assert "data broker is away: refused" in found
+    assert "nothing to do" not in found
+    late = replace(trial, desired=replace(trial.desired, revision=9))
+    found = explain(late, "s", NOW).advice
+    assert "seen revision 4 of 9" in found
+    assert "data broker is away: refused" in found
+
+
 def test_a_slot_that_nobody_knows_is_not_found() -> None:
     with pytest.raises(NotFound, match="no slot 'x'"):
         explain(facts(), "x", NOW)
