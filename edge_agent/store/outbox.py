@@ -159,8 +159,8 @@ class Outbox:
             is_late = now - self._tidied_at >= TIDY_S
             is_due = freed > 0 and (is_late or freed >= TIDY_ROWS)
             if is_due:
-                self._tidied_at = now
                 self._store([], Drops(), now)
+                self._tidied_at = now  # not before: what the disk refused is tried again at once
             self._mended(lambda: self._flush(now))
             if is_due and self._tally.rows.total() <= TIDY_ROWS:
                 self._file.give_back()
