@@ -194,6 +194,8 @@ class Health(Struct, frozen=True, kw_only=True):
         outbox_rows: that wait, of all classes.
         outbox_dropped: of all classes, for all reasons.
         outbox_resent: rows that were sent once more, since the agent started.
+        cpu_percent: of one core, used by the agent and its workers since the report before; None
+            in the first one.
         outbox: by class: "control", "alarm", "result", "capture".
         rss_mb: resident memory of the agent and its workers, MiB; what they share counts for each.
         pss_mb: the same, what they share counted once; None where the kernel does not tell.
@@ -206,7 +208,7 @@ class Health(Struct, frozen=True, kw_only=True):
     uptime_s: float
     interval_s: float
     slots: dict[Name, SlotHealth] = {}
-    cpu_percent: float = 0.0
+    cpu_percent: float | None = None
     rss_mb: float = 0.0
     pss_mb: float | None = None
     disk_free_mb: float = 0.0

@@ -3,16 +3,21 @@
 `edge-agent run` ends up here, in the same process. The settings file is the only argument.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from edge_agent.config import find_config, load
 from edge_agent.daemon.agent import Agent
 from edge_agent.daemon.logs import start_logging
+from edge_agent.daemon.tls_files import unusable_files
 from edge_agent.errors import ShoalError
 from edge_agent.store.files import make_folder
 from edge_agent.store.lock import StateLock
+
+log: Final = logging.getLogger("edge_agent.daemon")
 
 
 def main(arguments: list[str]) -> int:
@@ -25,6 +30,8 @@ def main(arguments: list[str]) -> int:
         path = Path(arguments[0]) if arguments else find_config(os.environ)
         settings = load(path, os.environ)
         start_logging(settings.agent.log_level)
+        for unusable in unusable_files(settings):
+            log.warning("event=certificate_unusable text=%r hint=%r", unusable.text, unusable.hint)
         # Two agents on one state directory would undo each other's work.
         with StateLock(make_folder(Path(settings.agent.state_dir))):
             return Agent(settings, os.environ).run()

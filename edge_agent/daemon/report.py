@@ -1,7 +1,7 @@
 """What the device says about itself, built from the journal and the workers as they are now."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -32,6 +32,9 @@ from edge_agent.store.slots import SlotRecord
 from edge_agent.store.space import DiskState
 
 log: Final = logging.getLogger("edge_agent.daemon")
+
+SHORTEST_LOAD_S: Final = 1.0
+"""Over less than this, a few ticks of the kernel's would be told as a load."""
 
 REVISION_APPLIED: Final = "revision_applied"
 
@@ -66,7 +69,6 @@ class Reporter:
         self.boot_id = boot_id
         self.started = started
         self._clock = clock
-        self._began = clock.monotonic()
         self._disk = disk
         self._pid = pid
         self._journal = journal
@@ -75,7 +77,8 @@ class Reporter:
         self._hardware = hardware
         self._applied = journal.counter(REVISION_APPLIED)
         self._cpu: dict[int, float] = {}
-        self._cpu_at = self._began
+        self._cpu_at: float | None = None
+        self._cpu_percent: float | None = None
 
     @property
     def agent_version(self) -> str:
@@ -142,11 +145,6 @@ class Reporter:
     def health(self, interval_s: float, outbox: OutboxSize) -> Health:
         """The health report, now. Processor time is since the last one."""
         pids = [self._pid, *self._supervisor.pids()]
-        now = self._clock.monotonic()
-        used = {pid: cpu_seconds(pid) for pid in pids}
-        spent = sum(seconds - self._cpu.get(pid, 0.0) for pid, seconds in used.items())
-        elapsed = max(now - self._cpu_at, 0.001)
-        self._cpu, self._cpu_at = used, now
         shares = [share for pid in pids if (share := pss_mb(pid)) is not None]
         moment = self._clock.moment()
         disk = self._disk()
@@ -157,7 +155,7 @@ class Reporter:
             uptime_s=round(moment.uptime_s, 3),
             interval_s=interval_s,
             slots=with_memory(self._supervisor.health()),
-            cpu_percent=round(100 * max(spent, 0.0) / elapsed, 2),
+            cpu_percent=self._load(pids),
             rss_mb=round(sum(rss_mb(pid) for pid in pids), 1),
             pss_mb=round(sum(shares), 1) if shares else None,
             disk_free_mb=round(disk.free_mb, 1),
@@ -168,6 +166,22 @@ class Reporter:
             outbox=outbox.classes,
             clock_synced=moment.clock_synced,
         )
+
+    def _load(self, pids: Sequence[int]) -> float | None:
+        """Processor time since the last look, percent of one core; None before there was one.
+
+        What processes used before the first look says nothing about the time since the start.
+        """
+        now = self._clock.monotonic()
+        elapsed = None if self._cpu_at is None else now - self._cpu_at
+        if elapsed is not None and elapsed < SHORTEST_LOAD_S:
+            return self._cpu_percent
+        used = {pid: cpu_seconds(pid) for pid in pids}
+        spent = sum(seconds - self._cpu.get(pid, 0.0) for pid, seconds in used.items())
+        self._cpu, self._cpu_at = used, now
+        if elapsed is not None:
+            self._cpu_percent = round(100 * max(spent, 0.0) / elapsed, 2)
+        return self._cpu_percent
 
     def status(
         self,

@@ -27,7 +27,8 @@ def tls_context(target: str, *, ca_file: str, cert_file: str, key_file: str) -> 
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
         if cert_file:
-            context.load_cert_chain(cert_file, key_file or None)
+            # An agent has nobody to ask: a key that needs a password is one that cannot be read.
+            context.load_cert_chain(cert_file, key_file or None, password=bytes)
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(filter(None, (ca_file, cert_file, key_file)))
         raise ConfigError(
