@@ -27,7 +27,6 @@ from edge_agent.errors import ConfigError, NotFound, ShoalError, Unavailable
 if TYPE_CHECKING:
     from edge_agent.daemon.explain import DeviceExplanation
     from edge_agent.daemon.status import AgentStatus
-    from edge_agent.runtime.infer import InferRequest
 
 app: Final = typer.Typer(
     name="edge-agent",
@@ -254,9 +253,12 @@ def infer(
 
     Example: edge-agent infer shuttle-anomaly row.json
     """
+    from edge_agent.daemon.modules import request_for
     from edge_agent.runtime.infer import infer as run_infer
 
-    request = _request(module, _payload(file), config)
+    request, note = request_for(module, _payload(file), lambda: _settings(config))
+    if note:
+        typer.echo(msgspec.json.encode({"warning": note}) if json else f"warning: {note}", err=True)
     answer = run_infer(msgspec.structs.replace(request, topic=topic))
     if json:
         _print_json(answer)
@@ -332,17 +334,6 @@ def _payload(file: Path) -> bytes:
             hint="no module takes a message of this size",
         )
     return data
-
-
-def _request(module: str, payload: bytes, config: Path | None) -> "InferRequest":
-    """From a path if there is one, else from what is installed."""
-    from edge_agent.daemon.modules import from_folder, from_slot
-
-    path = Path(module)
-    if path.exists():
-        return from_folder(path, payload)
-    settings = _settings(config)
-    return from_slot(module, payload, Path(settings.agent.state_dir), settings.agent.device)
 
 
 def _print_json(value: object) -> None:

@@ -5,14 +5,16 @@ The journal of a running agent may be read beside it; nothing is ever written he
 
 import shlex
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from edge_agent.config import Settings
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Blob, read_manifest
 from edge_agent.contract.names import did_you_mean, digest_of
-from edge_agent.errors import NotFound, StorageError
+from edge_agent.errors import NotFound, ShoalError, StorageError
 from edge_agent.runtime.infer import InferRequest
 from edge_agent.store.journal import JOURNAL_FILE
 from edge_agent.store.slots import SlotRecord
@@ -20,6 +22,40 @@ from edge_agent.store.slots import SlotRecord
 MANIFEST_FILE: Final = "manifest.json"
 BUILD_FOLDER: Final = "build"
 _SOURCE_FILE: Final = "module.toml"
+
+
+def request_for(
+    module: str, payload: bytes, settings: Callable[[], Settings]
+) -> tuple[InferRequest, str]:
+    """A request for what a person named: a module's files, or a slot.
+
+    A folder that holds no built module is no reason to pass over a slot of the same name.
+
+    Args:
+        module: a path, or a slot's name.
+        payload: of the message.
+        settings: of the device; read only where a slot may be meant.
+
+    Returns:
+        The request, and what a person should be told about the choice; mostly empty.
+
+    Raises:
+        ShoalError: it is neither, or cannot be read.
+    """
+    path = Path(module)
+    if path.exists() and (not path.is_dir() or _is_built(path)):
+        return from_folder(path, payload), ""
+    try:
+        device = settings()
+        state_dir = Path(device.agent.state_dir)
+        request = from_slot(module, payload, state_dir, device.agent.device)
+    except ShoalError:
+        if not path.exists():
+            raise
+        return from_folder(path, payload), ""  # which says how the folder is built
+    if not path.exists():
+        return request, ""
+    return request, f"folder {module} holds no built module: taking slot {module} of this device"
 
 
 def from_folder(path: Path, payload: bytes) -> InferRequest:
@@ -78,6 +114,10 @@ def from_slot(slot: str, payload: bytes, state_dir: Path, device: str) -> InferR
         version=serving.version,
         config=serving.config,
     )
+
+
+def _is_built(folder: Path) -> bool:
+    return any((place / MANIFEST_FILE).is_file() for place in (folder, folder / BUILD_FOLDER))
 
 
 def _manifest_file(folder: Path) -> Path:
