@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from edge_agent.config import Settings, find_config, load
+from edge_agent.config import Settings, find_config, load, parse
 from edge_agent.contract.failure import (
     UsageError,
     failure_of,
@@ -100,8 +100,8 @@ def init(
             code="config_exists",
         )
     text = TEMPLATE.format(device=device, state_dir=state_dir, url=cloud, broker=broker)
+    parse(text, {}, source=str(config), folder=config.parent)  # no wrong file is left behind
     write_atomic(config, text.encode(), mode=0o644)
-    load(config, {})
     typer.echo(f"wrote {config}; start the agent with: edge-agent run --config {config}")
 
 

@@ -19,6 +19,7 @@ from edge_agent.contract.names import check_name
 from edge_agent.contract.providers import check_provider, parse_options
 from edge_agent.contract.toml import line_of, read_toml
 from edge_agent.contract.toml_lines import key_lines
+from edge_agent.contract.user_info import hide_user
 from edge_agent.errors import ConfigError, ContractError
 
 ENVIRONMENT_PREFIX: Final = "EDGE_AGENT"
@@ -46,7 +47,7 @@ class CloudSection(Struct, frozen=True, kw_only=True):
     """The service that the device belongs to.
 
     Attributes:
-        url: of its HTTP API, from which files are downloaded.
+        url: of its HTTP API, from which files are downloaded; without user and password.
         broker: MQTT broker for control messages: `mqtt://` or `mqtts://`, with
             `user:password@` where the broker asks for it.
         ca_file: certificates to trust for both, instead of the system's.
@@ -277,6 +278,7 @@ def parse(text: str, environment: Mapping[str, str], *, source: str, folder: Pat
     except ContractError as error:
         found = error.text.removeprefix("device name ")
         raise ConfigError(f"{place('agent', 'device')} {found}", hint=error.hint) from error
+    _refuse_user(place("cloud", "url"), settings.cloud.url)
     _check_url(place("cloud", "url"), settings.cloud.url, ("http", "https"))
     _check_url(place("cloud", "broker"), settings.cloud.broker, ("mqtt", "mqtts"))
     if settings.data.broker:
@@ -312,16 +314,32 @@ def _check_listen(place: str, http: HttpSection) -> None:
         )
 
 
+def _refuse_user(place: str, url: str) -> None:
+    """The service asks for none, and its address is told in logs, reports and downloads."""
+    if "@" in url:
+        raise ConfigError(
+            f"{place} expected no user and no password, found {hide_user(url)!r:.200}",
+            hint="take out what stands before the '@'; a proxy that must know the device asks "
+            "for its certificate: cloud.cert_file and cloud.key_file",
+            code="user_in_url",
+        )
+
+
 def _check_url(place: str, url: str, schemes: tuple[str, ...]) -> None:
     wanted = " or ".join(f"{scheme}://HOST[:PORT]" for scheme in schemes)
     try:
         parts = urlsplit(url)
-        is_fine = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        is_fine = (
+            parts.scheme in schemes
+            and bool(parts.hostname)
+            and parts.port != 0
+            and url.count("@") == parts.netloc.count("@")  # else a password has ended the host
+        )
     except ValueError:  # a port that is no number
         is_fine = False
     if not is_fine:
         raise ConfigError(
-            f"{place} expected {wanted}; found {url!r:.200}",
+            f"{place} expected {wanted}; found {hide_user(url)!r:.200}",
             hint=f'for example "{schemes[0]}://cloud.example"',
         )
 

@@ -28,6 +28,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.errors import ConfigError
 from edge_agent.contract.topics import up_filters
+from edge_agent.contract.user_info import hide_user
 
 KEEPALIVE_S: Final = 30
 QUEUE_SIZE: Final = 10_000
@@ -87,15 +88,14 @@ def parse_url(url: str, *, ca_file: str = "", cert_file: str = "", key_file: str
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
+    except ValueError:  # it names a port that may be a password
         raise ConfigError(
-            f"broker url expected {expected}, found a port that is none: {error}",
+            f"broker url expected {expected}, found {hide_user(url)!r}",
             hint="for example mqtt://broker.example:1883",
-        ) from error
+        ) from None
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
-        shown = url.rpartition("@")[2]  # what is before it may be a password
         raise ConfigError(
-            f"broker url expected {expected}, found {shown!r}",
+            f"broker url expected {expected}, found {hide_user(url)!r}",
             hint="for example mqtt://broker.example:1883",
         )
     return Address(

@@ -15,6 +15,7 @@ import msgspec
 
 from cloud_sync.client.problems import error_from
 from cloud_sync.errors import ConfigError, ContractError, Unavailable
+from edge_agent.contract.user_info import hide_user
 
 T = TypeVar("T")
 Params = Mapping[str, str | int | float | bool | Sequence[str] | None]
@@ -181,6 +182,13 @@ def header_text(text: str) -> str:
 
 
 def _checked(url: str) -> str:
+    if "@" in url:
+        raise ConfigError(
+            f"server address expected no user and no password, found {hide_user(url)!r}",
+            hint="take out what stands before the '@' in --server or SHOAL_SERVER: the service "
+            "asks for none; a proxy that does must know this machine in another way",
+            code="user_in_url",
+        )
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:

@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from edge_agent.contract.user_info import hide_user
 from edge_agent.errors import ConfigError
 
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -26,16 +27,16 @@ def parse_broker_url(url: str) -> BrokerEndpoint:
     Raises:
         ConfigError: `broker_url_invalid`; the password is not repeated.
     """
-    shown = url.rpartition("@")[2]
+    shown = hide_user(url)
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
+    except ValueError:  # it names a port that may be a password
         raise ConfigError(
-            f"broker URL {shown!r}: {error}",
+            f"broker URL expected a port of 1-65535, found {shown!r}",
             code="broker_url_invalid",
             hint="correct the broker's address in the settings",
-        ) from error
+        ) from None
     if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/"):
         raise ConfigError(
             f"broker URL expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT], found {shown!r}",

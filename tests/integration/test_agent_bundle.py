@@ -195,6 +195,13 @@ def fill(file: Path) -> None:
                     pass
 
 
+def test_a_device_whose_agent_has_never_run_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text('[agent]\ndevice = "line-1"\nstate_dir = "state"\n')
+    done = bundle(tmp_path, "--out", "-")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["agent.toml"]
+
+
 def test_where_there_is_no_room_the_way_out_is_named(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text('[agent]\ndevice = "line-1"\nstate_dir = "state"\n')
     done = bundle(tmp_path, "--out", str(tmp_path / "no" / "such" / "b.tar.gz"))

@@ -95,6 +95,8 @@ def test_check_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
         "mqtt://127.0.0.1:1", cwd=tmp_path,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
+    assert edge_agent("check", cwd=tmp_path).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["agent.toml"]  # nothing was made
     again = edge_agent("init", "--device", "line-1", cwd=tmp_path)
     assert again.returncode == 1
     assert "is there already" in again.stderr
@@ -113,6 +115,14 @@ def test_check_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
     told = [finding for finding in json.loads(found.stdout) if finding["name"] == "providers"]
     assert told[0]["state"] == "warn"
     assert "cann is not used: the installed onnxruntime does not offer it" in told[0]["text"]
+
+
+def test_init_refuses_a_password_for_the_cloud_and_leaves_no_file(tmp_path: Path) -> None:
+    done = edge_agent("init", "--device", "a", "--cloud", "http://alice:zebra@h", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no user and no password" in done.stderr
+    assert "zebra" not in done.stderr + done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_infer_runs_a_module_folder_without_an_agent(tmp_path: Path) -> None:

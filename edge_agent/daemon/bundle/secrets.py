@@ -12,13 +12,25 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from edge_agent.config import Settings
-
-HIDDEN: Final = "***"
+from edge_agent.contract.user_info import HIDDEN, hide_user
 
 _LEAST: Final = 3
 """A shorter secret would take every second word out of a log; it goes with its URL."""
 
-_WORDS: Final = "(?:password|passwd|passphrase|secret|token|api[_-]?key|credential)s?"
+_WORDS: Final = (
+    r"(?:password|passwd|passphrase|passcode|(?<![a-zA-Z0-9])(?:pass|pwd|pw)|token|credential"
+    r"|secret(?:[_-]?access)?[_-]?key|secret|(?:api|private)[_-]?key)s?"
+)
+_BRIEF: Final = r"\b(?:passwd|pwd|pw)"
+_LONG: Final = r"\b(?:password|passphrase|passcode|secret|token)"
+_OPTION: Final = rf"(?<![\w-])--(?:\w[\w-]{{0,40}}-)?{_WORDS}"
+_PROSE: Final = (
+    r"(?!(?:a|an|the|of|for|in|no|not|is|was|has|and|or|too|set|unset|given|wrong|missing|empty"
+    r"|required|invalid|unknown|incorrect|expired|refused|accepted|read|hidden)\b(?![\w-]))"
+)
+"""Words that say something about a secret and are none."""
+
+_VALUE: Final = r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"'}\[{]+)"
 _SECRET_NAME: Final = re.compile(f"(?i){_WORDS}$")
 
 _PATTERNS: Final = (
@@ -31,9 +43,26 @@ _PATTERNS: Final = (
         HIDDEN,
     ),
     (
-        re.compile(rf"(?i)({_WORDS}[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&\"'}}\[{{]+)"),
+        re.compile(rf"(?i)({_WORDS}(?:\s+(?:is|was))?\\*[\"']?\s*[=:]\s*\\*){_VALUE}"),
         rf'\1"{HIDDEN}"',
     ),
+    # In words, and as an option of a program.
+    (re.compile(rf"(?i)({_WORDS}\s+(?:is|was)\s+){_PROSE}{_VALUE}"), rf'\1"{HIDDEN}"'),
+    (re.compile(rf"(?i)((?:{_BRIEF}|{_OPTION})\s+){_PROSE}{_VALUE}"), rf'\1"{HIDDEN}"'),
+    (
+        re.compile(rf"(?i)({_LONG}\s+)(?:\"[^\"]*\"|'[^']*'|(?=[^\s,;]*\d){_VALUE})"),
+        rf'\1"{HIDDEN}"',
+    ),
+    (re.compile(rf"(\bmosquitto_\w+\s[^\n]{{0,400}}?(?<!\S)-P\s*){_VALUE}"), rf'\1"{HIDDEN}"'),
+    (
+        re.compile(
+            r"(?<![\w-])((?:-u|--(?:proxy-)?user(?![\w-]))[\s=,\"']{0,8}?)"
+            r"(?:\"[^\"\n]*:[^\"\n]*\"|'[^'\n]*:[^'\n]*'|[^\s:,\"']+:[^\s,\"']+)"
+        ),
+        rf'\1"{HIDDEN}"',
+    ),
+    # A JSON Web Token: its head is JSON, which begins with '{"'.
+    (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*"), HIDDEN),
     (re.compile(r"(?i)(\bauthorization\W{1,6}\w+\s+|\bbearer\s+)[\w+/=.~-]{8,}"), rf"\1{HIDDEN}"),
 )
 
@@ -105,11 +134,3 @@ def shown_settings(settings: Settings) -> dict[str, Any]:  # Any: as JSON has it
     for section, key in (("cloud", "url"), ("cloud", "broker"), ("data", "broker")):
         sections[section][key] = hide_user(sections[section][key])
     return sections
-
-
-def hide_user(url: str) -> str:
-    """A URL without user and password."""
-    head, separator, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    user, at, host = place.rpartition("@")
-    return f"{head}{separator}{HIDDEN if user else ''}{at}{host}{slash}{path}"

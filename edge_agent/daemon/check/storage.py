@@ -1,8 +1,9 @@
 """Checks of the state directory: can it be written, has it room, do its databases make sense?
 
-Writes nothing but a probe file, which it removes again.
+Writes nothing but a probe file, which it removes again, and makes no folder.
 """
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,11 +32,26 @@ def check_storage(folder: Path, section: DiskSection) -> Iterator[Finding]:
         section: when its disk is low.
     """
     yield attempt("state directory", "fail", lambda: _writable(folder))
-    yield check_disk(folder, section, read_usage(folder))
+    yield check_disk(folder, section, read_usage(_nearest(folder)))
     yield _databases(folder)
 
 
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest above it that is there: on its disk it will be made."""
+    return next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+
+
 def _writable(folder: Path) -> str:
+    above = _nearest(folder)
+    if above != folder:
+        if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+            return f"{folder} is not there; it is made at the first start"
+        raise StorageError(
+            f"{folder} is not there, and cannot be made in {above}",
+            hint="make it for the agent's user, or set agent.state_dir to another",
+            code="not_writable",
+        )
+    # Only looks: the folder is there.
     probe_file = make_folder(folder) / f"probe-{uuid.uuid4().hex}"
     try:
         write_atomic(probe_file, b"probe")
@@ -86,17 +102,23 @@ def _ballast(folder: Path, section: DiskSection) -> str:
 
 def _databases(folder: Path) -> Finding:
     told: list[str] = []
+    hints: list[str] = []
     for name in _DATABASES:
         try:
             is_whole = check_database(folder / name)
             told.append(f"{name} is sound" if is_whole else f"{name} is sound as far as looked at")
         except StorageError as error:
-            if error.code != DATABASE_MISSING:
-                return Finding(name="databases", state="fail", text=error.text, hint=error.hint)
-            told.append(f"{name} is not there yet")
+            if error.code == DATABASE_MISSING:
+                told.append(f"{name} is not there yet")
+                continue
+            told.append(error.text)
+            hints.append(error.hint)
     aside = [path.name for path in set_aside_in(folder)]
     if aside:
         told.append(f"set aside as damaged: {', '.join(aside)}")
+    if hints:
+        hint = "; ".join(dict.fromkeys(hints))  # all damaged ones have the same
+        return Finding(name="databases", state="fail", text="; ".join(told), hint=hint)
     return Finding(
         name="databases",
         state="warn" if aside else "ok",

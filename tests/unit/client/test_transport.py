@@ -110,6 +110,25 @@ def test_an_address_that_is_none_is_refused_before_anything_is_sent(url: str) ->
         ShoalClient(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://alice:zebra-7@host",
+        "https://zebra-7@host:8080",
+        "http://alice:zebra-7/@host",
+        "ftp://alice:zebra-7@host",
+        "alice:zebra-7@host",
+    ],
+)
+def test_a_password_in_the_address_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ShoalClient(url)
+    assert "no user and no password" in caught.value.text
+    assert "zebra" not in str(caught.value)
+    assert "SHOAL_SERVER" in caught.value.hint
+    assert caught.value.code == "user_in_url"
+
+
 def test_actor_and_reason_travel_with_the_question_whatever_their_alphabet() -> None:
     with ScriptedService() as service, ShoalClient(service.url, actor="Jörg 100%") as client:
         service.on("DELETE", "/v1/modules/m/1", answer({"what": "module m/1"}))

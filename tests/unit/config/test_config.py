@@ -69,6 +69,48 @@ def test_what_is_wrong_is_said_with_its_place(text: str, expected: str):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://alice:zebra-7@host",
+        "https://zebra-7@host:8080/api",
+        "http://alice:zebra-7/@host",
+        "http://alice:1/zebra-7@host",
+    ],
+)
+def test_a_password_in_the_url_of_the_cloud_is_refused_and_not_repeated(url: str):
+    for found in (
+        {"text": f'[agent]\ndevice = "a"\n[cloud]\nurl = "{url}"\n'},
+        {"text": '[agent]\ndevice = "a"\n', "EDGE_AGENT_CLOUD_URL": url},
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read(**found)
+        assert "no user and no password" in caught.value.text
+        assert "zebra" not in str(caught.value)
+        assert "cert_file" in caught.value.hint
+        assert caught.value.code == "user_in_url"
+
+
+@pytest.mark.parametrize(
+    "broker",
+    [
+        "http://alice:zebra-7@host",
+        "mqtt://alice:zebra-7@host:none",
+        "mqtt://alice:12/zebra-7@host",
+        "mqtt://alice:zebra-7#1@host",
+        "alice:zebra-7@host",
+        "mqtt://alice:zebra-7@",
+    ],
+)
+@pytest.mark.parametrize("section", ["cloud", "data"])
+def test_a_password_in_a_url_that_is_wrong_is_not_repeated(broker: str, section: str):
+    with pytest.raises(ConfigError) as caught:
+        read(f'[agent]\ndevice = "a"\n[{section}]\nbroker = "{broker}"\n')
+    assert "***@" in caught.value.text
+    assert "zebra" not in str(caught.value)
+    assert "alice" not in str(caught.value)
+
+
 def test_choices_that_the_text_lists_are_not_listed_again():
     with pytest.raises(ConfigError) as caught:
         read('[agent]\ndevice = "a"\n[data]\nprotocol = "4"\n')

@@ -140,9 +140,10 @@ def test_other_urls_are_refused(url: str) -> None:
     assert caught.value.code == "broker_url_invalid"
 
 
-def test_a_refused_url_does_not_show_its_password() -> None:
+@pytest.mark.parametrize("url", ["mqtt://user:secret@host:x", "mqtt://user:secret/more@host"])
+def test_a_refused_url_does_not_show_its_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_broker_url("mqtt://user:secret@host:x")
+        parse_broker_url(url)
     assert "secret" not in str(caught.value)
 
 

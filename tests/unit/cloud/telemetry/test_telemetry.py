@@ -353,7 +353,8 @@ def test_what_is_no_broker_url_is_refused(url: str) -> None:
         parse_url(url)
 
 
-def test_a_wrong_broker_url_does_not_show_its_password() -> None:
+@pytest.mark.parametrize("url", ["tcp://user:secret@h", "mqtt://user:secret/more@h"])
+def test_a_wrong_broker_url_does_not_show_its_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_url("tcp://user:secret@h")
+        parse_url(url)
     assert "secret" not in str(caught.value)

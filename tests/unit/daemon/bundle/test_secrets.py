@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from edge_agent.config import AgentSection, CloudSection, DataSection, Settings
 from edge_agent.daemon.bundle.secrets import (
-    hide_user,
     scrub,
     scrub_value,
     secrets_of,
@@ -63,6 +62,32 @@ def test_known_secrets_are_taken_out(text: str) -> None:
         "{'token': 'zebra-7'}",
         "Authorization: Bearer zebra-7zebra-7",
         "-----BEGIN EC PRIVATE KEY-----\nzebra-7\nand no end",
+        "aws secret_access_key=zebra-7/x+y",
+        "AWS_SECRET_ACCESS_KEY: 'zebra-7'",
+        "private_key: zebra-7",
+        "pw: zebra-7",
+        "pw=zebra-7",
+        "db_pwd=zebra-7",
+        "MQTT_PASS=zebra-7",
+        "passwd zebra",
+        "pw zebra",
+        "password zebra-7",
+        "password 'zebra'",
+        "password is 'zebra'",
+        "the password is zebra",
+        "Password was: zebra-7",
+        'passphrase is "a zebra"',
+        "token eyJhbGciOiJIUzI1NiJ9.zebra7zebra7.zebra-7_",
+        "got eyJhbGciOiJIUzI1NiJ9.zebra7zebra7.zebra-7_ back",
+        "curl -u admin:zebra-7 http://h",
+        "curl -uadmin:zebra-7 http://h",
+        "curl --user 'admin:zebra 7' http://h",
+        "curl --user=admin:zebra-7 http://h",
+        "['curl', '-u', 'admin:zebra-7', 'http://h']",
+        "tool --password zebra",
+        "tool --api-key zebra",
+        "mosquitto_pub -u bob -P zebra -t t",
+        'note={\\"password\\": \\"zebra-7\\"}',
     ],
 )
 def test_what_looks_like_a_secret_is_taken_out_too(text: str) -> None:
@@ -73,6 +98,8 @@ def test_values_lose_what_is_under_the_name_of_a_secret_and_keep_their_shape() -
     value = {
         "password": "x" * 9,
         "access_token": "zebra-7",
+        "pw": "zebra-7",
+        "secret_access_key": "zebra-7",
         "tokens": [1, 2],
         "secrets": {"a": "b"},
         "text": 'a "token": "zebra-7" in words, and known-word',
@@ -82,6 +109,8 @@ def test_values_lose_what_is_under_the_name_of_a_secret_and_keep_their_shape() -
     assert scrub_value(value, ("known-word",)) == {
         "password": "***",
         "access_token": "***",
+        "pw": "***",
+        "secret_access_key": "***",
         "tokens": [1, 2],
         "secrets": {"a": "b"},
         "text": 'a "token": "***" in words, and ***',
@@ -94,6 +123,8 @@ def test_what_is_no_secret_stays() -> None:
     text = (
         "event=agent_started device=line-1 cloud=https://cloud.example/api basic information\n"
         "mail to a@b.example; sha256:0a1b; key_file=/etc/shoal/line-1.key\n"
+        "the password is wrong, the token is missing; password of bob refused; bypass: on\n"
+        "the secret has expired; tensor -u is 1:2; primary_key: id; version 1.2.3\n"
     )
     assert scrub(text, ()) == text
 
@@ -103,4 +134,4 @@ def test_the_settings_are_shown_without_users() -> None:
     assert shown["cloud"]["broker"] == "mqtts://***@broker.example:8883"
     assert shown["data"]["broker"] == "mqtt://***@127.0.0.1"
     assert shown["cloud"]["url"] == "https://cloud.example/api"
-    assert hide_user("") == ""
+    assert shown_settings(replace(SETTINGS, data=DataSection()))["data"]["broker"] == ""

@@ -7,6 +7,7 @@ from edge_agent.daemon.check.finding import Finding
 from edge_agent.daemon.check.storage import check_disk, check_storage
 from edge_agent.store.database import Database
 from edge_agent.store.journal import JOURNAL_FILE, Journal
+from edge_agent.store.outbox_file import OUTBOX_FILE
 from edge_agent.store.space import MIB, Usage
 
 
@@ -14,7 +15,24 @@ def look(folder: Path, section: DiskSection | None = None) -> dict[str, Finding]
     return {one.name: one for one in check_storage(folder, section or DiskSection(low_mb=0))}
 
 
-def test_a_new_folder_is_made_and_fine(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    found = look(tmp_path / "new" / "state")
+    assert found["state directory"].state == "ok"
+    assert found["state directory"].text.endswith("is not there; it is made at the first start")
+    assert found["disk"].state == "ok"
+    assert "journal.db is not there yet" in found["databases"].text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    found = look(tmp_path / "file" / "state")["state directory"]
+    assert (found.state, found.hint[:7]) == ("fail", "make it")
+    assert str(tmp_path / "file") in found.text
+
+
+def test_a_new_folder_is_fine_and_left_empty(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
     found = look(tmp_path / "state")
     assert {one.state for one in found.values()} == {"ok"}
     assert "% " not in found["disk"].text
@@ -78,6 +96,15 @@ def test_a_page_that_rotted_is_found(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_found(tmp_path: Path) -> None:
     (tmp_path / JOURNAL_FILE).write_bytes(b"nonsense" * 1000)
     assert look(tmp_path)["databases"].state == "fail"
+
+
+def test_every_damaged_database_is_named(tmp_path: Path) -> None:
+    for name in (JOURNAL_FILE, OUTBOX_FILE):
+        (tmp_path / name).write_bytes(b"nonsense" * 1000)
+    found = look(tmp_path)["databases"]
+    assert JOURNAL_FILE in found.text
+    assert OUTBOX_FILE in found.text
+    assert found.hint.count("restart the agent") == 1
 
 
 def test_what_was_set_aside_is_told(tmp_path: Path) -> None:
