@@ -1,10 +1,8 @@
 """What the device says about itself, built from the journal and the workers as they are now."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
-
-from msgspec.structs import replace
 
 from edge_agent.contract.messages import Health, SlotHealth
 from edge_agent.contract.state import (
@@ -15,12 +13,8 @@ from edge_agent.contract.state import (
     WantedSlot,
 )
 from edge_agent.daemon.http.protocol import HttpStatus
-from edge_agent.daemon.machine import (
-    agent_info,
-    cpu_seconds,
-    pss_mb,
-    rss_mb,
-)
+from edge_agent.daemon.machine import agent_info, cpu_seconds, rss_mb
+from edge_agent.daemon.memory import MemoryShares, with_memory
 from edge_agent.daemon.status import AgentStatus, LinkStatus, RecentEvent, SlotStatus
 from edge_agent.daemon.workforce import Workforce
 from edge_agent.errors import StorageError
@@ -76,6 +70,7 @@ class Reporter:
         self._agent = agent_info(started)
         self._hardware = hardware
         self._applied = journal.counter(REVISION_APPLIED)
+        self._shares = MemoryShares(clock.monotonic)
         self._cpu: dict[int, float] = {}
         self._cpu_at: float | None = None
         self._cpu_percent: float | None = None
@@ -145,7 +140,7 @@ class Reporter:
     def health(self, interval_s: float, outbox: OutboxSize) -> Health:
         """The health report, now. Processor time is since the last one."""
         pids = [self._pid, *self._supervisor.pids()]
-        shares = [share for pid in pids if (share := pss_mb(pid)) is not None]
+        shares = self._shares.of(pids)
         moment = self._clock.moment()
         disk = self._disk()
         return Health(
@@ -154,10 +149,10 @@ class Reporter:
             time=moment.time,
             uptime_s=round(moment.uptime_s, 3),
             interval_s=interval_s,
-            slots=with_memory(self._supervisor.health()),
+            slots=with_memory(self._supervisor.health(), shares),
             cpu_percent=self._load(pids),
             rss_mb=round(sum(rss_mb(pid) for pid in pids), 1),
-            pss_mb=round(sum(shares), 1) if shares else None,
+            pss_mb=round(sum(shares.values()), 1) if shares else None,
             disk_free_mb=round(disk.free_mb, 1),
             disk_low=disk.is_low,
             outbox_rows=outbox.rows,
@@ -204,7 +199,8 @@ class Reporter:
             events: the last ones.
         """
         seen, applied = self.revisions(desired)
-        workers = with_memory(self._supervisor.health())
+        shares = self._shares.of([self._pid, *self._supervisor.pids()])
+        workers = with_memory(self._supervisor.health(), shares)
         moment = self._clock.moment()
         disk = self._disk()
         return AgentStatus(
@@ -233,14 +229,6 @@ class Reporter:
             events=events,
             hardware=self._hardware(),
         )
-
-
-def with_memory(slots: Mapping[str, SlotHealth]) -> dict[str, SlotHealth]:
-    """The same counters, and each worker's share of memory as it is now."""
-    return {
-        slot: replace(health, pss_mb=pss_mb(health.pid) if health.pid else None)
-        for slot, health in slots.items()
-    }
 
 
 def reported_slot(

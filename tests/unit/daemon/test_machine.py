@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 
-from edge_agent.contract.messages import Health, SlotHealth
+from edge_agent.contract.messages import Health
 from edge_agent.daemon.machine import pss_mb, rss_mb
-from edge_agent.daemon.report import with_memory
 
 SHARED_MB = 64
 # A parent that holds memory which its child has, too, and never writes.
@@ -53,19 +52,6 @@ def test_of_a_process_that_is_gone_nothing_is_known() -> None:
         process.wait(30)
     assert pss_mb(process.pid) is None
     assert pss_mb(0) is None
-
-
-def test_a_slots_memory_is_its_share_and_else_what_is_resident() -> None:
-    running = SlotHealth(
-        module="m", version=1, digest="d", state="running", pid=os.getpid(), rss_mb=900.0
-    )
-    slots = with_memory({"here": running, "gone": SlotHealth(
-        module="m", version=1, digest="d", state="crashed", rss_mb=61.5
-    )})  # fmt: skip
-    assert slots["here"].pss_mb == slots["here"].memory_mb
-    assert slots["here"].rss_mb == 900.0
-    assert slots["gone"].pss_mb is None
-    assert slots["gone"].memory_mb == 61.5
 
 
 def test_a_devices_memory_is_its_share_and_else_what_is_resident() -> None:
