@@ -32,10 +32,12 @@ class Device:
     Args:
         folder: for everything it writes.
         broker: of the data: "mosquitto" or "nats".
+        health_interval_s: seconds between two health reports.
     """
 
-    def __init__(self, folder: Path, broker: str) -> None:
+    def __init__(self, folder: Path, broker: str, health_interval_s: float = 1) -> None:
         self._folder = folder
+        self._health_interval_s = health_interval_s
         self._control = EmbeddedBroker(folder / "control")
         self.broker: Broker = (
             EmbeddedBroker(folder / "data")
@@ -56,6 +58,7 @@ class Device:
             self._control.url,
             device=DEVICE,
             data_broker=self.broker.url,
+            health_interval_s=self._health_interval_s,
         )
         self._agent.start()
         self._agent.await_status(READY_S)

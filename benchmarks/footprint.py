@@ -37,6 +37,7 @@ from tests.support.base_install import install_base
 
 DEVICE = "bench-1"
 TIMEOUT_S = 60.0
+HEALTH_INTERVAL_S = 30  # as a device has it whose settings say nothing
 BOOTS = 5
 MODULES = 10
 PACKAGES = ("onnxruntime", "numpy", "paho-mqtt", "msgspec")
@@ -90,7 +91,7 @@ def _install(folder: Path, data_broker: EmbeddedBroker) -> tuple[ShuttleModule, 
             device=DEVICE,
             cloud_url=service["url"],
             broker_url=service["broker_url"],
-            health_interval_s=30,
+            health_interval_s=HEALTH_INTERVAL_S,
         )
         with settings.open("a") as file:
             file.write(f'\n[data]\nbroker = "{data_broker.url}"\n')
@@ -158,7 +159,7 @@ def _run(
 
 def _many(folder: Path, idle_seconds: float) -> dict[str, str | int | float | bool | None]:
     """The same device with more and more modules."""
-    with Device(folder, "nats") as device:
+    with Device(folder, "nats", HEALTH_INTERVAL_S) as device:
         children: list[float] = []
         for number in range(1, MODULES + 1):
             slot = f"module-{number}"

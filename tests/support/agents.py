@@ -23,6 +23,7 @@ class AgentProcess:
     device: str = "line-1"
     data_broker: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    health_interval_s: float = 1
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -42,7 +43,8 @@ class AgentProcess:
         self.config.write_text(
             f'[agent]\ndevice = "{self.device}"\nstate_dir = "state"\nlog_level = "debug"\n'
             f'[cloud]\nurl = "{self.cloud_url}"\nbroker = "{self.broker_url}"\n'
-            f'[data]\nbroker = "{self.data_broker}"\n[health]\ninterval_s = 1\n'
+            f'[data]\nbroker = "{self.data_broker}"\n'
+            f"[health]\ninterval_s = {self.health_interval_s:g}\n"
         )
         with (self.folder / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
