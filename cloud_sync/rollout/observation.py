@@ -1,0 +1,109 @@
+"""What is known of the devices of a rollout at one moment, as the planner gets it. Pure values."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from edge_agent.contract.state import ReportedSlot
+
+
+class DeviceNow(Struct, frozen=True, kw_only=True):
+    """A device as it was last heard of.
+
+    Attributes:
+        presence: as everywhere; "unknown" after three missed reports.
+        away_since: when it was last heard of if it is not online, seconds since 1970; None if it
+            is online. A device that never spoke is away since it became known.
+        revision_seen: of its last report; -1 if there is none.
+        reported_at: when that report came, by the service's clock.
+        slot: what it reported of the rollout's slot; None if it has none.
+        shadow: the same of the rollout's shadow slot.
+        is_taken: another rollout that goes first is at work on this slot, or a newer one took it.
+        locked_until: a module there said "not now", until then, seconds since 1970; None if not.
+    """
+
+    device: str
+    presence: Literal["online", "offline", "unknown"]
+    away_since: float | None = None
+    revision_seen: int = -1
+    reported_at: float | None = None
+    slot: ReportedSlot | None = None
+    shadow: ReportedSlot | None = None
+    is_taken: bool = False
+    locked_until: float | None = None
+
+
+class Measures(Struct, frozen=True, kw_only=True):
+    """What one digest did in a slot, summed over devices: of the version, or of the champion.
+
+    Attributes:
+        devices: that the sums are over.
+        messages: that came, over all of the digest's workers.
+        errors: messages that failed in the model or could not become tensors; and crashes.
+        total: of durations, by the bounds of `TIME_BOUNDS_MS`.
+        ages: the same of ages of messages.
+        memory_mb: largest of any device.
+        compared: messages in shadow that both versions saw.
+        differed: of these, those whose outputs differ or that only one could answer.
+        psi: largest of any device, in shadow.
+        scores: counts by the bins of the module's reference profile; empty without one.
+        right, wrong: messages with a delayed label.
+    """
+
+    devices: int = 0
+    messages: int = 0
+    errors: int = 0
+    total: tuple[int, ...] = ()
+    ages: tuple[int, ...] = ()
+    memory_mb: float = 0.0
+    compared: int = 0
+    differed: int = 0
+    psi: float | None = None
+    scores: tuple[int, ...] = ()
+    right: int = 0
+    wrong: int = 0
+
+
+class StageEvidence(Struct, frozen=True, kw_only=True):
+    """What is measured of a stage.
+
+    Attributes:
+        version: of the new version, on the stage's devices.
+        champion: of what they ran before.
+        max_p99_ms: of the module's manifest; None if it says nothing.
+        memory_mb: the same.
+        profile: share of scores in each bin that the module was built with; empty without one.
+    """
+
+    version: Measures = Measures()
+    champion: Measures = Measures()
+    max_p99_ms: float | None = None
+    memory_mb: float | None = None
+    profile: tuple[float, ...] = ()
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """Everything that a planner may look at besides the rollout itself.
+
+    Attributes:
+        devices: at least those whose assignments are in flight or next in the queue; one that is
+            missing here has nothing known of it, and nothing is decided about it.
+        evidence: of the current stage.
+        joined: devices that match the target and are not in the rollout, with what they would get;
+            only with the policy's `late_joiners`.
+    """
+
+    devices: Mapping[str, DeviceNow]
+    evidence: StageEvidence = StageEvidence()
+    joined: tuple["Joiner", ...] = ()
+
+
+class Joiner(Struct, frozen=True, kw_only=True):
+    """A device that came to match the target after the start."""
+
+    device: str
+    module: str
+    version: int
+    digest: str
+    site: str = ""
