@@ -10,7 +10,7 @@ from msgspec import structs
 
 from cloud_sync.errors import NotFound
 from cloud_sync.fleet.presence import Presence, presence
-from cloud_sync.fleet.summary import DeviceFacts, age, dated, is_slot_settled
+from cloud_sync.fleet.summary import DeviceFacts, age, dated, is_slot_settled, settled_health
 from cloud_sync.resources import SlotExplanation
 from edge_agent.contract.explanation import explain_slot, worker_trouble
 from edge_agent.contract.messages import SlotHealth
@@ -39,7 +39,7 @@ def explain(facts: DeviceFacts, slot: str, now: float) -> SlotExplanation:
     if reported is not None:
         # In the service's time, as `now` is.
         reported = structs.replace(reported, since=since or 0.0, next_retry=next_retry)
-    health = facts.health.slots.get(slot) if facts.health else None
+    health = settled_health(facts, slot)
     told = explain_slot(slot, reported, now=now, wanted=wanted, health=health)
     found = structs.asdict(told)
     found["wanted"] = told.wanted if wanted else ""

@@ -7,10 +7,16 @@ import logging
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from cloud_sync.db.audit import Change, record
-from cloud_sync.db.fleet_tables import device_health, devices, reported_states, running_slots
+from cloud_sync.db.fleet_tables import (
+    audit_log,
+    device_health,
+    devices,
+    reported_states,
+    running_slots,
+)
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.known import ensure
 from edge_agent.contract.messages import Event, Health, Status
@@ -18,6 +24,12 @@ from edge_agent.contract.state import DesiredState, ReportedState
 from edge_agent.contract.wire import encode
 
 SERVICE: Final = "cloud-sync"
+RAISES: Final = 10
+RAISES_S: Final = 3600.0
+"""So often in so many seconds we go above what a device says it saw. Whoever is still not content
+is another device with its name, or a broken one, and would have us count up for ever."""
+
+_RAISE: Final = "desired.raise"
 _D: Final = devices.c
 _R: Final = reported_states.c
 logger = logging.getLogger(__name__)
@@ -187,6 +199,9 @@ def _compare_revisions(connection: Connection, reported: ReportedState, now: flo
     is_behind = reported.revision_seen < desired.revision
     if is_behind or not has_other_orders(reported, desired):
         return Outcome(tell=is_behind)
+    raises = _recent_raises(connection, reported.device, now)
+    if raises >= RAISES:
+        return NOTHING
     # The device remembers orders that we do not: the database is from a backup, or the device was
     # deleted and came back. It takes nothing up to what it has seen, so we go above it.
     after = write_desired(connection, desired, desired.slots, now, above=reported.revision_seen)
@@ -195,8 +210,29 @@ def _compare_revisions(connection: Connection, reported: ReportedState, now: flo
         reason=f"the device had already seen revision {reported.revision_seen}",
         time=now,
     )
-    record(connection, change, "desired.raise", f"{reported.device}@{after.revision}")
-    return Outcome(tell=True)
+    record(connection, change, _RAISE, f"{reported.device}@{after.revision}")
+    return Outcome(tell=True, event=_disputed(reported) if raises == RAISES - 1 else None)
+
+
+def _recent_raises(connection: Connection, device: str, now: float) -> int:
+    """How often a device's revision was raised above what it had seen, in the last hour."""
+    column = audit_log.c
+    query = select(func.count()).where(
+        column.action == _RAISE,
+        column.time > now - RAISES_S,
+        column.subject.startswith(f"{device}@", autoescape=True),
+    )
+    return connection.scalar(query) or 0
+
+
+def _disputed(reported: ReportedState) -> Event:
+    return Event(
+        name="orders_disputed",
+        level="error",
+        text=f"{reported.device!r} was given newer orders {RAISES} times within an hour, and says "
+        f"each time that it has seen others (now revision {reported.revision_seen}); it is told no "
+        "more for an hour. Look whether another service or another device uses this name",
+    )
 
 
 def take_health(connection: Connection, health: Health, now: float) -> Outcome:

@@ -1,6 +1,7 @@
 """Summaries: a device and its slots from what is wanted, reported and measured. Pure."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from cloud_sync.fleet.presence import presence
 from cloud_sync.resources import DeviceSummary, SlotSummary, Tags
@@ -47,7 +48,7 @@ def summarize(facts: DeviceFacts, now: float) -> DeviceSummary:
         is_settled=facts.reported is not None
         and all(is_slot_settled(facts.desired.slots.get(n), running.get(n)) for n in names),
         tags=facts.tags,
-        slots={name: _slot(facts, name) for name in names},
+        slots={name: _slot(facts, name, now) for name in names},
     )
 
 
@@ -68,11 +69,25 @@ def age(now: float, then: float | None) -> float | None:
     return None if then is None else max(0.0, now - then)
 
 
-def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
+def running_at(facts: DeviceFacts, name: str) -> float | None:
+    """When a device last said what runs in a slot, seconds since 1970, by the service's clock.
+
+    Its state is reported when it changes, its health again and again: a health report that names
+    the same digest confirms it.
+    """
+    reported = facts.reported.slots.get(name) if facts.reported else None
+    if reported is None:
+        return None
+    health = facts.health.slots.get(name) if facts.health else None
+    if health is not None and facts.health_at is not None and health.digest == reported.running:
+        return max(facts.health_at, facts.reported_at or 0.0)
+    return facts.reported_at
+
+
+def _slot(facts: DeviceFacts, name: str, now: float) -> SlotSummary:
     wanted = facts.desired.slots.get(name)
     reported = facts.reported.slots.get(name) if facts.reported else None
-    health = facts.health.slots.get(name) if facts.health else None
-    before = facts.health_before.slots.get(name) if facts.health_before else None
+    health = settled_health(facts, name)
     is_measured = health is not None and health.messages_out > 0
     return SlotSummary(
         module=wanted.module if wanted else reported.module if reported else "",
@@ -84,7 +99,7 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         p50_ms=health.total.p50_ms if health and is_measured else None,
         p99_ms=health.total.p99_ms if health and is_measured else None,
         failed=sum(health.failed.values()) if health else 0,
-        error=_trouble(reported, health, before),
+        error=_trouble(reported, health),
         dropped=sum(health.dropped.values()) if health else 0,
         restarts=health.restarts if health else 0,
         rss_mb=health.rss_mb if health else None,
@@ -93,6 +108,7 @@ def _slot(facts: DeviceFacts, name: str) -> SlotSummary:
         shadow=health.shadow if health else None,
         since=dated(facts, reported.since or None) if reported else None,
         notes=health.notes if health else (),
+        running_age_s=age(now, running_at(facts, name)),
     )
 
 
@@ -109,21 +125,26 @@ def dated(facts: DeviceFacts, moment: float | None) -> float | None:
     return moment + facts.reported_at - report.time
 
 
-def _trouble(
-    reported: ReportedSlot | None, health: SlotHealth | None, before: SlotHealth | None
-) -> str:
+def settled_health(facts: DeviceFacts, name: str) -> SlotHealth | None:
+    """A slot's last health; a worker that had no time to connect yet counts as connected.
+
+    A device that starts or comes back reports before its workers have connected: only the next
+    report tells whether they did, unless the worker says itself why it could not.
+    """
+    health = facts.health.slots.get(name) if facts.health else None
+    before = facts.health_before.slots.get(name) if facts.health_before else None
+    if health is None or health.connected or health.error:
+        return health
+    return replace(health, connected=True) if before is None or before.connected else health
+
+
+def _trouble(reported: ReportedSlot | None, health: SlotHealth | None) -> str:
     """What keeps a slot from its work, or empty: a failure, or a worker that hears nothing."""
     if reported is not None and reported.error is not None:
         return f"{reported.error.code}: {reported.error.text}"
     if health is None or health.connected:
         return ""
-    if health.error:
-        return f"not_connected: {health.error}"
-    # A device that starts or comes back reports before its workers have connected: only the next
-    # report tells whether they did.
-    if before is None or before.connected:
-        return ""
-    return "not_connected: its worker has no connection to the broker"
+    return f"not_connected: {health.error or 'its worker has no connection to the broker'}"
 
 
 def _rate(facts: DeviceFacts, name: str) -> float | None:

@@ -174,7 +174,10 @@ def test_a_worker_that_is_not_connected_yet_is_no_trouble_before_a_second_report
 
     def error(last: Health, before: Health | None) -> str:
         found = replace(facts(), health=last, health_before=before)
-        return summarize(found, NOW).slots["s"].error
+        told = summarize(found, NOW).slots["s"].error
+        is_said = "data broker is away" in explain(found, "s", NOW).advice
+        assert is_said is bool(told), "an explanation and a summary say the same"
+        return told
 
     first = told(connected=False, uptime_s=0.2)
     assert error(first, None) == ""

@@ -242,6 +242,20 @@ def test_a_device_that_saw_a_higher_revision_gets_one_above_it(fleet: Cloud) -> 
     assert list(desired.slots) == ["probe"]
 
 
+def test_a_device_that_always_saw_a_higher_revision_is_not_followed_for_ever(fleet: Cloud) -> None:
+    deploy(fleet)
+    fleet.ingest.write([letter(status("line-1"))])
+    for number in range(30):
+        seen = fleet.parts.devices.get("line-1", NOW).desired.revision + 1
+        fleet.ingest.write([letter(reported("line-1", revision_seen=seen, seq=number))])
+    revision = fleet.parts.devices.get("line-1", NOW).desired.revision
+    assert revision == 1 + 2 * 10
+    told = [e for e in fleet.parts.telemetry.events() if e.name == "orders_disputed"]
+    assert [e.device for e in told] == ["line-1"]
+    # A deployment is told to it all the same.
+    assert deploy(fleet, to="line-1", slot="second") == {"line-1": revision + 1}
+
+
 def test_a_device_is_known_from_its_first_status_on(parts_of_cloud: Cloud) -> None:
     parts_of_cloud.ingest.write([letter(status("new-1", host="pi"))])
     found = parts_of_cloud.parts.devices.get("new-1", NOW)
