@@ -23,6 +23,8 @@ _PUBACK: Final = b"\x40\x02"
 _MAX_TOPICS: Final = 1024
 _MAX_CONTENT_TYPES: Final = 64
 _QOS1: Final = 1
+_WILL: Final = 0x2C
+"""There is a will, with QoS 1, retained."""
 _RETAINED_ONCE: Final = 0x10
 """MQTT 5: retained messages come with the first subscription of a session, not at every return."""
 
@@ -49,8 +51,9 @@ class PacketWriter:
         password: str = "",
         receive_maximum: int = 65535,
         is_clean: bool = False,
+        will: tuple[str, bytes] | None = None,
     ) -> bytes:
-        """CONNECT, without a will.
+        """CONNECT.
 
         Args:
             client_id: of the session.
@@ -59,9 +62,15 @@ class PacketWriter:
             password: empty for none.
             receive_maximum: unacknowledged messages that we take (MQTT 5).
             is_clean: begin with an empty session, not with the one that the broker keeps.
+            will: topic and payload of what the broker publishes, retained and with QoS 1, when
+                the connection ends without a goodbye.
         """
         flags = 0x02 if is_clean else 0
         tail = write_binary(client_id.encode())
+        if will is not None:
+            flags |= _WILL
+            tail += b"\x00" if self._is_v5 else b""
+            tail += write_binary(will[0].encode()) + write_binary(will[1])
         if user:
             flags |= 0x80
             tail += write_binary(user.encode())
@@ -138,6 +147,21 @@ class PacketWriter:
             )
         else:
             out += (b"\x30" + write_varint(size), name, properties, payload)
+
+    def publish_retained(
+        self, out: list[bytes], topic: str, payload: bytes, packet_id: int
+    ) -> None:
+        """Append PUBLISH with QoS 1 that the broker keeps for late subscribers."""
+        name = self._topics.get(topic) or self._topic(topic)
+        properties = b"\x00" if self._is_v5 else b""
+        size = len(name) + 2 + len(properties) + len(payload)
+        out += (
+            b"\x33" + write_varint(size),
+            name,
+            packet_id.to_bytes(2, "big"),
+            properties,
+            payload,
+        )
 
     def _content_type(self, content_type: str) -> bytes:
         properties = _told(content_type, b"")

@@ -23,6 +23,25 @@ def test_connect_of_mqtt_5_keeps_its_session_for_ever() -> None:
     )
 
 
+def test_a_will_is_retained_and_stands_between_client_id_and_user() -> None:
+    will = ("w", b"gone")
+    assert PacketWriter(V311).connect("me", keep_alive_s=0, user="u", is_clean=True, will=will) == (
+        b"\x10\x1a\x00\x04MQTT\x04\xae\x00\x00\x00\x02me\x00\x01w\x00\x04gone\x00\x01u"
+    )
+    assert (
+        PacketWriter(V5)
+        .connect("me", keep_alive_s=0, is_clean=True, will=will)
+        .endswith(b"\x00\x02me\x00\x00\x01w\x00\x04gone")
+    )
+
+
+def test_a_retained_message_has_qos_1() -> None:
+    out: list[bytes] = []
+    PacketWriter(V311).publish_retained(out, "t", b"xy", 3)
+    PacketWriter(V5).publish_retained(out, "t", b"xy", 3)
+    assert b"".join(out) == b"\x33\x07\x00\x01t\x00\x03xy\x33\x08\x00\x01t\x00\x03\x00xy"
+
+
 def test_subscriptions_have_qos_1() -> None:
     assert PacketWriter(V311).subscribe(7, ["a/+", "b"]) == (
         b"\x82\x0c\x00\x07\x00\x03a/+\x01\x00\x01b\x01"
