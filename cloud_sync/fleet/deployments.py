@@ -1,8 +1,6 @@
 """Deployments and removals: many devices' desired states changed in one transaction.
 
-What a deployment would make of each device is checked as a whole before anything is written: the
-slot by itself, and its topics together with those of all other slots there. The registry's check
-at publishing is an early warning; this one counts, because only here the topics are the real ones.
+What a deployment would make of each device is checked as a whole before anything is written.
 """
 
 from msgspec.structs import replace
@@ -10,15 +8,21 @@ from sqlalchemy import Connection
 
 from cloud_sync.db.audit import Change, record
 from cloud_sync.db.engine import Database
-from cloud_sync.errors import Conflict, ContractError, InvalidInput, NotFound
+from cloud_sync.errors import NotFound
+from cloud_sync.fleet.checks import (
+    Manifests,
+    check_config,
+    check_cycle,
+    check_misfits,
+    check_shadows_left,
+)
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.devices import tags_of_all
 from cloud_sync.fleet.known import count_known
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.spread import STARTS_PER_S, spread_s
 from cloud_sync.fleet.targets import parse_target, select_devices
-from cloud_sync.registry.chains import find_cycle, link_of
-from cloud_sync.registry.modules import choose, manifest_of, manifests_of
+from cloud_sync.registry.modules import choose, manifest_of
 from cloud_sync.resources import (
     Deployment,
     DeploymentResult,
@@ -26,11 +30,9 @@ from cloud_sync.resources import (
     Removal,
     ReplacedVersion,
 )
-from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.names import did_you_mean
-from edge_agent.contract.routes import config_problems
-from edge_agent.contract.shadows import SHADOW_MISFIT, check_outputs, check_shadow, shadow_slot
-from edge_agent.contract.state import AgentSettings, DesiredState, SlotConfig, WantedSlot
+from edge_agent.contract.shadows import shadow_slot
+from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
 
 
 class Deployments:
@@ -64,7 +66,7 @@ class Deployments:
         """
         with self._database.write() as connection:
             module = choose(connection, wish.module, wish.version)
-            _check_config(manifest_of(connection, module), wish.config)
+            check_config(manifest_of(connection, module), wish.config)
             slot = wish.slot or (shadow_slot(wish.shadows) if wish.shadows else module.name)
             wanted = WantedSlot(
                 module=module.name,
@@ -130,7 +132,7 @@ def _change_slot(
     changes: list[tuple[DesiredState, dict[str, WantedSlot]]] = []
     unchanged: list[str] = []
     replaced: dict[str, ReplacedVersion] = {}
-    manifests = _Manifests(connection)
+    manifests = Manifests(connection)
     for device in select_devices(parse_target(target), tags_of_all(connection)):
         before = read_desired(connection, device)
         if before.slots.get(slot) == wanted:
@@ -140,10 +142,10 @@ def _change_slot(
         if wanted is not None:
             slots[slot] = wanted
         else:
-            _refuse_to_leave_shadows(device, slot, slots)
-        _refuse_misfits(device, slots, manifests)
+            check_shadows_left(device, slot, slots)
+        check_misfits(device, slots, manifests)
         if wanted is not None and wanted.mode == "run":
-            _refuse_cycle(device, slot, slots, manifests)
+            check_cycle(device, slot, slots, manifests)
         changes.append((before, slots))
         if (old := before.slots.get(slot)) is not None:
             replaced[device] = ReplacedVersion(
@@ -187,75 +189,3 @@ def _nobody_has(connection: Connection, slot: str, devices: tuple[str, ...]) -> 
         hint=did_you_mean(slot, known) or "nothing is deployed there",
         code="slot_not_found",
     )
-
-
-def _check_config(manifest: Manifest, config: SlotConfig) -> None:
-    """Refuse here what every device would have to refuse."""
-    problems = list(config_problems(manifest, config))
-    if problems:
-        raise InvalidInput(
-            f"this configuration does not fit {manifest.name}: {'; '.join(problems)}",
-            code="config_misfit",
-            hint="correct the configuration of the deployment",
-        )
-
-
-def _refuse_to_leave_shadows(device: str, slot: str, slots: dict[str, WantedSlot]) -> None:
-    """Refuse to remove what another slot shadows."""
-    for name, other in slots.items():
-        if other.mode == "shadow" and other.shadows == slot:
-            raise Conflict(
-                f"{device}: slot {slot!r} has the shadow {name!r}",
-                hint=f"remove {name!r} first",
-                code=SHADOW_MISFIT,
-            )
-
-
-def _refuse_misfits(device: str, slots: dict[str, WantedSlot], manifests: "_Manifests") -> None:
-    """Refuse shadows of what will not be there to be shadowed, or cannot be compared."""
-    for name, wanted in slots.items():
-        try:
-            check_shadow(name, slots)
-            if wanted.mode == "shadow":
-                live = slots[wanted.shadows]
-                known = manifests.of({wanted.digest, live.digest})
-                if wanted.digest in known and live.digest in known:
-                    own_outputs, live_outputs = (
-                        [output.name for output in known[digest].model.outputs]
-                        for digest in (wanted.digest, live.digest)
-                    )
-                    check_outputs(name, own_outputs, wanted.shadows, live_outputs)
-        except ContractError as error:
-            raise Conflict(f"{device}: {error.text}", hint=error.hint, code=error.code) from error
-
-
-class _Manifests:
-    """Manifests by digest, each read once for all devices of a deployment."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._known: dict[str, Manifest] = {}
-
-    def of(self, digests: set[str]) -> dict[str, Manifest]:
-        """The manifests that are published of these."""
-        self._known |= manifests_of(self._connection, digests - self._known.keys())
-        return self._known
-
-
-def _refuse_cycle(
-    device: str, slot: str, slots: dict[str, WantedSlot], manifests: _Manifests
-) -> None:
-    """Refuse a slot whose results would come back to it through the other slots of a device."""
-    known = manifests.of({wanted.digest for wanted in slots.values()})
-    links = {
-        name: link_of(known[wanted.digest], slot=name, config=wanted.config, device=device)
-        for name, wanted in slots.items()
-        if wanted.digest in known and wanted.mode == "run"
-    }
-    cycle = find_cycle(links[slot], links.values())
-    if cycle:
-        raise Conflict(
-            f"slot {slot!r} would make a cycle of topics on {device}: {' -> '.join(cycle)}",
-            hint="give it another input or output topic, or remove a slot of the cycle first",
-            code="topic_cycle",
-        )
