@@ -142,6 +142,8 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
         since: when its phase was entered, seconds since 1970, by the device's clock; None if it
             has not said.
         notes: what is not as it was asked for.
+        running_age_s: since the device last said that this version runs, in a report of its state
+            or in a later one of its health, seconds; None if it never said.
     """
 
     module: str
@@ -162,6 +164,7 @@ class SlotSummary(Struct, frozen=True, kw_only=True):
     shadow: ShadowHealth | None = None
     since: float | None = None
     notes: tuple[str, ...] = ()
+    running_age_s: float | None = None
 
 
 class DeviceDetail(Struct, frozen=True, kw_only=True):
@@ -273,6 +276,7 @@ class DeploymentResult(Struct, frozen=True, kw_only=True):
         revisions: device to its new revision.
         unchanged: devices that wanted exactly this already.
         replaced: device to what its slot wanted before, where it wanted something.
+        rollout: that brings it there, `r17`; empty where nothing had to be brought.
     """
 
     module: str
@@ -282,6 +286,7 @@ class DeploymentResult(Struct, frozen=True, kw_only=True):
     revisions: dict[str, int]
     unchanged: tuple[str, ...] = ()
     replaced: dict[str, ReplacedVersion] = {}
+    rollout: str = ""
 
 
 class FleetEvent(Struct, frozen=True, kw_only=True):

@@ -192,6 +192,16 @@ def test_every_value_has_its_age() -> None:
     assert explain(facts(), "s", NOW).reported_age_s == 20.0
 
 
+def test_a_running_version_is_as_old_as_the_last_report_that_names_it() -> None:
+    def age_of(found: DeviceFacts) -> float | None:
+        return summarize(found, NOW).slots["s"].running_age_s
+
+    later = replace(facts(), health=health(60, 400), health_at=NOW - 3)
+    assert (age_of(facts()), age_of(later)) == (20.0, 3.0)
+    assert age_of(replace(facts(running=B), health=health(60, 400), health_at=NOW - 3)) == 20.0
+    assert age_of(replace(facts(), reported=None)) is None
+
+
 def test_an_explanation_says_what_stands_in_the_way() -> None:
     error = SlotError(code="integrity", text="blob differs", step="download")
     found = explain(facts(running=B, phase=Phase.FAILED, error=error), "s", NOW)
