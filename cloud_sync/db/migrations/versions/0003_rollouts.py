@@ -1,10 +1,142 @@
 """Rollouts, what versions did, groups and layers of configuration, delayed labels."""
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+_ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Each part makes its own tables."""
+    _rollouts()
+    _assignments()
+    _rollout_events()
+
+
+def _rollouts() -> None:
+    op.create_table(
+        "rollouts",
+        sa.Column("id", _ROW_ID, nullable=False),
+        sa.Column("edition", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=24), nullable=False),
+        sa.Column("state_since", sa.Float(), nullable=False),
+        sa.Column("state_reason", sa.Text(), nullable=False),
+        sa.Column("deadline", sa.Float(), nullable=True),
+        sa.Column("module", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("slot", sa.String(length=63), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.Float(), nullable=False),
+        sa.Column("created_by", sa.String(length=200), nullable=False),
+        sa.Column("started", sa.Float(), nullable=True),
+        sa.Column("ended", sa.Float(), nullable=True),
+        sa.Column("wish", sa.LargeBinary(), nullable=False),
+        sa.Column("due", sa.Float(), nullable=True),
+        sa.Column("lease_owner", sa.String(length=64), nullable=False),
+        sa.Column("lease_until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rollouts")),
+    )
+    op.create_index(op.f("ix_rollouts_state"), "rollouts", ["state"])
+    op.create_index(op.f("ix_rollouts_due"), "rollouts", ["due"])
+    op.create_table(
+        "rollout_stages",
+        sa.Column("rollout", _ROW_ID, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("step", sa.String(length=8), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("deadline", sa.Float(), nullable=True),
+        sa.Column("verdict", sa.LargeBinary(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["rollout"],
+            ["rollouts.id"],
+            name=op.f("fk_rollout_stages_rollout_rollouts"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("rollout", "number", name=op.f("pk_rollout_stages")),
+    )
+
+
+def _assignments() -> None:
+    op.create_table(
+        "rollout_assignments",
+        sa.Column("rollout", _ROW_ID, nullable=False),
+        sa.Column("device", sa.String(length=63), nullable=False),
+        sa.Column("slot", sa.String(length=63), nullable=False),
+        sa.Column("stage", sa.Integer(), nullable=False),
+        sa.Column("module", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=71), nullable=False),
+        sa.Column("site", sa.String(length=200), nullable=False),
+        sa.Column("previous", sa.LargeBinary(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("deadline", sa.Float(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_retry", sa.Float(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("evidence", sa.LargeBinary(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("has_news", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["rollout"],
+            ["rollouts.id"],
+            name=op.f("fk_rollout_assignments_rollout_rollouts"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("rollout", "device", name=op.f("pk_rollout_assignments")),
+    )
+    active, news = sa.text("is_active"), sa.text("has_news")
+    op.create_index(
+        "uq_rollout_assignments_active",
+        "rollout_assignments",
+        ["device", "slot"],
+        unique=True,
+        sqlite_where=active,
+        postgresql_where=active,
+    )
+    op.create_index("ix_rollout_assignments_device", "rollout_assignments", ["device", "slot"])
+    op.create_index(
+        "ix_rollout_assignments_news",
+        "rollout_assignments",
+        ["rollout", "device"],
+        sqlite_where=news,
+        postgresql_where=news,
+    )
+
+
+def _rollout_events() -> None:
+    op.create_table(
+        "rollout_events",
+        sa.Column("id", _ROW_ID, nullable=False),
+        sa.Column("rollout", _ROW_ID, nullable=False),
+        sa.Column("time", sa.Float(), nullable=False),
+        sa.Column("stage", sa.Integer(), nullable=True),
+        sa.Column("device", sa.String(length=63), nullable=False),
+        sa.Column("before", sa.String(length=24), nullable=False),
+        sa.Column("after", sa.String(length=24), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("evidence", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["rollout"],
+            ["rollouts.id"],
+            name=op.f("fk_rollout_events_rollout_rollouts"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rollout_events")),
+    )
+    op.create_index(op.f("ix_rollout_events_time"), "rollout_events", ["time"])
+    op.create_index(
+        "ix_rollout_events_rollout_device_id", "rollout_events", ["rollout", "device", "id"]
+    )
