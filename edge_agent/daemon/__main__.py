@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
         start_logging(settings.agent.log_level)
         for unusable in unusable_files(settings):
             log.warning("event=certificate_unusable text=%r hint=%r", unusable.text, unusable.hint)
+        # What is written holds results and passwords; not the folder alone should keep them.
+        os.umask(0o077)
         # Two agents on one state directory would undo each other's work.
         with StateLock(make_folder(Path(settings.agent.state_dir))):
             return Agent(settings, os.environ).run()

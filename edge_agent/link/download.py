@@ -139,8 +139,13 @@ class Downloader:
 
         from edge_agent.link.line import Lines
 
-        context = tls_context(
-            self._url, ca_file=self._ca_file, cert_file=self._cert_file, key_file=self._key_file
+        # Read anew each time, because certificates are renewed; that takes 35 ms.
+        context = (
+            tls_context(
+                self._url, ca_file=self._ca_file, cert_file=self._cert_file, key_file=self._key_file
+            )
+            if self._url.lower().startswith("https:")
+            else None
         )
         with (
             httpcore.ConnectionPool(

@@ -266,3 +266,13 @@ def test_commands_are_done_once_and_answered(
     cloud.command("line-1", "c3", Command(name="report", deadline=soon(-5)))
     wait_for(lambda: cloud.results.get("c3"))
     assert cloud.results["c3"].code == "expired"
+
+
+def test_what_an_agent_writes_only_its_own_user_can_read(
+    cloud: FakeCloud, agent: AgentProcess, tmp_path: Path
+) -> None:
+    installed(cloud, tmp_path, agent)
+    files = [path for path in agent.state_dir.rglob("*") if not path.is_symlink()]
+    assert {"journal.db", "outbox.db"} <= {path.name for path in files}
+    open_to_others = [str(path) for path in files if path.stat().st_mode & 0o077]
+    assert open_to_others == []
