@@ -22,9 +22,6 @@ from sqlalchemy import (
 
 from cloud_sync.db.metadata import RowId, metadata
 
-_ACTIVE: Final = text("is_active")
-_NEWS: Final = text("has_news")
-
 rollouts: Final = Table(
     "rollouts",
     metadata,
@@ -45,8 +42,6 @@ rollouts: Final = Table(
     Column("started", Float, nullable=True),
     Column("ended", Float, nullable=True),
     Column("wish", LargeBinary, nullable=False),
-    # When the driver has to look again even if no device reports anything; None for never.
-    Column("due", Float, nullable=True, index=True),
     # Which service drives it, and until when the others leave it alone.
     Column("lease_owner", String(64), nullable=False),
     Column("lease_until", Float, nullable=False),
@@ -62,6 +57,8 @@ rollout_stages: Final = Table(
     Column("step", String(8), nullable=False),
     Column("since", Float, nullable=False),
     Column("deadline", Float, nullable=True),
+    # Everybody of the stage was reached once in this step.
+    Column("is_full", Boolean, nullable=False),
     Column("verdict", LargeBinary, nullable=True),
     Column("reason", Text, nullable=False),
 )
@@ -88,7 +85,9 @@ rollout_assignments: Final = Table(
     Column("next_retry", Float, nullable=True),
     Column("reason", Text, nullable=False),
     Column("evidence", LargeBinary, nullable=False),
-    # The rollout has asked this of the device, and no other may until it lets go.
+    # The device's desired state asks for the version.
+    Column("is_wanted", Boolean, nullable=False),
+    # The rollout is at work on this slot, and no other may be until it lets go.
     Column("is_active", Boolean, nullable=False),
     # The device has spoken since the driver last looked at it.
     Column("has_news", Boolean, nullable=False),
@@ -97,16 +96,16 @@ rollout_assignments: Final = Table(
         "device",
         "slot",
         unique=True,
-        sqlite_where=_ACTIVE,
-        postgresql_where=_ACTIVE,
+        sqlite_where=text("is_active = 1"),
+        postgresql_where=text("is_active"),
     ),
     Index("ix_rollout_assignments_device", "device", "slot"),
     Index(
         "ix_rollout_assignments_news",
         "rollout",
         "device",
-        sqlite_where=_NEWS,
-        postgresql_where=_NEWS,
+        sqlite_where=text("has_news = 1"),
+        postgresql_where=text("has_news"),
     ),
 )
 

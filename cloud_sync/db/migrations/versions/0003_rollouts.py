@@ -37,13 +37,11 @@ def _rollouts() -> None:
         sa.Column("started", sa.Float(), nullable=True),
         sa.Column("ended", sa.Float(), nullable=True),
         sa.Column("wish", sa.LargeBinary(), nullable=False),
-        sa.Column("due", sa.Float(), nullable=True),
         sa.Column("lease_owner", sa.String(length=64), nullable=False),
         sa.Column("lease_until", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rollouts")),
     )
     op.create_index(op.f("ix_rollouts_state"), "rollouts", ["state"])
-    op.create_index(op.f("ix_rollouts_due"), "rollouts", ["due"])
     op.create_table(
         "rollout_stages",
         sa.Column("rollout", _ROW_ID, nullable=False),
@@ -53,6 +51,7 @@ def _rollouts() -> None:
         sa.Column("step", sa.String(length=8), nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
         sa.Column("deadline", sa.Float(), nullable=True),
+        sa.Column("is_full", sa.Boolean(), nullable=False),
         sa.Column("verdict", sa.LargeBinary(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -86,6 +85,7 @@ def _assignments() -> None:
         sa.Column("next_retry", sa.Float(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("evidence", sa.LargeBinary(), nullable=False),
+        sa.Column("is_wanted", sa.Boolean(), nullable=False),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("has_news", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -96,22 +96,21 @@ def _assignments() -> None:
         ),
         sa.PrimaryKeyConstraint("rollout", "device", name=op.f("pk_rollout_assignments")),
     )
-    active, news = sa.text("is_active"), sa.text("has_news")
     op.create_index(
         "uq_rollout_assignments_active",
         "rollout_assignments",
         ["device", "slot"],
         unique=True,
-        sqlite_where=active,
-        postgresql_where=active,
+        sqlite_where=sa.text("is_active = 1"),
+        postgresql_where=sa.text("is_active"),
     )
     op.create_index("ix_rollout_assignments_device", "rollout_assignments", ["device", "slot"])
     op.create_index(
         "ix_rollout_assignments_news",
         "rollout_assignments",
         ["rollout", "device"],
-        sqlite_where=news,
-        postgresql_where=news,
+        sqlite_where=sa.text("has_news = 1"),
+        postgresql_where=sa.text("has_news"),
     )
 
 
