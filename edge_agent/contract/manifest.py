@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from edge_agent.contract.names import DIGEST_PATTERN, NAME_PATTERN, digest_of
+from edge_agent.contract.scores import Profile
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.contract.wire import decode
 
@@ -236,12 +237,14 @@ class Health(Struct, frozen=True, kw_only=True):
         golden: files with golden cases.
         tolerance: largest difference of any number in any output.
         max_p99_ms: slowest 99th percentile of one run in the trial; 0 is no bound.
+        profile: how the scores were spread on samples; left out by a module that has none.
     """
 
     golden: tuple[Blob, ...] = ()
     tolerance: Annotated[float, Meta(ge=0)] = 1e-5
     max_p99_ms: Annotated[float, Meta(ge=0)] = 0.0
     trial: Trial = Trial()
+    profile: Profile | UnsetType = UNSET
 
 
 class Parity(Struct, frozen=True, kw_only=True):

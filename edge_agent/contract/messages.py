@@ -130,6 +130,8 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
         notes: what is not as it was asked for and why, one sentence each: a provider that is not
             there, a state that began empty.
         shadow: of a shadow, what it saw.
+        scores: of answers, by the bins of the manifest's profile, those of its columns one behind
+            the other; empty without a profile.
         rss_mb: resident memory of its process, MiB. Workers share pages with each other, and each
             counts them in full here.
         pss_mb: the memory that it is to blame for, MiB: a page that several processes share counts
@@ -162,6 +164,7 @@ class SlotHealth(Struct, frozen=True, kw_only=True):
     threads: int = 0
     notes: tuple[str, ...] = ()
     shadow: ShadowHealth | None = None
+    scores: tuple[int, ...] = ()
     rss_mb: float = 0.0
     pss_mb: float | None = None
 

@@ -66,6 +66,10 @@ def check_transition(before: Phase, after: Phase) -> Phase:
     return after
 
 
+UPDATE_LOCKED: Final = "update_locked"
+"""Code of the error of a slot whose update is put off by a lock on the device."""
+
+
 class SlotConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a deployment may change about a module without a new version; empty = as built."""
 
@@ -81,6 +85,8 @@ class WantedSlot(Struct, frozen=True, kw_only=True):
         mode: "run" answers messages; "shadow" gets what the slot `shadows` gets, and its answers
             are only compared.
         shadows: a slot of the same device; only with mode "shadow".
+        lock_max_s: how long a lock on the device may put this off, seconds, if that is less than
+            the device itself allows; 0 for not at all, None to leave it to the device.
     """
 
     module: Name
@@ -91,6 +97,7 @@ class WantedSlot(Struct, frozen=True, kw_only=True):
     config: SlotConfig = SlotConfig()
     rollout: str = ""
     stage: int = 0
+    lock_max_s: Annotated[float, Meta(ge=0)] | None = None
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -137,8 +144,11 @@ class ReportedSlot(Struct, frozen=True, kw_only=True):
         wanted: digest of what should.
         attempts: how often the wanted version was tried and failed.
         next_retry: when the next attempt is due, seconds since 1970, or None if none waits. While
-            fetching: the first one, put off so that a fleet does not ask at once.
+            fetching: the first one, put off so that a fleet does not ask at once, or by a lock.
         since: when the phase was entered, seconds since 1970.
+        locked_until: a program on the device said "not now" to updates of this slot, until then,
+            seconds since 1970; None if none did. One that is put off has the error
+            `update_locked`, and `next_retry` says when it goes on at the latest.
     """
 
     module: str
@@ -152,11 +162,17 @@ class ReportedSlot(Struct, frozen=True, kw_only=True):
     attempts: int = 0
     next_retry: float | None = None
     since: float = 0.0
+    locked_until: float | None = None
 
     @property
     def is_waiting_its_turn(self) -> bool:
         """Whether nothing was asked for yet, so that a fleet does not ask at once."""
-        return self.phase is Phase.FETCHING and self.next_retry is not None
+        return self.phase is Phase.FETCHING and self.next_retry is not None and not self.is_put_off
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether nothing was begun yet, because a program on the device said "not now"."""
+        return self.error is not None and self.error.code == UPDATE_LOCKED
 
 
 class Hardware(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ class Channel(StrEnum):
     HEALTH = "up/health"
     TELEMETRY = "up/telemetry"
     RESULT = "up/result"
+    LABELS = "up/labels"
     DESIRED = "down/desired"
     ACK = "down/ack"
     COMMAND = "down/command"

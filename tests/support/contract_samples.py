@@ -3,9 +3,11 @@
 import msgspec
 from msgspec import Raw
 
+from edge_agent.contract import labels as lb
 from edge_agent.contract import manifest as m
 from edge_agent.contract import messages as msg
 from edge_agent.contract import results as r
+from edge_agent.contract import scores as sc
 from edge_agent.contract import state as s
 from edge_agent.contract.signature import TensorSpec
 
@@ -42,6 +44,9 @@ MANIFEST = m.Manifest(
         tolerance=1e-5,
         max_p99_ms=5,
         trial=m.Trial(seconds=60, messages=200, max_error_rate=0.01),
+        profile=sc.Profile(
+            output="label", columns=(sc.ScoreBins(labels=(0, 1), counts=(180, 20, 0)),)
+        ),
     ),
     parity=m.Parity(rows=100, label_agreement=1.0, max_difference=1e-6, tolerance=1e-5),
     metrics={"f1": 0.9989},
@@ -58,6 +63,7 @@ SAMPLES: dict[str, msgspec.Struct] = {
                 version=3,
                 digest=DIGEST_A,
                 config=s.SlotConfig(input_topic="other/+/topic"),
+                lock_max_s=600,
             )
         },
         settings=s.AgentSettings(health_interval_s=10, fetch_spread_s=20, reconnect_spread_s=40),
@@ -81,6 +87,7 @@ SAMPLES: dict[str, msgspec.Struct] = {
                 attempts=1,
                 next_retry=1_700_000_060.0,
                 since=1_700_000_000.0,
+                locked_until=1_700_000_300.0,
             )
         },
         agent=s.AgentInfo(version="0.1.0", python="3.11.7", onnxruntime="1.31.1", started=1.0),
@@ -127,6 +134,7 @@ SAMPLES: dict[str, msgspec.Struct] = {
                 dropped={"deadline": 1},
                 total=msg.Timing(p50_ms=0.2, p99_ms=0.5, max_ms=1.5),
                 run=msg.Timing(p50_ms=0.01, p99_ms=0.02, max_ms=0.1),
+                scores=(90, 8, 0),
                 rss_mb=61.5,
                 pss_mb=12.25,
             )
@@ -162,6 +170,13 @@ SAMPLES: dict[str, msgspec.Struct] = {
     "answer": msg.Ack(boot_id="0f5a", seqs=(3, 12), answers="c41d-7"),
     "command": msg.Command(name="restart-slot", slot="shuttle-anomaly", deadline=1_700_000_100.0),
     "command_result": msg.CommandResult(device="line-1", ok=True, text="restarted", time=1.5),
+    "labels": lb.Labels(
+        device="line-1",
+        labels=(
+            lb.Label(slot="shuttle-anomaly", id="row-7", value=1),
+            lb.Label(slot="shuttle-anomaly", id=8, right=False),
+        ),
+    ),
     "result": r.InferenceResult(
         module="shuttle-anomaly",
         version=3,

@@ -45,8 +45,11 @@ def _strategy(info: inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901 one c
             return st.one_of([_strategy(t) for t in types])
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(_strategy(key), _strategy(value), max_size=3)
-        case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
-            made = st.lists(_strategy(item), max_size=3)
+        case (
+            inspect.VarTupleType(item_type=item, min_length=low)
+            | inspect.ListType(item_type=item, min_length=low)
+        ):
+            made = st.lists(_strategy(item), min_size=low or 0, max_size=3)
             return made if isinstance(info, inspect.ListType) else made.map(tuple)
         case inspect.RawType():
             return st.sampled_from([msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"[1,2]")])

@@ -29,6 +29,7 @@ NEVER_A_SLOTS = {
     "database_missing": "of who only looks at the state directory",
     "frame_too_large": "of the local HTTP server's connection to a worker",
     "frame_unreadable": "of the local HTTP server's connection to a worker",
+    "label_invalid": "of a delayed label, which only the service reads",
     "message_invalid": "of one message",
     "mirror_invalid": "of a shadow's socket; the frame is left out and counted",
     "mqtt_malformed": "ends a connection, which is made anew",
