@@ -304,7 +304,10 @@ class Database:
                 ) from error
             if name.startswith(_UNREADABLE):
                 raise self._damaged(str(error)) from error
-            raise StorageError(f"cannot {action} {self._path}: {error} {name}".rstrip()) from error
+            raise StorageError(
+                f"cannot {action} {self._path}: {error} {name}".rstrip(),
+                hint="check the disk, and that this is a file which the agent's user may write",
+            ) from error
 
     def _is_without_room(self, name: str) -> bool:
         """Whether an error that may have any cause comes from a full disk."""

@@ -340,3 +340,10 @@ def test_a_journal_that_cannot_be_opened_is_an_error_and_nothing_is_lost(tmp_pat
     journal = Journal(tmp_path)
     assert_committed(journal)
     journal.close()
+
+
+def test_a_folder_in_the_place_of_a_database_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL_FILE).mkdir()
+    with pytest.raises(StorageError, match=JOURNAL_FILE) as refused:
+        Journal(tmp_path).slots()
+    assert "a file which the agent's user may write" in refused.value.hint
