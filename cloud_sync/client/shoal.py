@@ -11,6 +11,7 @@ from cloud_sync.client.deployments import Deployments
 from cloud_sync.client.devices import Devices
 from cloud_sync.client.models import Models
 from cloud_sync.client.modules import Modules
+from cloud_sync.client.rollouts import Rollouts
 from cloud_sync.client.telemetry import Telemetry
 from cloud_sync.client.transport import Transport
 
@@ -35,6 +36,7 @@ class ShoalClient:
         modules: what can be deployed.
         devices: the fleet.
         deployments: what devices should run.
+        rollouts: the same in stages, each judged by what the version did.
         telemetry: events, results, the audit log, the service itself.
         blobs: files by their digest.
     """
@@ -48,6 +50,7 @@ class ShoalClient:
         self.modules = Modules(self._transport, self.blobs)
         self.devices = Devices(self._transport)
         self.deployments = Deployments(self._transport, self.devices)
+        self.rollouts = Rollouts(self._transport)
         self.telemetry = Telemetry(self._transport)
 
     @property
