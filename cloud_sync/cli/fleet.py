@@ -1,7 +1,6 @@
 """`shoal fleet ...`: all devices at one glance."""
 
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -86,45 +85,15 @@ def _watch(look: "Look", every_s: float, *, as_json: bool) -> None:
 
 
 def _watch_live(look: "Look", every_s: float) -> None:
-    from rich.console import Group
-    from rich.live import Live
     from rich.text import Text
 
     from cloud_sync.cli import words
-    from cloud_sync.cli.output import clean, console
+    from cloud_sync.cli.live import watch_live
     from cloud_sync.cli.status import status_view
-    from cloud_sync.cli.watch import count_down, look_again
 
-    lost: Unavailable | None = None
-
-    def show(note: Text) -> None:
-        devices, empty = seen
-        body = status_view(devices) if devices else Text(empty)
-        live.update(Group(body, Text(), note), refresh=True)
-
-    def say(error: "Unavailable", _wait_s: float) -> None:
-        nonlocal lost
-        lost = error
-
-    def wait(seconds: float) -> None:
-        if lost is None:
-            time.sleep(seconds)
-            return
-        reason = lost.text
-
-        def tell(left_s: float) -> None:
-            # Old figures must not look current: say how old they are, and keep counting.
-            figures = f"figures of {words.clock(looked)}, {words.since(looked, time.time())}"
-            text = f"{figures}: lost the service, trying again in {left_s:.0f} s: {reason}"
-            show(Text(clean(text), style="red"))
-
-        count_down(seconds, tell)
-
-    looks = look_again(look, every_s, on_lost=say, sleep=wait)
-    # Before the screen changes: a first look that fails leaves no trace on it.
-    seen, looked = next(looks), time.time()
-    with Live(console=console(), auto_refresh=False, screen=True) as live:
-        while True:
-            lost = None
-            show(Text(f"{words.plural(len(seen[0]), 'device')}, Ctrl-C ends", style="dim"))
-            seen, looked = next(looks), time.time()
+    watch_live(
+        look,
+        every_s,
+        lambda seen: status_view(seen[0]) if seen[0] else Text(seen[1]),
+        lambda seen: f"{words.plural(len(seen[0]), 'device')}, Ctrl-C ends",
+    )

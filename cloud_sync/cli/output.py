@@ -28,6 +28,17 @@ class Cell(Struct, frozen=True):
     style: str = ""
 
 
+class Strip(Struct, frozen=True):
+    """Texts of several colours side by side in one place of a table: a bar."""
+
+    parts: tuple[Cell, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(part.text for part in self.parts)
+
+
 class Column(Struct, frozen=True):
     """A column of a table: its heading, and which side its values stand on.
 
@@ -40,7 +51,7 @@ class Column(Struct, frozen=True):
     wraps: bool = False
 
 
-Row = Sequence[str | Cell]
+Row = Sequence[str | Cell | Strip]
 
 
 def right(title: str) -> Column:
@@ -88,8 +99,8 @@ def terminal_columns() -> int | None:
     return target.width if target.is_terminal else None
 
 
-def print_facts(facts: Mapping[str, str | Cell]) -> None:
-    """Print names and values, one a line, aligned."""
+def facts_table(facts: Mapping[str, str | Cell]) -> "Table":
+    """Names and values, one a line, aligned."""
     from rich.table import Table
 
     drawn = Table(box=None, pad_edge=False, padding=(0, PADDING, 0, 0), show_header=False)
@@ -97,10 +108,15 @@ def print_facts(facts: Mapping[str, str | Cell]) -> None:
     drawn.add_column(overflow="fold")
     for name, value in facts.items():
         drawn.add_row(name, _text(value))
+    return drawn
+
+
+def print_facts(facts: Mapping[str, str | Cell]) -> None:
+    """Print names and values, one a line, aligned."""
     # A digest that is broken into two lines cannot be copied.
     words = [w for v in facts.values() for w in (v.text if isinstance(v, Cell) else v).split()]
     longest = max(map(len, words), default=0)
-    _print(drawn, least=max(map(len, facts), default=0) + PADDING + longest)
+    _print(facts_table(facts), least=max(map(len, facts), default=0) + PADDING + longest)
 
 
 def print_line(text: str) -> None:
@@ -124,9 +140,11 @@ def clean(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def _text(cell: str | Cell) -> "RenderableType":
+def _text(cell: str | Cell | Strip) -> "RenderableType":
     from rich.text import Text
 
+    if isinstance(cell, Strip):
+        return Text.assemble(*((clean(part.text), part.style) for part in cell.parts))
     if isinstance(cell, Cell):
         return Text(clean(cell.text), style=cell.style)
     return Text(clean(cell))
@@ -138,7 +156,8 @@ def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
 
     total = 0
     for index, column in enumerate(columns):
-        texts = [cell.text if isinstance(cell, Cell) else cell for cell in (r[index] for r in rows)]
+        cells = (row[index] for row in rows)
+        texts = [cell if isinstance(cell, str) else cell.text for cell in cells]
         longest = max(map(cell_len, [column.title, *texts]))
         total += (min(longest, LEAST_WRAPPED) if column.wraps else longest) + PADDING
     return total - PADDING

@@ -44,14 +44,16 @@ def look_again(
     every_s: float,
     *,
     on_lost: Callable[[Unavailable, float], None],
+    is_over: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[T]:
-    """What is seen, for ever.
+    """What is seen, for ever or until it is over.
 
     Args:
         look: one look.
         every_s: how often, seconds.
         on_lost: told why a look failed, and how many seconds later the next one is taken.
+        is_over: asked after every look, also after one that failed.
         sleep: waits, seconds.
 
     Raises:
@@ -59,7 +61,7 @@ def look_again(
     """
     yield look()
     failures = 0
-    while True:
+    while not is_over():
         sleep(pause_s(every_s, failures))
         try:
             found = look()

@@ -6,7 +6,7 @@ words. Takes text, never a path: reading the file is the caller's.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -41,17 +41,36 @@ def read_toml(text: str, kind: type[S], *, source: str, error: type[ShoalError])
             expected and what was found).
     """
     data, lines = _parse(text, source, error)
+    return fitted(
+        data, kind, place=lambda path: f"{source} line {line_of(lines, path)}", error=error
+    )
+
+
+def fitted(
+    data: object, kind: type[S], *, place: Callable[[Path], str], error: type[ShoalError]
+) -> S:
+    """Make `kind` of what was read, with the errors of `read_toml`.
+
+    Args:
+        data: tables, lists and values.
+        kind: the Struct to make.
+        place: where a key stands, for errors.
+        error: class of the error that is raised.
+
+    Raises:
+        ShoalError: of class `error`: an unknown key, a missing key, a value that does not fit.
+    """
     top = inspect.type_info(kind)
     for path, known in _unknown_keys(data, top, ()):
-        place = f"in {describe(path[:-1])}" if len(path) > 1 else "at the top level"
+        where = f"in {describe(path[:-1])}" if len(path) > 1 else "at the top level"
         raise error(
-            f"{source} line {line_of(lines, path)}: unknown key {path[-1]!r} {place}",
+            f"{place(path)}: unknown key {path[-1]!r} {where}",
             hint=did_you_mean(str(path[-1]), known),
         )
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as refused:
-        raise _misfit(str(refused), data, top, lines, source, error) from refused
+        raise _misfit(str(refused), data, top, place, error) from refused
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int:
@@ -116,13 +135,12 @@ def _misfit(
     message: str,
     data: object,
     kind: inspect.Type,
-    lines: dict[Path, int],
-    source: str,
+    place: Callable[[Path], str],
     error: type[ShoalError],
 ) -> ShoalError:
     """The error for a value that msgspec refused."""
     wrong = misfit(message, data, kind)
-    where = f"{source} line {line_of(lines, wrong.path)}: {describe(wrong.path)}"
+    where = f"{place(wrong.path)}: {describe(wrong.path)}"
     if wrong.missing:
         return error(f"{where} needs the key {wrong.missing!r}", hint="add it there")
     return error(
