@@ -129,6 +129,8 @@ class Policy(Struct, frozen=True, kw_only=True):
         retry_s: longest wait before the first of them; doubles, with full jitter.
         offline_after_s: a device that is away for so long leaves the denominator.
         expire_after_s: and gives up its place in the queue.
+        offer_offline: whether a device that is away is told at once and learns of it when it is
+            back; else it is offered the version when it is back.
         max_offline: of a stage; with more of its devices away it is inconclusive.
         on_error: what follows when a stage fails: nothing more is offered; or its devices go back;
             or all devices of the rollout do.
@@ -167,6 +169,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     retry_s: Seconds = 60
     offline_after_s: Seconds = 86_400
     expire_after_s: Seconds = 30 * 86_400
+    offer_offline: bool = False
     max_offline: Fraction = 0.2
     on_error: Literal["pause", "rollback-stage", "rollback"] = "pause"
     rollback_s: Seconds = 86_400
@@ -194,6 +197,7 @@ AT_ONCE: Policy = Policy(
     install_s=30 * 86_400,
     trial_s=30 * 86_400,
     retries=0,
+    offer_offline=True,
     max_offline=1.0,
     revert_failed=False,
     gates=None,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edge_agent.contract.state import ReportedSlot
+from edge_agent.contract.state import ReportedSlot, WantedSlot
 
 
 class DeviceNow(Struct, frozen=True, kw_only=True):
@@ -92,11 +92,14 @@ class World(Struct, frozen=True, kw_only=True):
         evidence: of the current stage.
         joined: devices that match the target and are not in the rollout, with what they would get;
             only with the policy's `late_joiners`.
+        opens_at: when the next maintenance window begins, seconds since 1970; None if devices may
+            be offered something now.
     """
 
     devices: Mapping[str, DeviceNow]
     evidence: StageEvidence = StageEvidence()
     joined: tuple["Joiner", ...] = ()
+    opens_at: float | None = None
 
 
 class Joiner(Struct, frozen=True, kw_only=True):
@@ -107,3 +110,4 @@ class Joiner(Struct, frozen=True, kw_only=True):
     version: int
     digest: str
     site: str = ""
+    previous: WantedSlot | None = None

@@ -27,6 +27,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
         previous: what its slot wanted before the rollout, with its config; None for nothing.
         mode: as what it was last offered.
         revision: of the desired state of the last offer or revert; 0 before.
+        is_wanted: its desired state asks for the version: since an offer, until a revert.
         since: when the state was entered, seconds since 1970.
         deadline: when it must be left; None only in states that may last.
         attempts: offers that missed their deadline.
@@ -44,6 +45,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     state: AssignmentState = AssignmentState.QUEUED
     mode: Step = "run"
     revision: int = 0
+    is_wanted: bool = False
     since: float = 0.0
     deadline: float | None = None
     attempts: int = 0
@@ -58,6 +60,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     Attributes:
         number: from 0.
         step: "shadow" while its version is to run beside the champion.
+        is_full: every device that could be reached was, in this step.
         since: when the state was entered.
         deadline: when it must be left; None while it waits.
     """
@@ -66,6 +69,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     size: int
     state: StageState = StageState.WAITING
     step: Step = "run"
+    is_full: bool = False
     since: float = 0.0
     deadline: float | None = None
     verdict: Verdict | None = None

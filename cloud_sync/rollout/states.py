@@ -26,7 +26,8 @@ ROLLOUT: Final[Mapping[RolloutState, frozenset[RolloutState]]] = {
     # Finished, and yet: a device was found to run something else, a label came, a person wants
     # the version gone.
     _R.COMPLETED: frozenset({_R.RUNNING, _R.ROLLING_BACK, _R.SUPERSEDED}),
-    _R.COMPLETED_DEGRADED: frozenset({_R.RUNNING, _R.ROLLING_BACK, _R.SUPERSEDED}),
+    # Completed: the last devices that were away got there.
+    _R.COMPLETED_DEGRADED: frozenset({_R.COMPLETED, _R.RUNNING, _R.ROLLING_BACK, _R.SUPERSEDED}),
     _R.ROLLING_BACK: frozenset({_R.ROLLED_BACK, _R.ROLLBACK_INCOMPLETE, _R.SUPERSEDED}),
     _R.ROLLBACK_INCOMPLETE: frozenset({_R.ROLLING_BACK, _R.ROLLED_BACK, _R.SUPERSEDED}),
     _R.ROLLED_BACK: frozenset(),
@@ -56,8 +57,21 @@ _ON_THE_WAY: Final = frozenset(
     {_A.DOWNLOADING, _A.VERIFIED, _A.TRIAL, _A.SHADOW, _A.COMMITTED, _A.REVERTING, _A.QUEUED}
 )
 ASSIGNMENT: Final[Mapping[AssignmentState, frozenset[AssignmentState]]] = {
+    # One that waits to be offered the version again may get there, or fail, by itself meanwhile.
     _A.QUEUED: frozenset(
-        {_A.OFFERED, _A.ALREADY_PRESENT, _A.NOT_APPLICABLE, _A.EXPIRED, _A.SUPERSEDED, _A.TIMED_OUT}
+        {
+            _A.OFFERED,
+            _A.SHADOW,
+            _A.COMMITTED,
+            _A.REVERTING,
+            _A.ALREADY_PRESENT,
+            _A.NOT_APPLICABLE,
+            _A.REJECTED,
+            _A.ROLLED_BACK,
+            _A.EXPIRED,
+            _A.SUPERSEDED,
+            _A.TIMED_OUT,
+        }
     ),
     # Reports may be missed, so a later step may be seen first; a device that lost something may
     # be seen at an earlier one.
@@ -67,8 +81,9 @@ ASSIGNMENT: Final[Mapping[AssignmentState, frozenset[AssignmentState]]] = {
     _A.TRIAL: _ON_THE_WAY | _ENDED_BADLY,
     # Offered again: the shadow step passed, and the version is to answer.
     _A.SHADOW: _ON_THE_WAY | _ENDED_BADLY | {_A.OFFERED},
-    # Reopened when a later report shows another digest.
-    _A.COMMITTED: frozenset({_A.OFFERED, _A.REVERTING, _A.SUPERSEDED}),
+    # Reopened when a later report shows another digest: back into the queue, so that no bound is
+    # passed. One that was told to go back while it was away may be seen when it is back.
+    _A.COMMITTED: frozenset({_A.QUEUED, _A.REVERTING, _A.ROLLED_BACK, _A.SUPERSEDED}),
     _A.REVERTING: frozenset({_A.ROLLED_BACK, _A.REJECTED, _A.FAILED, _A.TIMED_OUT, _A.SUPERSEDED}),
     _A.REJECTED: frozenset(),
     _A.FAILED: frozenset(),
@@ -82,6 +97,9 @@ ASSIGNMENT: Final[Mapping[AssignmentState, frozenset[AssignmentState]]] = {
 
 IN_FLIGHT: Final = frozenset({_A.OFFERED, _A.DOWNLOADING, _A.VERIFIED, _A.TRIAL, _A.REVERTING})
 """The device is changing: these count against the bounds."""
+
+ENDED: Final = frozenset(state for state, after in ASSIGNMENT.items() if not after)
+"""Nothing follows."""
 
 ACTIVE: Final = IN_FLIGHT | {_A.QUEUED, _A.SHADOW, _A.COMMITTED}
 """The rollout still has a say in what this device's slot runs."""
