@@ -149,6 +149,8 @@ class Judge:
     def finish(self, until: float, grace_s: float) -> None:
         """The recording ends: what was due must have been done."""
         for number, ledger in self._rollouts.items():
+            for invariant, text, device in ledger.left_behind():
+                self._blame(invariant, number, text, device=device)
             if ledger.state is _R.RUNNING:
                 for stage, state in ledger.stages.items():
                     if state in _STOPPED:

@@ -6,7 +6,7 @@ Part of the judge (`invariants`): it must not use the planner's own way of count
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from math import ceil, floor
+from math import ceil, comb, floor
 from typing import Final, TypeVar
 
 from cloud_sync.rollout.rollout import Rollout
@@ -14,6 +14,7 @@ from cloud_sync.rollout.states import ASSIGNMENT, IN_FLIGHT, ROLLOUT, STAGE
 from cloud_sync.rollout.violation import Invariant
 from cloud_sync.rollout_resources import (
     AssignmentState,
+    Policy,
     RolloutEvent,
     RolloutState,
     StageState,
@@ -29,6 +30,8 @@ _BAD: Final = frozenset({_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT})
 _STOPPED: Final = frozenset({_S.FAILED, _S.INCONCLUSIVE})
 _TERMINAL: Final = frozenset(state for state, after in ASSIGNMENT.items() if not after)
 _ROUNDING: Final = 1e-9
+_MANY: Final = 50
+_BY_CHANCE: Final = 0.05
 _State = TypeVar("_State", bound=StrEnum)
 
 
@@ -59,6 +62,7 @@ class Ledger:
         self._site_of: dict[str, str] = {}
         self._in_flight: Counter[str] = Counter()
         self._on_the_way: set[str] = set()
+        self._reverting_since: dict[str, float] = {}
         self._counts: dict[int, Counter[AssignmentState]] = defaultdict(Counter)
         self.know(rollout)
 
@@ -88,6 +92,8 @@ class Ledger:
             after = AssignmentState(event.after)
             yield from _transition(ASSIGNMENT, before, event, _A.QUEUED)
             self._move(event.device, before, after)
+            if after is _A.REVERTING and before is not after:
+                self._reverting_since[event.device] = event.time
         elif event.stage is not None:
             yield from _transition(STAGE, self.stages.get(event.stage), event, _S.WAITING)
             self.stages[event.stage] = StageState(event.after)
@@ -97,16 +103,15 @@ class Ledger:
 
     def problems(self, events: Sequence[RolloutEvent]) -> Iterator[tuple[Invariant, str, str]]:
         """What is wrong at the end of a transaction that wrote these events: text and device."""
-        yield from self._out_of_bounds()
+        yield from self._out_of_bounds(events[-1].time)
         for event in events:
             if event.device and event.after == _A.OFFERED:
                 yield from self._wrong_offer(event.device)
             elif not event.device and event.stage is not None and event.before != event.after:
                 yield from self._wrong_stage(event)
-        if self.state in FINISHED and self._on_the_way:
-            device = min(self._on_the_way)
-            text = f"{self.state}, and {len(self._on_the_way)} devices are on their way"
-            yield Invariant.LEFT_BEHIND, text, device
+        # Those of one that was cancelled are followed to where they come by themselves.
+        if self.state in FINISHED and self.state is not _R.CANCELLED:
+            yield from self.left_behind()
         if self.state in (_R.COMPLETED, _R.COMPLETED_DEGRADED):
             for stage, state in self.stages.items():
                 if state is not _S.PASSED:
@@ -123,14 +128,27 @@ class Ledger:
             self._in_flight[self._site_of.get(device, "")] += -1 if is_leaving else 1
             (self._on_the_way.discard if is_leaving else self._on_the_way.add)(device)
 
-    def _out_of_bounds(self) -> Iterator[tuple[Invariant, str, str]]:
-        count = len(self._on_the_way)
-        if count > self._bound:
-            yield Invariant.BOUNDS, f"{count} devices in flight, at most {self._bound} may be", ""
+    def _out_of_bounds(self, now: float) -> Iterator[tuple[Invariant, str, str]]:
+        if (count := len(self._on_the_way)) > self._bound:
+            count -= len(self._given_up(now))
+            if count > self._bound:
+                text = f"{count} devices in flight, at most {self._bound} may be"
+                yield Invariant.BOUNDS, text, ""
         for site, bound in self._site_bounds.items():
             if (count := self._in_flight[site]) > bound:
-                text = f"{count} devices of {site} in flight, at most {bound} may be"
-                yield Invariant.BOUNDS, text, ""
+                count -= sum(self._site_of[device] == site for device in self._given_up(now))
+                if count > bound:
+                    text = f"{count} devices of {site} in flight, at most {bound} may be"
+                    yield Invariant.BOUNDS, text, ""
+
+    def _given_up(self, now: float) -> list[str]:
+        """Who was to go back and has not in time: a device that is gone must not hold up others."""
+        return [
+            device
+            for device in self._on_the_way
+            if self.states[device] is _A.REVERTING
+            and now >= self._reverting_since[device] + self._policy.rollback_s
+        ]
 
     def _wrong_offer(self, device: str) -> Iterator[tuple[Invariant, str, str]]:
         if self.state is not _R.RUNNING:
@@ -156,10 +174,10 @@ class Ledger:
     def _passed_too_easily(self, stage: int) -> Iterator[tuple[Invariant, str, str]]:
         counts = self._counts[stage]
         good = counts[_A.COMMITTED]
-        attempted = good + sum(counts[state] for state in _BAD)
-        needed = ceil(self._policy.min_success * attempted - _ROUNDING)
-        if good < needed:
-            text = f"stage {stage} passed with {good} of {attempted}, at least {needed} must run it"
+        failed = sum(counts[state] for state in _BAD)
+        attempted = good + failed
+        if not _may_pass(self._policy, good, failed):
+            text = f"stage {stage} passed with {failed} failed of {attempted}"
             yield Invariant.MISSING_DATA, text, ""
         # Where nobody could be asked there is nothing to be learnt; where somebody could, silence
         # is no success.
@@ -193,6 +211,22 @@ def _transition(
         yield Invariant.TERMINAL, step
     elif after not in table[before]:
         yield Invariant.TRANSITION, f"{step} is no step of the table"
+
+
+def _may_pass(policy: Policy, good: int, failed: int) -> bool:
+    """Whether so many failures are what a version that is good enough may have."""
+    attempted = good + failed
+    if good >= ceil(policy.min_success * attempted - _ROUNDING):
+        return True
+    if good == 0 or not policy.min_sample <= attempted < _MANY:
+        return False
+    # Of few devices one may fail by chance: it fails the stage only if so many hardly ever would.
+    rate = min(policy.max_failure, 1 - policy.min_success)
+    chance = sum(
+        comb(attempted, count) * rate**count * (1 - rate) ** (attempted - count)
+        for count in range(failed, attempted + 1)
+    )
+    return chance > _BY_CHANCE
 
 
 def _share(share: str, size: int) -> int:

@@ -113,7 +113,7 @@ def test_a_rollout_as_it_should_be_breaks_nothing() -> None:
     ("lines", "broken"),
     [
         ([*BEGUN, (3, "bell", "queued -> offered")], Invariant.BOUNDS),
-        ([*ALL, (10, "crane", "committed -> queued")], Invariant.TRANSITION),
+        ([*ALL, (10, "crane", "committed -> offered")], Invariant.TRANSITION),
         ([*BEGUN, (4, "anvil", "verified -> trial")], Invariant.TRANSITION),
         (
             [*BEGUN, (4, "anvil", "offered -> rejected"), (5, "anvil", "rejected -> offered")],
@@ -123,7 +123,7 @@ def test_a_rollout_as_it_should_be_breaks_nothing() -> None:
             [*BEGUN, (4, "rollout", "running -> cancelled"), (5, "rollout", "cancelled -> ready")],
             Invariant.TERMINAL,
         ),
-        ([*BEGUN, (4, "rollout", "running -> cancelled")], Invariant.LEFT_BEHIND),
+        ([*BEGUN, (4, "rollout", "running -> superseded")], Invariant.LEFT_BEHIND),
         ([*SECOND[:-1], (6, "rollout", "running -> paused"), SECOND[-1]], Invariant.PAUSE),
         ([*SECOND, (6, "rollout", "running -> paused")], Invariant.PAUSE),
         ([*FIRST, (5, "stage 1", "waiting -> filling")], Invariant.ORDER),
@@ -167,6 +167,13 @@ def test_a_resumed_rollout_that_does_not_look_at_its_failed_stage_is_seen() -> N
     ]
     assert found(lines) == set()  # it may yet
     assert found(lines, until=100.0) == {Invariant.RESUME}
+
+
+def test_what_a_cancelled_rollout_had_begun_comes_to_an_end() -> None:
+    lines: list[Line] = [*BEGUN, (4, "rollout", "running -> cancelled")]
+    assert found(lines) == set()
+    assert found(lines, until=100.0) == {Invariant.LEFT_BEHIND}
+    assert found([*lines, (5, "anvil", "offered -> committed")], until=100.0) == set()
 
 
 def test_the_bound_of_a_site_is_its_own() -> None:
