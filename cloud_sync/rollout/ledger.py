@@ -117,6 +117,12 @@ class Ledger:
                 if state is not _S.PASSED:
                     yield Invariant.ORDER, f"{self.state}, and stage {stage} is {state}", ""
 
+    def left_behind(self) -> Iterator[tuple[Invariant, str, str]]:
+        """Devices on their way, of a rollout that is over."""
+        if self.state in FINISHED and self._on_the_way:
+            text = f"{self.state}, and {len(self._on_the_way)} devices are on their way"
+            yield Invariant.LEFT_BEHIND, text, min(self._on_the_way)
+
     def _move(self, device: str, before: AssignmentState | None, after: AssignmentState) -> None:
         self.states[device] = after
         counts = self._counts[self._stage_of.get(device, -1)]
