@@ -331,6 +331,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
         id: as people name it, `r17`.
         reason: why it was asked for.
         state_reason: why it is in its state: who paused it, which gate failed.
+        state_since: when its state was entered.
         needs: what a person has to do for it to go on; empty if nothing.
     """
 
@@ -350,6 +351,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     stages: tuple[StageSummary, ...]
     reason: str = ""
     per_device: bool = False
+    state_since: float = 0.0
 
 
 class RolloutDetail(Struct, frozen=True, kw_only=True):
