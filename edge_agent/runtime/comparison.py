@@ -11,16 +11,15 @@ import numpy as np
 from msgspec import Struct
 
 from edge_agent.contract.messages import ShadowHealth
+from edge_agent.contract.scores import MOST_COLUMNS, score_output
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.runtime.mirrored import Run
 from edge_agent.runtime.psi import ScoreDrift
+from edge_agent.runtime.scores import rows_of
 from edge_agent.runtime.session import Array
 
 NOTHING_COMMON: Final = "no_common_output"
 """The two versions have no output of the same name."""
-
-MOST_COLUMNS: Final = 8
-"""Numbers of a row whose distributions are compared, the first ones; the worst is reported."""
 
 
 class Outcome(Struct, frozen=True):
@@ -140,12 +139,11 @@ class Comparison:
         self.agreed += is_same
 
     def _add_scores(self, live: Run, own: Run) -> None:
-        """The first output of floats if there is one, else the first: a label."""
-        chosen = next(
-            (pair for pair in self._shared if live[pair[0]].dtype.kind == "f"), self._shared[0]
-        )
-        spec = self._outputs[chosen[1]]
-        left, right = rows_of(live[chosen[0]], spec), rows_of(own[chosen[1]], spec)
+        """The same scores as everywhere, of the outputs that both versions have."""
+        shared = [self._outputs[own_index] for _, own_index in self._shared]
+        index, own_index = self._shared[score_output(shared)]
+        spec = self._outputs[own_index]
+        left, right = rows_of(live[index], spec), rows_of(own[own_index], spec)
         if left.shape != right.shape:
             return
         columns = min(left.shape[1], MOST_COLUMNS)
@@ -191,14 +189,3 @@ def difference_of(expected: Array, found: Array, tolerance: float) -> Difference
     is_near = apart <= tolerance * (1 + np.abs(np.where(is_finite, left, 0.0)))
     is_same_kind = is_finite | (left == right) | (np.isnan(left) & np.isnan(right))
     return Difference(bool((is_near & is_same_kind).all()), largest)
-
-
-def rows_of(array: Array, spec: TensorSpec) -> Array:
-    """An output as rows of scores, [N, C].
-
-    Args:
-        array: of one message; a message of one row has lost its first dimension.
-        spec: of the output.
-    """
-    has_rows = spec.shape[:1] in ((-1,), (1,)) and array.ndim == len(spec.shape)
-    return array.reshape(array.shape[0] if has_rows and array.size else 1, -1)

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from edge_agent.contract.messages import SlotHealth
 from edge_agent.runtime.histogram import BatchHistogram, Histogram
 from edge_agent.runtime.memory import rss_mb
+from edge_agent.runtime.scores import ScoreCounts
 
 _MOST_WORDS: Final = 300
 """Characters that are kept of an error's text."""
@@ -53,6 +54,7 @@ class Counters:
         age: at the answer, by the message's own time.
         batches: rows of one run.
         waiting: messages in the queue.
+        scores: of answers, by the bins of the module's profile; None if it has none.
     """
 
     def __init__(self) -> None:
@@ -69,6 +71,7 @@ class Counters:
         self.age = Histogram()
         self.batches = BatchHistogram()
         self.waiting = 0
+        self.scores: ScoreCounts | None = None
         self._told_out = 0
         self._subject: Subject | None = None
 
@@ -108,6 +111,7 @@ class Counters:
             age=self.age.timing(),
             batches=self.batches.sizes(),
             waiting=self.waiting,
+            scores=self.scores.counts() if self.scores is not None else (),
             runs_on=subject.providers if subject else (),
             threads=subject.threads if subject else 0,
             notes=subject.notes if subject else (),

@@ -136,6 +136,9 @@ class DoorAnswers:
         self._counters.run.record((time.perf_counter() - began) * 1e6)
         self._counters.batches.record(rows)
         outputs = dict(zip(names, values, strict=True))
+        scores = self._counters.scores
+        if scores is not None and scores.output in outputs:
+            scores.add_array(outputs[scores.output])
         return write_response(ask.name, self._version, request, outputs)
 
 

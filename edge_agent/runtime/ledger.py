@@ -17,7 +17,9 @@ from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.histogram import Histogram
 from edge_agent.runtime.message import Incoming
 from edge_agent.runtime.mirror import Mirror
+from edge_agent.runtime.outputs import RunOutputs
 from edge_agent.runtime.protocol import WorkerUplink
+from edge_agent.runtime.scores import ScoreCounts
 from edge_agent.runtime.uplink import UplinkRule
 
 _log = logging.getLogger("shoal.worker")
@@ -72,6 +74,8 @@ class Ledger:
                 self.outcome(message, answer)
             if is_mirrored and mirror is not None and (answer is None or answer.topic):
                 _tell(mirror, message, answer)
+        if self._counters.scores is not None:
+            count_scores(self._counters.scores, answers)
         self._count(messages, answers, began_s, sent_s)
 
     def outcome(self, message: Incoming, answer: Answer) -> None:
@@ -131,6 +135,18 @@ class Ledger:
         _record(counters.total, answered)
         _record(counters.decode, decoded)
         _record(counters.encode, encoded)
+
+
+def count_scores(scores: ScoreCounts, answers: Iterable[Answer | None]) -> None:
+    """Count the scores of each run once; those who shared it come one behind the other."""
+    last: RunOutputs | None = None
+    for answer in answers:
+        if answer is None or answer.shares is None:
+            continue
+        for run in answer.shares.runs:
+            if run is not last:
+                scores.add(run)
+                last = run
 
 
 def _tell(mirror: Mirror, message: Incoming, answer: Answer | None) -> None:

@@ -22,6 +22,7 @@ from edge_agent.runtime.mirror import Mirror
 from edge_agent.runtime.protocol import WorkerUplink
 from edge_agent.runtime.queue import Left, MessageQueue, Reason
 from edge_agent.runtime.run_guard import MOST_DEATHS, RunGuard
+from edge_agent.runtime.scores import ScoreCounts
 
 AT_ONCE: Final = 64
 """Messages of a batch. More would make the first of them wait and gain little: what a run costs
@@ -72,6 +73,7 @@ class LiveSlot:
         self._delay_s = self._rules.max_delay_ms / 1e3
         self._alone_s = TURN_S
         counters.watch(engine)
+        counters.scores = ScoreCounts.of(engine.manifest)
         engine.count_runs(self._ledger.ran, guard.begin_run if guard is not None else None)
 
     @property

@@ -25,8 +25,10 @@ from edge_agent.runtime.comparison import Comparison, Outcome
 from edge_agent.runtime.counters import Counters
 from edge_agent.runtime.cpu_budget import CpuBudget
 from edge_agent.runtime.engine import Engine
+from edge_agent.runtime.ledger import count_scores
 from edge_agent.runtime.mirrored import Mirrored, MirrorPacket, arrays_of, decode_packet
 from edge_agent.runtime.protocol import WorkerSpec
+from edge_agent.runtime.scores import ScoreCounts
 from edge_agent.runtime.socket_path import short_address
 
 HEARD: Final = "heard"
@@ -65,6 +67,7 @@ class ShadowSlot:
         engine.takes_addresses = False
         self._counters = counters
         counters.watch(engine)
+        counters.scores = ScoreCounts.of(engine.manifest)
         self._spec = spec
         self._tolerance = engine.manifest.health.tolerance
         self.module = engine.manifest.name
@@ -226,6 +229,8 @@ class ShadowSlot:
             counters.messages_out += 1
             counters.run.record(answer.run_us)
             counters.total.record(answer.total_us)
+            if counters.scores is not None:
+                count_scores(counters.scores, (answer,))
             self._comparison.add(live, Outcome(answer.runs))
         else:
             counters.fail(answer.code, answer.text)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edge_agent.contract.signature import TensorSpec
-from edge_agent.runtime.comparison import Comparison, Outcome, difference_of, rows_of
+from edge_agent.runtime.comparison import Comparison, Outcome, difference_of
+from edge_agent.runtime.scores import rows_of
 
 SCORE = TensorSpec("score", "float32", (-1, 2))
 LABEL = TensorSpec("label", "int64", (-1,))
