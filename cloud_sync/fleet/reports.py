@@ -19,9 +19,10 @@ from cloud_sync.db.fleet_tables import (
 )
 from cloud_sync.fleet.desired import read_desired, write_desired
 from cloud_sync.fleet.known import ensure
+from cloud_sync.fleet.measures_store import count_report
 from edge_agent.contract.messages import Event, Health, Status
 from edge_agent.contract.state import DesiredState, ReportedState
-from edge_agent.contract.wire import encode
+from edge_agent.contract.wire import decode, encode
 
 SERVICE: Final = "cloud-sync"
 RAISES: Final = 10
@@ -250,8 +251,11 @@ def take_health(connection: Connection, health: Health, now: float) -> Outcome:
                 previous=None,
             )
         )
+        count_report(connection, health, None, now)
     elif bytes(row.last) != data:  # the broker may send one twice
         previous = row.last if row.boot_id == health.boot_id else None
+        before = decode(Health, bytes(previous)) if previous is not None else None
+        count_report(connection, health, before, now)
         connection.execute(
             update(device_health)
             .where(key)

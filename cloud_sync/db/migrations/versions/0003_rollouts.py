@@ -16,6 +16,7 @@ def upgrade() -> None:
     _rollouts()
     _assignments()
     _rollout_events()
+    _measures()
 
 
 def _rollouts() -> None:
@@ -138,4 +139,24 @@ def _rollout_events() -> None:
     op.create_index(op.f("ix_rollout_events_time"), "rollout_events", ["time"])
     op.create_index(
         "ix_rollout_events_rollout_device_id", "rollout_events", ["rollout", "device", "id"]
+    )
+
+
+def _measures() -> None:
+    op.create_table(
+        "slot_measures",
+        sa.Column("device", sa.String(length=63), nullable=False),
+        sa.Column("slot", sa.String(length=63), nullable=False),
+        sa.Column("digest", sa.String(length=71), nullable=False),
+        sa.Column("updated", sa.Float(), nullable=False),
+        sa.Column("messages", sa.Float(), nullable=False),
+        sa.Column("sums", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["device"],
+            ["devices.device"],
+            name=op.f("fk_slot_measures_device_devices"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("device", "slot", "digest", name=op.f("pk_slot_measures")),
+        sqlite_with_rowid=False,
     )
