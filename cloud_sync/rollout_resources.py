@@ -258,6 +258,7 @@ class RolloutPlan(Struct, frozen=True, kw_only=True):
         conflicts: devices whose slot another rollout is at work on.
         bytes_to_send: blobs that the devices do not have, over all devices.
         expected_s: from start to end if nothing fails and evidence comes at once.
+        seed: of the order in which devices come; a rollout with the same one has these stages.
     """
 
     module: str
@@ -271,6 +272,7 @@ class RolloutPlan(Struct, frozen=True, kw_only=True):
     conflicts: tuple[Obstacle, ...] = ()
     bytes_to_send: int = 0
     expected_s: float = 0.0
+    seed: int = 0
 
 
 class GateFinding(Struct, frozen=True, kw_only=True):
