@@ -36,3 +36,17 @@ def check_labels(kind: str, labels: Tags, *, max_value: int) -> None:
                 f"{kind} {key!r} expected at most {max_value} characters, found {len(value)}",
                 hint="choose a shorter text",
             )
+
+
+def parse_tag(text: str) -> tuple[str, str]:
+    """Read a `KEY=VALUE` of a query.
+
+    Raises:
+        InvalidInput: there is no '=' or no key.
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise InvalidInput(
+            f"expected KEY=VALUE, found {text[:120]!r}", hint="write it as site=lyon"
+        )
+    return key, value

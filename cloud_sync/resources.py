@@ -233,7 +233,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     Attributes:
         module: its name.
         version: None for the newest that is not retired.
-        to: a device's name, `tag=VALUE`, or `all`.
+        to: a target expression: a device's name, `tag=VALUE`, `all`, and more.
         slot: None for the module's own name, or for the shadowed slot's with `-shadow` behind it.
         shadows: a slot of these devices: the module gets what that slot gets, and its answers are
             only compared. Empty: it answers messages.
@@ -241,7 +241,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """
 
     module: Name
-    to: Annotated[str, Meta(min_length=1, max_length=300)]
+    to: Annotated[str, Meta(min_length=1, max_length=2_000)]
     version: int | None = None
     slot: Name | None = None
     shadows: Annotated[str, Meta(max_length=63)] = ""
@@ -253,7 +253,7 @@ class Removal(Struct, frozen=True, kw_only=True):
     """Take a slot off devices."""
 
     slot: Name
-    to: Annotated[str, Meta(min_length=1, max_length=300)]
+    to: Annotated[str, Meta(min_length=1, max_length=2_000)]
     reason: str = ""
 
 

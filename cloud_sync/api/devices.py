@@ -19,6 +19,7 @@ from cloud_sync.resources import (
 from edge_agent.contract.messages import Health
 
 DeviceLimit = Annotated[int, QueryParameter(ge=1, le=100_000)]
+Where = Annotated[str, QueryParameter(max_length=2_000, description="an expression")]
 
 
 class DeviceController(Controller):
@@ -34,11 +35,14 @@ class DeviceController(Controller):
         now: Now,
         name: FromQuery[str] = "*",
         tag: Pairs = None,
+        where: Where = "",
         limit: DeviceLimit = 10_000,
         offset: Offset = 0,
     ) -> list[DeviceSummary]:
-        """Find devices by name (with `*` and `?`) and tags."""
-        return parts.devices.search(name=name, tags=pairs(tag), now=now, limit=limit, offset=offset)
+        """Find devices by name (with `*` and `?`), tags, or an expression as targets have it."""
+        return parts.devices.search(
+            name=name, tags=pairs(tag), where=where, now=now, limit=limit, offset=offset
+        )
 
     @get("/{device:str}", sync_to_thread=True)
     def show(self, parts: GivenParts, now: Now, device: FromPath[str]) -> DeviceDetail:

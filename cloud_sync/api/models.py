@@ -6,7 +6,7 @@ from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from cloud_sync.api.parts import GivenChange, GivenParts
-from cloud_sync.fleet.targets import parse_tag
+from cloud_sync.labels import parse_tag
 from cloud_sync.resources import Deleted, ModelUpload, ModelVersion, TagChange, Tags
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]

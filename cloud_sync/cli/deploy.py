@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 Target = Annotated[
     str,
-    typer.Option("--to", metavar="TARGET", help="A device's name, KEY=VALUE for a tag, or 'all'."),
+    typer.Option(
+        "--to",
+        metavar="TARGET",
+        help="Devices: NAME, KEY=VALUE, group:NAME or all; with and, or, not.",
+    ),
 ]
 
 

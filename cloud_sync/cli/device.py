@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import orders, words
-from cloud_sync.cli.options import JsonFlag, Limit, Reason, TagFilter, pairs
+from cloud_sync.cli.options import JsonFlag, Limit, Reason, TagFilter, Where, pairs
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -31,19 +31,23 @@ def list_devices(
     context: typer.Context,
     name: Annotated[str, typer.Option("--name", metavar="GLOB", help="Only these names.")] = "",
     tag: TagFilter = None,
+    where: Where = "",
     as_json: JsonFlag = False,
 ) -> None:
     """List the devices: presence, tags, and whether they run what they should.
 
+    With --where those that an expression means, as it would with `shoal deploy --to`.
+
     \b
     Example:
       shoal device list --tag site=hall-2
+      shoal device list --where 'site=oslo and not (tag:lab or shuttle-anomaly=v3)'
     """
     from cloud_sync.cli.output import Column, print_json, print_table, right
     from cloud_sync.cli.status import presence_cell
 
     with open_client(context) as client:
-        devices = client.devices.search(name=name, tags=pairs(tag, "--tag"))
+        devices = client.devices.search(name=name, tags=pairs(tag, "--tag"), where=where)
     if as_json:
         print_json(devices)
         return

@@ -18,6 +18,12 @@ TagFilter = Annotated[
 ]
 
 
+Where = Annotated[
+    str,
+    typer.Option("--where", metavar="EXPR", help="Only these, as `site=oslo and not tag:lab`."),
+]
+
+
 def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
     """Read `KEY=VALUE` options.
 

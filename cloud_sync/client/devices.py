@@ -24,17 +24,22 @@ class Devices:
         self._transport = transport
 
     def search(
-        self, *, name: str = "", tags: Mapping[str, str] | None = None
+        self, *, name: str = "", tags: Mapping[str, str] | None = None, where: str = ""
     ) -> list[DeviceSummary]:
         """Every device that fits all conditions.
 
         Args:
             name: a glob, `line-*`; empty for all.
             tags: all of them must be there with these values.
+            where: an expression, as a target has it; empty for all.
+
+        Raises:
+            InvalidInput: `where` is no expression; the text shows the place.
         """
         params = {
             "name": name or None,
             "tag": [f"{k}={v}" for k, v in (tags or {}).items()] or None,
+            "where": where or None,
         }
         return self._transport.ask("GET", path_of("devices"), list[DeviceSummary], params=params)
 

@@ -8,10 +8,12 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     String,
     Table,
     Text,
+    text,
 )
 
 from cloud_sync.db.metadata import RowId, metadata
@@ -56,6 +58,41 @@ wanted_slots: Final = Table(
     Column("device", ForeignKey("devices.device", ondelete="CASCADE"), primary_key=True),
     Column("slot", String(63), primary_key=True),
     Column("digest", String(71), nullable=False, index=True),
+    # What its deployment says of the configuration, JSON; the desired state has the effective one.
+    Column("config", Text, nullable=False, server_default=text("'{}'")),
+)
+
+device_groups: Final = Table(
+    "device_groups",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("description", Text, nullable=False),
+    # Of two groups of a device the higher one's configuration goes first.
+    Column("rank", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("created_by", String(200), nullable=False),
+)
+
+group_members: Final = Table(
+    "group_members",
+    metadata,
+    Column("name", ForeignKey("device_groups.name", ondelete="CASCADE"), primary_key=True),
+    Column("device", ForeignKey("devices.device", ondelete="CASCADE"), primary_key=True),
+    Index("ix_group_members_device", "device"),
+)
+
+config_values: Final = Table(
+    "config_values",
+    metadata,
+    # "fleet", "group" or "device", and which of them; "" for the fleet.
+    Column("layer", String(8), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    # "" for every slot, or for what concerns the agent and no slot.
+    Column("slot", String(63), primary_key=True),
+    Column("key", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("changed_by", String(200), nullable=False),
 )
 
 reported_states: Final = Table(

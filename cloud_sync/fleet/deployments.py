@@ -17,11 +17,10 @@ from cloud_sync.fleet.checks import (
     check_shadows_left,
 )
 from cloud_sync.fleet.desired import read_desired, write_desired
-from cloud_sync.fleet.devices import tags_of_all
 from cloud_sync.fleet.known import count_known
 from cloud_sync.fleet.publisher import DesiredPublisher
+from cloud_sync.fleet.resolve import resolve
 from cloud_sync.fleet.spread import STARTS_PER_S, spread_s
-from cloud_sync.fleet.targets import parse_target, select_devices
 from cloud_sync.registry.modules import choose, manifest_of
 from cloud_sync.resources import (
     Deployment,
@@ -133,7 +132,7 @@ def _change_slot(
     unchanged: list[str] = []
     replaced: dict[str, ReplacedVersion] = {}
     manifests = Manifests(connection)
-    for device in select_devices(parse_target(target), tags_of_all(connection)):
+    for device in resolve(connection, target):
         before = read_desired(connection, device)
         if before.slots.get(slot) == wanted:
             unchanged.append(device)

@@ -1,6 +1,6 @@
 """Devices: registered by their first message or by hand, tagged, listed, deleted."""
 
-from collections import defaultdict
+from itertools import islice
 from typing import Final
 
 from sqlalchemy import Connection, delete, exists, insert, select
@@ -15,8 +15,9 @@ from cloud_sync.fleet.facts import read_facts
 from cloud_sync.fleet.known import ensure
 from cloud_sync.fleet.presence import presence
 from cloud_sync.fleet.publisher import DesiredPublisher
+from cloud_sync.fleet.resolve import matching
+from cloud_sync.fleet.selection import device_not_found
 from cloud_sync.fleet.summary import DeviceFacts, age, summarize
-from cloud_sync.fleet.targets import device_not_found
 from cloud_sync.labels import check_labels
 from cloud_sync.resources import DeviceDetail, DeviceSummary, SlotExplanation, TagChange, Tags
 from edge_agent.contract.names import check_name
@@ -56,16 +57,20 @@ class Devices:
             return summarize(_facts(connection, device), change.time), is_new
 
     def search(
-        self, *, name: str, tags: Tags, now: float, limit: int, offset: int
+        self, *, name: str, tags: Tags, now: float, limit: int, offset: int, where: str = ""
     ) -> list[DeviceSummary]:
-        """Devices that match, by name.
+        """Devices that match everything given, by name.
 
         Args:
             name: a pattern with `*` and `?`.
             tags: each must have the value given here.
+            where: an expression; empty for all.
             now: seconds since 1970.
             limit: most devices in the answer.
             offset: how many to leave out first.
+
+        Raises:
+            ExpressionError: `where` is none.
         """
         query = select(_D.device).where(matches(_D.device, name))
         for key, value in tags.items():
@@ -73,9 +78,15 @@ class Devices:
             query = query.where(
                 exists().where(of_device, device_tags.c.key == key, device_tags.c.value == value)
             )
-        query = query.order_by(_D.device).limit(limit).offset(offset)
+        query = query.order_by(_D.device)
         with self._database.read() as connection:
-            found = read_facts(connection, list(connection.scalars(query)))
+            if where:
+                meant = frozenset(matching(connection, where))
+                every = (device for device in connection.scalars(query) if device in meant)
+                names = list(islice(every, offset, offset + limit))
+            else:
+                names = list(connection.scalars(query.limit(limit).offset(offset)))
+            found = read_facts(connection, names)
         return [summarize(facts, now) for facts in found]
 
     def get(self, device: str, now: float) -> DeviceDetail:
@@ -158,14 +169,6 @@ class Devices:
             record(connection, change, "device.delete", device)
         self._publisher.publish(device)
         return f"device {device}"
-
-
-def tags_of_all(connection: Connection) -> dict[str, Tags]:
-    """Every device, with its tags."""
-    tags: dict[str, Tags] = defaultdict(dict)
-    for row in connection.execute(select(device_tags)):
-        tags[row.device][row.key] = row.value
-    return {device: tags[device] for device in connection.scalars(select(_D.device))}
 
 
 def _facts(connection: Connection, device: str) -> DeviceFacts:

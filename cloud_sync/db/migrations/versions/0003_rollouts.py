@@ -1,5 +1,7 @@
 """Rollouts, what versions did, groups and layers of configuration, delayed labels."""
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -17,6 +19,8 @@ def upgrade() -> None:
     _assignments()
     _rollout_events()
     _measures()
+    _groups()
+    _config()
 
 
 def _rollouts() -> None:
@@ -160,3 +164,62 @@ def _measures() -> None:
         sa.PrimaryKeyConstraint("device", "slot", "digest", name=op.f("pk_slot_measures")),
         sqlite_with_rowid=False,
     )
+
+
+def _groups() -> None:
+    op.create_table(
+        "device_groups",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("created", sa.Float(), nullable=False),
+        sa.Column("created_by", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_device_groups")),
+    )
+    op.create_table(
+        "group_members",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("device", sa.String(length=63), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["name"],
+            ["device_groups.name"],
+            name=op.f("fk_group_members_name_device_groups"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["device"],
+            ["devices.device"],
+            name=op.f("fk_group_members_device_devices"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("name", "device", name=op.f("pk_group_members")),
+    )
+    op.create_index("ix_group_members_device", "group_members", ["device"])
+
+
+def _config() -> None:
+    op.create_table(
+        "config_values",
+        sa.Column("layer", sa.String(length=8), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("slot", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=40), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("changed", sa.Float(), nullable=False),
+        sa.Column("changed_by", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("layer", "name", "slot", "key", name=op.f("pk_config_values")),
+    )
+    op.add_column(
+        "wanted_slots",
+        sa.Column("config", sa.Text(), nullable=False, server_default=sa.text("'{}'")),
+    )
+    # Until now all configuration came from deployments.
+    wanted = sa.table("wanted_slots", sa.column("device"), sa.column("slot"), sa.column("config"))
+    desired = sa.table("desired_states", sa.column("device"), sa.column("state"))
+    connection = op.get_bind()
+    for device, state in connection.execute(sa.select(desired.c.device, desired.c.state)).all():
+        for slot, found in json.loads(bytes(state)).get("slots", {}).items():
+            if config := found.get("config"):
+                key = (wanted.c.device == device) & (wanted.c.slot == slot)
+                own = json.dumps(config)
+                connection.execute(sa.update(wanted).where(key).values(config=own))

@@ -1,14 +1,13 @@
-"""The fleet's pure decisions: targets, presence, summaries, explanations."""
+"""The fleet's pure decisions: presence, summaries, explanations."""
 
 import pytest
 from msgspec.structs import replace
 
-from cloud_sync.errors import ContractError, InvalidInput, NotFound
+from cloud_sync.errors import NotFound
 from cloud_sync.fleet.explain import explain
 from cloud_sync.fleet.presence import presence
 from cloud_sync.fleet.reports import has_other_orders, is_newer
 from cloud_sync.fleet.summary import DeviceFacts, summarize
-from cloud_sync.fleet.targets import parse_target, select_devices
 from edge_agent.contract.messages import Health, SlotHealth, Timing
 from edge_agent.contract.state import (
     AgentInfo,
@@ -23,41 +22,6 @@ from tests.support.letters import reported
 
 NOW = 1000.0
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-FLEET = {"line-1": {"site": "north"}, "line-2": {"site": "north"}, "pump": {}}
-
-
-@pytest.mark.parametrize(
-    ("text", "devices"),
-    [
-        ("all", ("line-1", "line-2", "pump")),
-        ("site=north", ("line-1", "line-2")),
-        ("pump", ("pump",)),
-    ],
-)
-def test_a_target_means_devices(text: str, devices: tuple[str, ...]) -> None:
-    assert select_devices(parse_target(text), FLEET) == devices
-
-
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [("pum", "did you mean 'pump'"), ("site=nort", "did you mean 'site=north'")],
-)
-def test_a_target_that_means_nobody_names_the_closest(text: str, hint: str) -> None:
-    with pytest.raises(NotFound, match=hint):
-        select_devices(parse_target(text), FLEET)
-
-
-def test_all_of_an_empty_fleet_says_how_devices_become_known() -> None:
-    with pytest.raises(NotFound, match="start an edge-agent"):
-        select_devices(parse_target("all"), {})
-
-
-@pytest.mark.parametrize(
-    ("text", "error"), [("=x", InvalidInput), ("k=", InvalidInput), ("Not A Name", ContractError)]
-)
-def test_a_malformed_target_is_refused(text: str, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        parse_target(text)
 
 
 @pytest.mark.parametrize(
