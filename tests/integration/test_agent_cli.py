@@ -71,6 +71,10 @@ def test_status_explain_and_infer_tell_of_a_running_agent(agent: AgentProcess) -
     assert '"code"' in refused.stdout
 
 
+def unspaced(text: str) -> str:
+    return "".join(text.split())
+
+
 def test_an_agent_that_hangs_is_not_said_to_be_stopped(agent: AgentProcess) -> None:
     assert agent.process is not None
     os.kill(agent.process.pid, signal.SIGSTOP)
@@ -85,8 +89,9 @@ def test_an_agent_that_hangs_is_not_said_to_be_stopped(agent: AgentProcess) -> N
     assert "start it" not in told
     finding = next(one for one in json.loads(checked.stdout) if one["name"] == "agent")
     assert "does not answer" in finding["text"]
-    assert finding["text"] in told
-    assert finding["hint"] in told
+    # The folder's name may be too long for a line, and is then broken.
+    assert unspaced(finding["text"]) in unspaced(told)
+    assert unspaced(finding["hint"]) in unspaced(told)
 
 
 def test_check_says_what_is_wrong_and_what_to_do(tmp_path: Path) -> None:
