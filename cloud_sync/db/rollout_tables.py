@@ -42,6 +42,8 @@ rollouts: Final = Table(
     Column("started", Float, nullable=True),
     Column("ended", Float, nullable=True),
     Column("wish", LargeBinary, nullable=False),
+    # Devices that come late, and labels, concern it even when it is over.
+    Column("is_followed", Boolean, nullable=False),
     # Which service drives it, and until when the others leave it alone.
     Column("lease_owner", String(64), nullable=False),
     Column("lease_until", Float, nullable=False),

@@ -42,6 +42,7 @@ def _rollouts() -> None:
         sa.Column("started", sa.Float(), nullable=True),
         sa.Column("ended", sa.Float(), nullable=True),
         sa.Column("wish", sa.LargeBinary(), nullable=False),
+        sa.Column("is_followed", sa.Boolean(), nullable=False),
         sa.Column("lease_owner", sa.String(length=64), nullable=False),
         sa.Column("lease_until", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rollouts")),

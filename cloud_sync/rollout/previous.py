@@ -1,0 +1,83 @@
+"""What devices go back to: the newest version that they were asked for and have proved.
+
+A slot may want something that its device never got to run: a rollout that was superseded on the
+way, a version that the device refused. To go back to that would be to install it after its
+successor, so the way leads over it to what was wanted before.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from cloud_sync.db.fleet_tables import running_slots
+from cloud_sync.db.rollout_tables import rollout_assignments
+from edge_agent.contract.state import WantedSlot
+
+BATCH: Final = 500
+LONGEST_WAY: Final = 20
+_A: Final = rollout_assignments.c
+_RUNS: Final = running_slots.c
+_PREVIOUS: Final = msgspec.json.Decoder(WantedSlot)
+
+
+def previous_of(
+    connection: Connection, slot: str, wanted: Mapping[str, WantedSlot | None]
+) -> dict[str, WantedSlot | None]:
+    """What each device goes back to if a change of a slot fails.
+
+    Args:
+        connection: of a transaction.
+        slot: that is to be changed.
+        wanted: device to what the slot wants now; None for nothing.
+
+    Returns:
+        What it wants now, if the device runs that or has reported nothing at all; else what it
+        wanted before, as far as rollouts remember it.
+    """
+    found = dict(wanted)
+    running = _running(connection, slot, sorted(found))
+    for _ in range(LONGEST_WAY):
+        unproven = {
+            device: int(current.rollout.removeprefix("r"))
+            for device, current in found.items()
+            if current is not None
+            and current.rollout
+            and device in running
+            and running[device] != current.digest
+        }
+        if not unproven:
+            break
+        before = _before(connection, unproven)
+        if not before:
+            break
+        found |= before
+    return found
+
+
+def _running(connection: Connection, slot: str, devices: Sequence[str]) -> dict[str, str]:
+    """Device to the digest that it reports to run in a slot."""
+    found: dict[str, str] = {}
+    for start in range(0, len(devices), BATCH):
+        query = select(_RUNS.device, _RUNS.digest).where(
+            _RUNS.device.in_(devices[start : start + BATCH]), _RUNS.slot == slot
+        )
+        found |= {row.device: row.digest for row in connection.execute(query)}
+    return found
+
+
+def _before(connection: Connection, unproven: Mapping[str, int]) -> dict[str, WantedSlot | None]:
+    """What the slots of devices wanted before these rollouts; none that are forgotten."""
+    devices = sorted(unproven)
+    found: dict[str, WantedSlot | None] = {}
+    for start in range(0, len(devices), BATCH):
+        batch = devices[start : start + BATCH]
+        query = select(_A.rollout, _A.device, _A.previous).where(
+            _A.device.in_(batch), _A.rollout.in_({unproven[device] for device in batch})
+        )
+        for row in connection.execute(query):
+            if unproven[row.device] == row.rollout:
+                data = row.previous
+                found[row.device] = None if data is None else _PREVIOUS.decode(data)
+    return found

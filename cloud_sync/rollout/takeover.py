@@ -1,0 +1,161 @@
+"""Who has a device's slot when several rollouts want it: priority, then age.
+
+A rollout that starts, or that offers a device something, takes the slot from all others, unless
+one of them has a higher priority and is still at work: then it waits. What is taken away is
+superseded for good, so that it can never be installed after its successor.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
+from cloud_sync.rollout import journal
+from cloud_sync.rollout.rows import LIVE
+from cloud_sync.rollout.states import ACTIVE
+from cloud_sync.rollout.summary import rollout_name
+from cloud_sync.rollout_resources import AssignmentState, RolloutEvent, RolloutState
+
+BATCH: Final = 500
+_NOT_STARTED: Final = frozenset(
+    {RolloutState.DRAFT, RolloutState.PENDING_APPROVAL, RolloutState.READY}
+)
+_R: Final = rollouts.c
+_A: Final = rollout_assignments.c
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """Who wants a slot.
+
+    Attributes:
+        rollout: its number; 0 for a person who takes the slot away.
+        priority: None to go before every rollout.
+        by: for the history: "r17 took this device's slot".
+    """
+
+    slot: str
+    rollout: int
+    priority: int | None
+    by: str
+
+
+class Rival(Struct, frozen=True, kw_only=True):
+    """Another rollout's assignment of the same slot of the same device.
+
+    Attributes:
+        goes_first: it cannot be superseded by the claim.
+        has_shadow: it put a shadow beside the slot.
+    """
+
+    rollout: int
+    device: str
+    stage: int
+    state: str
+    goes_first: bool
+    has_shadow: bool
+
+
+def rivals(connection: Connection, claim: Claim, devices: Sequence[str]) -> list[Rival]:
+    """Assignments of others that have, or want, what is claimed on these devices."""
+    found: list[Rival] = []
+    for start in range(0, len(devices), BATCH):
+        query = (
+            select(rollout_assignments, _R.priority, _R.state.label("rollout_state"))
+            .join(rollouts, _R.id == _A.rollout)
+            .where(
+                _A.device.in_(devices[start : start + BATCH]),
+                _A.slot == claim.slot,
+                _A.rollout != claim.rollout,
+                _A.state.in_(sorted(ACTIVE)),
+                _R.state.not_in(sorted(_NOT_STARTED)),
+            )
+        )
+        found += [_rival(row, claim) for row in connection.execute(query)]
+    return found
+
+
+def supersede(
+    connection: Connection, losers: Iterable[Rival], claim: Claim, actor: str, now: float
+) -> frozenset[int]:
+    """End assignments whose slot another has taken.
+
+    Args:
+        connection: of the transaction.
+        losers: as `rivals` found them.
+        claim: who takes the slots.
+        actor: for the history.
+        now: seconds since 1970, as stamped in this transaction.
+
+    Returns:
+        The rollouts that lost a device, which have to be looked at.
+    """
+    by_rollout: dict[int, list[Rival]] = {}
+    for rival in losers:
+        if not rival.goes_first:
+            by_rollout.setdefault(rival.rollout, []).append(rival)
+    reason = f"{claim.by} took this device's slot"
+    for number, lost in by_rollout.items():
+        connection.execute(
+            _SUPERSEDE,
+            [
+                {"key_rollout": number, "key_device": rival.device}
+                | {
+                    "state": AssignmentState.SUPERSEDED.value,
+                    "since": now,
+                    "deadline": None,
+                    "next_retry": None,
+                    "reason": reason,
+                    "evidence": msgspec.json.encode({"was": rival.state}),
+                    "is_wanted": False,
+                    "is_active": False,
+                    "has_news": True,
+                }
+                for rival in lost
+            ],
+        )
+        connection.execute(update(rollouts).where(_R.id == number).values(edition=_R.edition + 1))
+        journal.write(
+            connection,
+            number,
+            [
+                RolloutEvent(
+                    id=0,
+                    time=now,
+                    stage=rival.stage,
+                    device=rival.device,
+                    before=rival.state,
+                    after=AssignmentState.SUPERSEDED.value,
+                    actor=actor,
+                    reason=reason,
+                    evidence={"was": rival.state},
+                )
+                for rival in lost
+            ],
+        )
+    return frozenset(by_rollout)
+
+
+def of_rollout(slot: str, number: int, priority: int) -> Claim:
+    """A rollout's claim."""
+    return Claim(slot=slot, rollout=number, priority=priority, by=rollout_name(number))
+
+
+def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
+    is_at_work = row.rollout_state in LIVE
+    outranks = claim.priority is not None and row.priority > claim.priority
+    return Rival(
+        rollout=row.rollout,
+        device=row.device,
+        stage=row.stage,
+        state=row.state,
+        goes_first=is_at_work and outranks,
+        has_shadow=row.is_wanted and row.mode == "shadow",
+    )
+
+
+_SUPERSEDE: Final = update(rollout_assignments).where(
+    _A.rollout == bindparam("key_rollout"), _A.device == bindparam("key_device")
+)
