@@ -110,6 +110,12 @@ class Dialer:
             # Of the whole handshake, not of each of its packets.
             plain.settimeout(max(0.001, deadline - time.monotonic()))
             return tls.wrap_socket(plain, server_hostname=host)
+        except (ConnectionError, ssl.SSLEOFError) as error:
+            plain.close()
+            # Most servers that expect no TLS hang up at its first bytes.
+            raise ConnectionResetError(
+                f"the other side ended the TLS handshake ({error}): its port may be one without TLS"
+            ) from error
         except BaseException:
             plain.close()
             raise

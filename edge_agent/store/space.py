@@ -88,8 +88,8 @@ def judge(usage: Usage, rule: SpaceRule, *, was_low: bool) -> DiskState:
 def disk_low(state: DiskState) -> StorageError:
     """The error for what is not begun on a disk that is low."""
     return StorageError(
-        f"free disk expected at least {state.limit_bytes} bytes of {state.total_bytes}, "
-        f"found {state.free_bytes}: nothing is downloaded",
+        f"expected at least {state.limit_bytes / MIB:.0f} of {state.total_bytes / MIB:.0f} MB of "
+        f"the disk free, found {state.free_mb:.0f}: nothing is downloaded",
         hint="free some space on this disk; it goes on by itself",
         code="disk_low",
     )

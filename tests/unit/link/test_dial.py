@@ -125,6 +125,19 @@ def test_a_handshake_that_stalls_ends_in_time_and_leaves_no_socket(listener: soc
             pass  # the hello, and then the end
 
 
+def test_a_port_without_tls_is_named_as_what_may_be_wrong(listener: socket.socket):
+    def hang_up() -> None:
+        connection, _ = listener.accept()
+        connection.recv(1)
+        connection.close()
+
+    server = threading.Thread(target=hang_up)
+    server.start()
+    with pytest.raises(ConnectionResetError, match="may be one without TLS"):
+        Dialer().connect(*listener.getsockname(), timeout_s=10, tls=ssl.create_default_context())
+    server.join(10)
+
+
 @given(st.floats(-10, 1000), st.integers(0, 100))
 def test_shares_of_the_time_never_add_up_to_more(left_s, addresses):
     assert 0 <= share_s(left_s, addresses) * max(1, addresses) <= max(0.0, left_s) * 1.0001
