@@ -25,7 +25,9 @@ class Manifests:
 
     def of(self, digests: set[str]) -> dict[str, Manifest]:
         """The manifests that are published of these."""
-        self._known |= manifests_of(self._connection, digests - self._known.keys())
+        missing = digests - self._known.keys()
+        if missing:
+            self._known |= manifests_of(self._connection, missing)
         return self._known
 
 
