@@ -71,6 +71,8 @@ rollout_assignments: Final = Table(
     Column("rollout", ForeignKey("rollouts.id", ondelete="CASCADE"), primary_key=True),
     Column("device", String(63), primary_key=True),
     Column("slot", String(63), nullable=False),
+    # In the order in which devices get their turn.
+    Column("position", Integer, nullable=False),
     Column("stage", Integer, nullable=False),
     Column("module", String(63), nullable=False),
     Column("version", Integer, nullable=False),

@@ -88,7 +88,7 @@ def add(connection: Connection, rollout: Rollout) -> Rollout:
     (number,) = result.inserted_primary_key or (0,)
     added = msgspec.structs.replace(rollout, id=number)
     _insert_stages(connection, number, added.stages)
-    _insert_assignments(connection, added, added.assignments.values())
+    _insert_assignments(connection, added, added.assignments.values(), first=0)
     return added
 
 
@@ -126,7 +126,7 @@ def _save_assignments(connection: Connection, before: Rollout, after: Rollout) -
         # Whoever lets go comes first: a slot has one owner at any moment.
         changed.sort(key=lambda values: bool(values["is_active"]))
         connection.execute(_UPDATE_ASSIGNMENT, changed)
-    _insert_assignments(connection, after, fresh)
+    _insert_assignments(connection, after, fresh, first=len(known))
     if (before.state in LIVE) != (after.state in LIVE):
         committed = (_A.rollout == after.id, _A.state == AssignmentState.COMMITTED)
         is_live = after.state in LIVE
@@ -134,7 +134,7 @@ def _save_assignments(connection: Connection, before: Rollout, after: Rollout) -
 
 
 def _assignment_rows(connection: Connection, number: int) -> Iterable[Row[Any]]:  # Any: columns
-    query = select(rollout_assignments).where(_A.rollout == number).order_by(_A.device)
+    query = select(rollout_assignments).where(_A.rollout == number).order_by(_A.position, _A.device)
     return connection.execute(query)
 
 
@@ -145,12 +145,12 @@ def _insert_stages(connection: Connection, number: int, stages: Iterable[Stage])
 
 
 def _insert_assignments(
-    connection: Connection, rollout: Rollout, assignments: Iterable[Assignment]
+    connection: Connection, rollout: Rollout, assignments: Iterable[Assignment], *, first: int
 ) -> None:
+    same = {"rollout": rollout.id, "slot": rollout.slot, "has_news": True}
     values = [
-        {"rollout": rollout.id, "device": a.device, "slot": rollout.slot, "has_news": True}
-        | assignment_values(rollout, a)
-        for a in assignments
+        same | {"device": a.device, "position": position} | assignment_values(rollout, a)
+        for position, a in enumerate(assignments, first)
     ]
     if values:
         connection.execute(insert(rollout_assignments), values)

@@ -46,6 +46,7 @@ class Rival(Struct, frozen=True, kw_only=True):
     """Another rollout's assignment of the same slot of the same device.
 
     Attributes:
+        is_at_work: its rollout is neither over nor ended.
         goes_first: it cannot be superseded by the claim.
         has_shadow: it put a shadow beside the slot.
     """
@@ -54,6 +55,7 @@ class Rival(Struct, frozen=True, kw_only=True):
     device: str
     stage: int
     state: str
+    is_at_work: bool
     goes_first: bool
     has_shadow: bool
 
@@ -151,6 +153,7 @@ def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
         device=row.device,
         stage=row.stage,
         state=row.state,
+        is_at_work=is_at_work,
         goes_first=is_at_work and outranks,
         has_shadow=row.is_wanted and row.mode == "shadow",
     )

@@ -76,6 +76,7 @@ def _assignments() -> None:
         sa.Column("rollout", _ROW_ID, nullable=False),
         sa.Column("device", sa.String(length=63), nullable=False),
         sa.Column("slot", sa.String(length=63), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("stage", sa.Integer(), nullable=False),
         sa.Column("module", sa.String(length=63), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
