@@ -34,6 +34,43 @@ class DeviceNow(Struct, frozen=True, kw_only=True):
     locked_until: float | None = None
 
 
+class Counted(Struct, frozen=True, kw_only=True):
+    """How often something happened to messages, and how far such a count goes.
+
+    Attributes:
+        least: messages that it surely happened to.
+        most: messages that it may have happened to: of those in the bucket of a histogram that a
+            bound falls into, nobody knows.
+        of: messages that it could have happened to.
+        design: how many of them say as much as one that has nothing to do with any other.
+        devices: that would have given the same if each had sent as many as any other.
+    """
+
+    least: float
+    most: float
+    of: float
+    design: float = 1.0
+    devices: float = 1.0
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """One figure of each device.
+
+    Attributes:
+        devices: that there is a figure of.
+        mean: of them.
+        variance: between them, as they differ; 0 with one.
+        noise: variance that a figure has because it was measured, mean over devices.
+        bias: by how much the mean is too high at most, because it was measured.
+    """
+
+    devices: int
+    mean: float
+    variance: float = 0.0
+    noise: float = 0.0
+    bias: float = 0.0
+
+
 class Measures(Struct, frozen=True, kw_only=True):
     """What one digest did in a slot, summed over devices: of the version, or of the champion.
 
@@ -49,6 +86,10 @@ class Measures(Struct, frozen=True, kw_only=True):
         psi: largest of any device, in shadow.
         scores: counts by the bins of the module's reference profile; empty without one.
         right, wrong: messages with a delayed label.
+        counted: by gate, what it counts, with what is known of how far the count goes; a gate
+            that is missing here is judged by the sums above.
+        memory: logarithm of the times that it takes what it may; None with nothing to compare.
+        drift: index of its scores against the champion's, on the same inputs.
     """
 
     devices: int = 0
@@ -63,6 +104,9 @@ class Measures(Struct, frozen=True, kw_only=True):
     scores: tuple[int, ...] = ()
     right: int = 0
     wrong: int = 0
+    counted: dict[str, Counted] = {}
+    memory: Sample | None = None
+    drift: Sample | None = None
 
 
 class StageEvidence(Struct, frozen=True, kw_only=True):
@@ -74,6 +118,9 @@ class StageEvidence(Struct, frozen=True, kw_only=True):
         max_p99_ms: of the module's manifest; None if it says nothing.
         memory_mb: the same.
         profile: share of scores in each bin that the module was built with; empty without one.
+        profile_columns: bins of each column of it, one behind the other.
+        profile_rows: samples that it was built from.
+        champion_profile, champion_profile_columns: the same of what ran before.
     """
 
     version: Measures = Measures()
@@ -81,6 +128,10 @@ class StageEvidence(Struct, frozen=True, kw_only=True):
     max_p99_ms: float | None = None
     memory_mb: float | None = None
     profile: tuple[float, ...] = ()
+    profile_columns: tuple[int, ...] = ()
+    profile_rows: int = 0
+    champion_profile: tuple[float, ...] = ()
+    champion_profile_columns: tuple[int, ...] = ()
 
 
 class World(Struct, frozen=True, kw_only=True):

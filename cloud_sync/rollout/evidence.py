@@ -1,0 +1,95 @@
+"""The evidence of a stage, read from the database: what its version did there, and the champion.
+
+Runs inside the transaction of whoever asks. Must never count what a digest did before it was
+offered in this rollout: `begin` forgets that, in the transaction that writes the offer.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from cloud_sync.fleet.measures import SlotMeasures
+from cloud_sync.fleet.measures_store import Place, forget, read_measures
+from cloud_sync.rollout.gates import old_bound, slow_bound
+from cloud_sync.rollout.observation import Sample, StageEvidence
+from cloud_sync.rollout.pooling import compare_memory, pool
+from cloud_sync.rollout.rollout import Assignment, Step
+from edge_agent.contract.scores import Profile
+from edge_agent.contract.shadows import shadow_slot
+
+
+def read_evidence(
+    connection: Connection,
+    *,
+    slot: str,
+    step: Step,
+    assignments: Sequence[Assignment],
+    max_p99_ms: float | None,
+    memory_mb: float | None,
+    profile: Profile | None = None,
+    champion_profile: Profile | None = None,
+) -> StageEvidence:
+    """Read what was measured of a stage.
+
+    Args:
+        connection: of a transaction.
+        slot: that the version is for.
+        step: "shadow" while the version runs beside the champion.
+        assignments: of the stage.
+        max_p99_ms: of the version's manifest; None or 0 if it says nothing.
+        memory_mb: the same.
+        profile: of the version's manifest; None without one.
+        champion_profile: of what runs in the slot without the rollout.
+    """
+    digests = {found.device: found.digest for found in assignments}
+    before = {
+        found.device: found.previous.digest
+        for found in assignments
+        if found.previous is not None and found.previous.digest != found.digest
+    }
+    champion = _read(connection, slot, before)
+    shadow = _read(connection, shadow_slot(slot), digests)
+    version = shadow if step == "shadow" else _read(connection, slot, digests)
+    known = StageEvidence(
+        champion=pool(tuple(champion.values())),
+        max_p99_ms=max_p99_ms or None,
+        memory_mb=memory_mb or None,
+        profile=profile.shares if profile is not None else (),
+        profile_columns=profile.sizes if profile is not None else (),
+        profile_rows=profile.rows if profile is not None else 0,
+        champion_profile=champion_profile.shares if champion_profile is not None else (),
+        champion_profile_columns=champion_profile.sizes if champion_profile is not None else (),
+    )
+    slow_ms, old_ms = slow_bound(known), old_bound(known)
+    found = pool(tuple(version.values()), slow_ms=slow_ms, old_ms=old_ms)
+    return replace(
+        known,
+        version=replace(
+            found,
+            memory=compare_memory(version, champion, known.memory_mb),
+            drift=found.drift if step == "shadow" else _drift_beside(shadow),
+        ),
+        champion=pool(tuple(champion.values()), slow_ms=slow_ms, old_ms=old_ms),
+    )
+
+
+def begin(connection: Connection, slot: str, step: Step, places: Iterable[Place]) -> None:
+    """Forget what versions did where they are offered now, in an earlier rollout or a test.
+
+    Args:
+        connection: of the transaction that writes the offers.
+        slot: that the version is for.
+        step: as what it is offered.
+        places: devices, and the digest that each is offered.
+    """
+    forget(connection, shadow_slot(slot) if step == "shadow" else slot, places)
+
+
+def _read(connection: Connection, slot: str, digests: dict[str, str]) -> dict[str, SlotMeasures]:
+    return {device: row for (device, _), row in read_measures(connection, slot, digests.items())}
+
+
+def _drift_beside(shadow: dict[str, SlotMeasures]) -> Sample | None:
+    """How its scores were beside the champion's, when both saw the same inputs."""
+    return pool(tuple(shadow.values())).drift

@@ -1,0 +1,418 @@
+"""Gates: what a stage is asked about what its version did, and what the evidence answers. Pure.
+
+A gate stops a version only if the evidence against "as good as it should be" is strong, and, where
+the champion was measured, if the version is worse than the champion besides. It passes one only
+if the evidence against "bad" is strong. In between it waits: what was not measured never passes.
+
+How strong is strong follows from the two rates that the policy states. Stopping is shared out
+over all gates of all stages, because each of them may stop a good version; passing is not, because
+a bad version has to pass the gate that it is bad by.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from cloud_sync.errors import InvalidInput
+from cloud_sync.rollout.drift import drift_of
+from cloud_sync.rollout.durations import longer, quantile_ms
+from cloud_sync.rollout.observation import Counted, Measures, Sample, StageEvidence
+from cloud_sync.rollout.pooling import PROCESS_MB
+from cloud_sync.rollout.rollout import Step
+from cloud_sync.rollout.sequential import (
+    ALIKE,
+    APART,
+    Share,
+    mean_ratio,
+    rate_ratio,
+    surplus_mean,
+    surplus_ratio,
+)
+from cloud_sync.rollout_resources import GateFinding, Gates, Limit, Policy
+
+GATES_OF: Final[Mapping[Step, tuple[str, ...]]] = {
+    # Beside the champion a version has the lowest priority: how long it takes says nothing.
+    "shadow": ("error_rate", "disagreement", "memory", "psi"),
+    "run": ("error_rate", "slow", "old", "memory", "psi", "wrong"),
+}
+
+MEMORY_SPREAD: Final = 0.1
+"""Standard deviation between devices of the logarithm of what a version takes, at least."""
+
+PSI_SPREAD: Final = 0.05
+"""The same of the index of its scores."""
+
+TIMES_CHAMPION: Final = 2.0
+"""So many times the champion's 99th percentile a message may take."""
+
+_ENOUGH: Final = 10.0
+"""A champion with fewer messages than this over the good rate is completed to as many good ones:
+that it is as bad as the version has to be seen, and not merely be possible."""
+
+_SMALLEST: Final = 1e-3
+_MANY: Final = 3
+
+Outcome = Literal["passed", "failed", "waiting"]
+
+
+class Risks(Struct, frozen=True, kw_only=True):
+    """What one test must reach; natural logarithms of likelihood ratios.
+
+    Attributes:
+        stop: at or above this a gate fails.
+        go: at or below this, which is negative, it passes.
+    """
+
+    stop: float
+    go: float
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What one gate makes of its evidence, before it is put into words.
+
+    Attributes:
+        value: as measured; None if nothing was.
+        limit: what it was compared with.
+        samples: messages or devices.
+        champion: the same value of what ran before; None if that was not measured.
+    """
+
+    outcome: Outcome
+    value: float | None
+    limit: float
+    samples: int
+    champion: float | None = None
+
+
+def check_gates(gates: Gates) -> None:
+    """Refuse limits that no evidence can meet.
+
+    Raises:
+        InvalidInput: code `gates_invalid`.
+    """
+    for name, limit in _limits(gates).items():
+        if limit is not None and not 0 <= limit.good < limit.bad:
+            raise InvalidInput(
+                f"gate {name} expected 0 <= good < bad, found good {limit.good:g} and bad "
+                f"{limit.bad:g}",
+                hint="what is as good as before must be less than what must be caught",
+                code="gates_invalid",
+            )
+
+
+def tests_of(policy: Policy) -> int:
+    """How many tests may stop a good version in a whole rollout."""
+    if policy.gates is None:
+        return 0
+    limits = _limits(policy.gates)
+    asked = {step: sum(1 for name in GATES_OF[step] if limits[name]) for step in GATES_OF}
+    stages = len(policy.stages)
+    return asked["shadow"] * min(policy.shadow_stages, stages) + asked["run"] * stages
+
+
+def ask(evidence: StageEvidence, step: Step, policy: Policy) -> tuple[GateFinding, ...]:
+    """Ask all gates of a step that there can be an answer to.
+
+    A gate that has nothing to compare with is left out: without a champion and without a limit in
+    its manifest nobody can say that a version is slow.
+    """
+    gates = policy.gates
+    if gates is None:
+        return ()
+    # One test more: labels may still come after the end.
+    each = gates.false_alarm / max(1, tests_of(policy) + (gates.wrong is not None))
+    risks = Risks(stop=math.log(1 / each), go=math.log(gates.miss))
+    limits = _limits(gates)
+    found = []
+    for name in GATES_OF[step]:
+        limit = limits[name]
+        answer = None if limit is None else _ASK[name](evidence, limit, risks)
+        if answer is not None:
+            found.append(_in_words(name, answer))
+    return tuple(found)
+
+
+def slow_bound(evidence: StageEvidence) -> float | None:
+    """Milliseconds that a message may take; None if there is nothing to compare with."""
+    if evidence.max_p99_ms:
+        return evidence.max_p99_ms
+    p99_ms = quantile_ms(evidence.champion.total, 0.99)
+    return None if p99_ms is None else TIMES_CHAMPION * p99_ms
+
+
+def old_bound(evidence: StageEvidence) -> float | None:
+    """Milliseconds that a message may be old when it is answered; None as above."""
+    p99_ms = quantile_ms(evidence.champion.ages, 0.99)
+    return None if p99_ms is None else TIMES_CHAMPION * p99_ms
+
+
+def judge_share(
+    version: Counted, champion: Counted | None, limit: Limit, risks: Risks
+) -> tuple[Outcome, float]:
+    """Judge how often something happened.
+
+    Args:
+        version: what it did.
+        champion: what ran before did; None if there was none or it was not measured.
+        limit: of the gate.
+        risks: of the test.
+
+    Returns:
+        The outcome, and the rate that it was compared with.
+    """
+    good, bad = max(limit.good, limit.bad * _SMALLEST), limit.bad
+    least, most = _share(version, version.least), _share(version, version.most)
+    is_worse = rate_ratio(least, good, bad, APART) >= risks.stop
+    # Two ways to pass share the risk of a miss.
+    go = risks.go - math.log(2)
+    is_better = rate_ratio(most, good, bad, ALIKE) <= go
+    if champion is None or not champion.of:
+        if is_worse:
+            return "failed", good
+        return ("passed" if is_better else "waiting"), bad
+    before = _share(champion, champion.least)
+    rest = max(0.0, _ENOUGH / good - champion.of / champion.design)
+    base = replace(
+        _share(champion, champion.most),
+        hits=champion.most + rest * good * champion.design,
+        of=champion.of + rest * champion.design,
+    )
+    is_worse = is_worse and surplus_ratio(least, base) >= risks.stop
+    if champion.of / champion.design * good >= 1:
+        is_better = is_better or surplus_mean(most, before, bad - good) <= go
+    if is_worse and not (is_better and least.rate < base.rate + (bad - good) / 2):
+        return "failed", max(good, base.rate)
+    return ("passed" if is_better else "waiting"), bad + max(0.0, before.rate - good)
+
+
+def judge_sample(
+    sample: Sample, limit: tuple[float, float], spread: float, risks: Risks
+) -> Outcome:
+    """Judge a figure that each device has.
+
+    Args:
+        sample: of the devices.
+        limit: good and bad.
+        spread: standard deviation between devices that there is at least.
+        risks: of the test.
+    """
+    between = max(spread**2, sample.variance if sample.devices >= _MANY else 0.0)
+    variance = (between + sample.noise) / sample.devices
+    good, bad = limit
+    if mean_ratio(sample.mean - sample.bias, variance, good, bad) >= risks.stop:
+        return "failed"
+    return "passed" if mean_ratio(sample.mean, variance, good, bad) <= risks.go else "waiting"
+
+
+def _limits(gates: Gates) -> dict[str, Limit | None]:
+    return {
+        name: getattr(gates, name)
+        for name in ("error_rate", "slow", "old", "disagreement", "memory", "psi", "wrong")
+    }
+
+
+def _share(counted: Counted, hits: float) -> Share:
+    return Share(hits=hits, of=counted.of, design=counted.design, devices=max(1.0, counted.devices))
+
+
+def _counted(measures: Measures, name: str, hits: int, of: int) -> Counted:
+    """What is counted for a gate, or the plain sums where nothing more is known."""
+    known = measures.counted.get(name)
+    if known is not None:
+        return known
+    return Counted(least=hits, most=hits, of=max(of, hits), devices=max(1, measures.devices))
+
+
+def _answer_share(version: Counted, champion: Counted | None, limit: Limit, risks: Risks) -> Answer:
+    if not version.of:
+        return Answer(outcome="waiting", value=None, limit=limit.bad, samples=0)
+    outcome, compared = judge_share(version, champion, limit, risks)
+    value = (version.least + version.most) / 2 / version.of
+    has_champion = champion is not None and champion.of > 0
+    before = (
+        (champion.least + champion.most) / 2 / champion.of if champion and has_champion else None
+    )
+    return Answer(
+        outcome=outcome, value=value, limit=compared, samples=int(version.of), champion=before
+    )
+
+
+def _ask_errors(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
+    version, champion = evidence.version, evidence.champion
+    return _answer_share(
+        _counted(version, "error_rate", version.errors, version.messages),
+        _counted(champion, "error_rate", champion.errors, champion.messages),
+        limit,
+        risks,
+    )
+
+
+def _ask_disagreement(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
+    version = evidence.version
+    counted = _counted(version, "disagreement", version.differed, version.compared)
+    return _answer_share(counted, None, limit, risks)
+
+
+def _ask_slow(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
+    bound = slow_bound(evidence)
+    if bound is None:
+        return None
+    return _answer_longer(
+        "slow", bound, (evidence.version, evidence.version.total), evidence, limit, risks
+    )
+
+
+def _ask_old(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
+    bound = old_bound(evidence)
+    if bound is None:
+        return None
+    return _answer_longer(
+        "old", bound, (evidence.version, evidence.version.ages), evidence, limit, risks
+    )
+
+
+def _answer_longer(
+    name: str,
+    bound_ms: float,
+    version: tuple[Measures, tuple[int, ...]],
+    evidence: StageEvidence,
+    limit: Limit,
+    risks: Risks,
+) -> Answer:
+    def counted(measures: Measures, buckets: tuple[int, ...]) -> Counted:
+        least, most = longer(buckets, bound_ms)
+        return measures.counted.get(name) or Counted(
+            least=least, most=most, of=sum(buckets), devices=max(1, measures.devices)
+        )
+
+    before = evidence.champion.total if name == "slow" else evidence.champion.ages
+    return _answer_share(counted(*version), counted(evidence.champion, before), limit, risks)
+
+
+def _ask_wrong(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
+    version, champion = evidence.version, evidence.champion
+    return _answer_share(
+        _counted(version, "wrong", version.wrong, version.right + version.wrong),
+        _counted(champion, "wrong", champion.wrong, champion.right + champion.wrong),
+        limit,
+        risks,
+    )
+
+
+def _ask_memory(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
+    version = evidence.version
+    allowed = evidence.memory_mb + PROCESS_MB if evidence.memory_mb else 0.0
+    allowed = max(allowed, evidence.champion.memory_mb)
+    sample = version.memory
+    if sample is None:
+        if not allowed:
+            return None
+        if not version.memory_mb:
+            return Answer(outcome="waiting", value=None, limit=limit.bad, samples=0)
+        mean = math.log(version.memory_mb / allowed)
+        sample = Sample(devices=max(1, version.devices), mean=mean)
+    bounds = math.log(max(limit.good, _SMALLEST)), math.log(limit.bad)
+    outcome = judge_sample(sample, bounds, MEMORY_SPREAD, risks)
+    return Answer(
+        outcome=outcome,
+        value=math.exp(sample.mean),
+        limit=limit.good if outcome == "failed" else limit.bad,
+        samples=sample.devices,
+    )
+
+
+def _ask_psi(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
+    version = evidence.version
+    good, bad = limit.good, limit.bad
+    before: float | None = None
+    sample = version.drift
+    if sample is None and version.psi is not None:
+        sample = Sample(devices=max(1, version.devices), mean=version.psi)
+    if sample is None:
+        if not evidence.profile:
+            # Beside a champion there is always something to compare with, once it has come.
+            has_come = version.compared == 0
+            return (
+                None
+                if has_come
+                else Answer(outcome="waiting", value=None, limit=bad, samples=version.compared)
+            )
+        sample = drift_of(
+            version, evidence.profile, evidence.profile_columns, evidence.profile_rows
+        )
+        if sample is None:
+            return Answer(outcome="waiting", value=None, limit=bad, samples=0)
+        known = drift_of(
+            evidence.champion,
+            evidence.champion_profile,
+            evidence.champion_profile_columns,
+            evidence.profile_rows,
+        )
+        if known is not None:
+            # Where the inputs have changed, what ran before has drifted as well.
+            before = known.mean
+            bad += max(0.0, before - good)
+            good = max(good, before)
+    outcome = judge_sample(sample, (good, bad), PSI_SPREAD, risks)
+    return Answer(
+        outcome=outcome,
+        value=sample.mean,
+        limit=good if outcome == "failed" else bad,
+        samples=sample.devices,
+        champion=before,
+    )
+
+
+_ASK: Final[Mapping[str, Callable[[StageEvidence, Limit, Risks], Answer | None]]] = {
+    "error_rate": _ask_errors,
+    "disagreement": _ask_disagreement,
+    "slow": _ask_slow,
+    "old": _ask_old,
+    "memory": _ask_memory,
+    "psi": _ask_psi,
+    "wrong": _ask_wrong,
+}
+
+_WHAT: Final[Mapping[str, str]] = {
+    "error_rate": "messages that failed",
+    "disagreement": "answers that differ from the champion's",
+    "slow": "messages that took too long",
+    "old": "messages that were answered too late",
+    "memory": "times the memory that it may take",
+    "psi": "index of how its scores drifted",
+    "wrong": "answers that a label proved wrong",
+}
+
+
+def _in_words(name: str, answer: Answer) -> GateFinding:
+    is_share = name not in ("memory", "psi")
+    if answer.value is None:
+        text = f"{_WHAT[name]}: not measured yet"
+    else:
+        verb = {
+            "passed": "surely below",
+            "failed": "surely above",
+            "waiting": "too few to tell from",
+        }
+        unit = "messages" if is_share else "devices"
+        value = _number(answer.value, is_share)
+        before = "" if answer.champion is None else f", {_number(answer.champion, is_share)} before"
+        text = (
+            f"{_WHAT[name]}: {value} of {answer.samples:,} {unit}{before}, "
+            f"{verb[answer.outcome]} {_number(answer.limit, is_share)}"
+        )
+    return GateFinding(
+        gate=name,
+        outcome=answer.outcome,
+        value=answer.value,
+        limit=answer.limit,
+        samples=answer.samples,
+        text=text,
+    )
+
+
+def _number(value: float, is_share: bool) -> str:
+    return f"{value:.2%}" if is_share else f"{value:.2f}"
