@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from cloud_sync.authoring.computed import select_outputs
 from cloud_sync.authoring.draft import input_specs
@@ -293,6 +293,7 @@ def _assemble(
             tolerance=source.health.tolerance,
             max_p99_ms=source.health.max_p99_ms,
             trial=source.health.trial,
+            profile=measured.profile or UNSET,
         ),
         parity=measured.parity,
         metrics={**source.metrics, **measured.metrics},

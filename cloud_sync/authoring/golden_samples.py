@@ -132,7 +132,12 @@ def _cases(module: Unproved, observed: Observed | None) -> tuple[list[dict[str, 
     return [], [*warnings, f"no golden cases were made from {source}: {reasons[0]}"]
 
 
-def _observed_samples(module: Unproved, observed: Observed) -> tuple[Sample, ...]:
+def observed_payloads(module: Unproved, observed: Observed) -> list[bytes]:
+    """Messages that a person gives, as a module's sensors would send them.
+
+    Raises:
+        ModuleError: they do not suit the module's codec.
+    """
     given = module.manifest.input
     if given.codec not in JSON_CODECS:
         raise ModuleError(
@@ -145,7 +150,11 @@ def _observed_samples(module: Unproved, observed: Observed) -> tuple[Sample, ...
         if spec == "string"
         for item in tensor.fields
     )
-    payloads = [msgspec.json.encode(message) for message in observed.typed(texts)]
+    return [msgspec.json.encode(message) for message in observed.typed(texts)]
+
+
+def _observed_samples(module: Unproved, observed: Observed) -> tuple[Sample, ...]:
+    payloads = observed_payloads(module, observed)
     size = messages_in_sample(module.manifest)
     if len(payloads) < size:
         raise ModuleError(

@@ -1,7 +1,7 @@
-"""`measured.json`: what training measured, beside the model that it was measured on.
+"""`measured.json`: what was measured of a model, beside the model that it was measured on.
 
-Written by a `train.py`, read by the build. It names the model by its digest, so that the scores
-of one model never end up in the manifest of another.
+Written by a `train.py` and by `shoal module profile`, read by the build. It names the model by its
+digest, so that the scores of one model never end up in the manifest of another.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from cloud_sync.errors import ModuleError
 from edge_agent.contract.manifest import Digest, Parity
+from edge_agent.contract.scores import Profile
 
 MEASURED_FILE: Final = "measured.json"
 
@@ -26,11 +27,13 @@ class Measured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         model: digest of the ONNX file.
         metrics: name to score on rows that the model was not fitted on.
         parity: agreement of the ONNX file with the model it was converted from.
+        profile: how its scores are spread over typical messages.
     """
 
     model: Digest
     metrics: dict[str, float] = {}
     parity: Parity | None = None
+    profile: Profile | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(Measured)

@@ -1,6 +1,6 @@
 """Observed messages: a file of samples that a person gives, as the messages they stand for.
 
-Reads one file of JSON or CSV; bounded, because only a handful is used. What is not used is said.
+Reads one file of JSON or CSV; bounded, and what is not used is said.
 """
 
 import csv
@@ -18,6 +18,7 @@ from cloud_sync.errors import ModuleError
 
 MAX_BYTES: Final = 64 * 2**20
 MAX_MESSAGES: Final = 20
+"""Unless somebody needs more: golden cases travel to every device, so a handful has to do."""
 
 
 class Observed(Struct, frozen=True, kw_only=True):
@@ -27,7 +28,7 @@ class Observed(Struct, frozen=True, kw_only=True):
         file: as the person named it.
         names: what can be a field, in order: the columns of a table, or the keys of the first
             message that hold single values; empty if it is no object.
-        messages: the first of a JSON file, `MAX_MESSAGES` at most.
+        messages: the first of a JSON file.
         rows: the same of a table, its cells by column as text.
         notes: what of the file is not used and why, one sentence each.
     """
@@ -56,12 +57,13 @@ class Observed(Struct, frozen=True, kw_only=True):
         return tuple(messages)
 
 
-def read_observed(path: Path) -> Observed:
+def read_observed(path: Path, *, most: int = MAX_MESSAGES) -> Observed:
     """Read sample messages.
 
     Args:
         path: `.csv` with a header line, otherwise JSON: a message, or a list of messages that are
             objects.
+        most: messages that are used, the first ones.
 
     Raises:
         ModuleError: no such file, too large, malformed, or empty.
@@ -80,7 +82,7 @@ def read_observed(path: Path) -> Observed:
         ) from error
     try:
         is_table = path.suffix.lower() == ".csv"
-        observed = _read_csv(path, data) if is_table else _read_json(path, data)
+        observed = _read_csv(path, data, most) if is_table else _read_json(path, data, most)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, csv.Error) as error:
         raise ModuleError(
             f"sample {path} is malformed: {error}", hint="write one JSON message a line"
@@ -93,7 +95,7 @@ def read_observed(path: Path) -> Observed:
     return observed
 
 
-def _read_json(path: Path, data: bytes) -> Observed:
+def _read_json(path: Path, data: bytes, most: int) -> Observed:
     value: Json = msgspec.json.decode(data)
     messages: list[Json] = [value]
     # A list of objects is many messages; any other list is one that holds an array.
@@ -107,11 +109,11 @@ def _read_json(path: Path, data: bytes) -> Observed:
             key for key, value in first.items()
             if key and "." not in key and not isinstance(value, dict | list)
         )  # fmt: skip
-    notes = _too_many(path, len(messages))
-    return Observed(file=path, names=names, messages=tuple(messages[:MAX_MESSAGES]), notes=notes)
+    notes = _too_many(path, len(messages), most)
+    return Observed(file=path, names=names, messages=tuple(messages[:most]), notes=notes)
 
 
-def _read_csv(path: Path, data: bytes) -> Observed:
+def _read_csv(path: Path, data: bytes, most: int) -> Observed:
     reader = csv.reader(io.StringIO(data.decode("utf-8-sig")))
     header = [cell.strip() for cell in next(reader, [])]
     rows: list[dict[str, str]] = []
@@ -124,10 +126,10 @@ def _read_csv(path: Path, data: bytes) -> Observed:
             uneven.append(reader.line_num)
             continue
         count += 1
-        if count <= MAX_MESSAGES:
+        if count <= most:
             # A column without a name, as the index of a data frame, is no field.
             rows.append({name: cell for name, cell in zip(header, row, strict=True) if name})
-    notes = list(_too_many(path, count))
+    notes = list(_too_many(path, count, most))
     if uneven:
         notes.append(
             f"sample {path}: rows dropped: {len(uneven)}, the first in line {uneven[0]}, for not "
@@ -137,10 +139,10 @@ def _read_csv(path: Path, data: bytes) -> Observed:
     return Observed(file=path, names=names, rows=tuple(rows), notes=tuple(notes))
 
 
-def _too_many(path: Path, count: int) -> tuple[str, ...]:
-    if count <= MAX_MESSAGES:
+def _too_many(path: Path, count: int, most: int) -> tuple[str, ...]:
+    if count <= most:
         return ()
-    return (f"sample {path}: the first {MAX_MESSAGES} of {count} messages are used",)
+    return (f"sample {path}: the first {most} of {count} messages are used",)
 
 
 def _value(text: str) -> Json:

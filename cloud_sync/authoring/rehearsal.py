@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from cloud_sync.errors import ModelError, ModuleError, Unsupported
 from edge_agent.contract.manifest import Manifest, canonical
+from edge_agent.contract.scores import Profile
 from edge_agent.contract.signature import TensorSpec
 
 TIMEOUT_S: Final = 300.0
@@ -30,12 +31,14 @@ class RehearsalRequest(Struct, frozen=True, kw_only=True):
         manifest: canonical bytes as text; empty to load the model and nothing else.
         golden: path in the manifest to the golden file on this machine.
         messages: samples to answer, each the payloads that fill a window, or one.
+        stream: messages that came one behind the other, to make a profile of their scores.
     """
 
     model_file: str
     manifest: str = ""
     golden: dict[str, str] = {}
     messages: tuple[tuple[bytes, ...], ...] = ()
+    stream: tuple[bytes, ...] = ()
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -65,6 +68,8 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
         max_difference: largest difference of a number from what a golden case expects.
         peak_rss_mb: of the whole process, imports included, 2**20 bytes.
         replies: one for each message of the request.
+        profile: of the scores of the stream; None if there was none.
+        refusals: how many of its messages got no answer and why, one sentence; empty for none.
         fault: set if it did not succeed.
     """
 
@@ -75,6 +80,8 @@ class Rehearsal(Struct, frozen=True, kw_only=True):
     max_difference: float = 0.0
     peak_rss_mb: float = 0.0
     replies: tuple[Reply, ...] = ()
+    profile: Profile | None = None
+    refusals: str = ""
     fault: RehearsalFault | None = None
 
 
@@ -87,6 +94,7 @@ def rehearse(
     *,
     golden: Mapping[str, Path] | None = None,
     messages: Sequence[tuple[bytes, ...]] = (),
+    stream: Sequence[bytes] = (),
     timeout_s: float = TIMEOUT_S,
 ) -> Rehearsal:
     """Load a module in a child, check its golden cases, and answer messages.
@@ -96,11 +104,12 @@ def rehearse(
         model_file: the ONNX file, with the digest that the manifest says.
         golden: path in the manifest to file.
         messages: samples to answer, each the payloads that fill a window, or one.
+        stream: messages that came one behind the other, to make a profile of their scores.
         timeout_s: longest time that the child may take, seconds.
 
     Raises:
         ModelError: the model does not load, crashes, hangs, or fails a golden case.
-        ModuleError: a golden file is malformed.
+        ModuleError: a golden file is malformed, or the stream makes no profile.
         Unsupported: the model cannot run on this version.
     """
     request = RehearsalRequest(
@@ -108,6 +117,7 @@ def rehearse(
         manifest=canonical(manifest).decode("utf-8"),
         golden={path: str(file.resolve()) for path, file in (golden or {}).items()},
         messages=tuple(messages),
+        stream=tuple(stream),
     )
     return _run_child(request, timeout_s)
 

@@ -7,8 +7,9 @@ live. Reads one request from standard input and prints one JSON line.
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,12 +19,15 @@ from cloud_sync.authoring.rehearsal import (
     RehearsalRequest,
     Reply,
 )
+from cloud_sync.authoring.score_bins import LEAST_ROWS, profile_of
 from cloud_sync.errors import ModuleError
 from edge_agent.contract.names import digest_of
+from edge_agent.contract.scores import MOST_COLUMNS, Profile, score_output
 from edge_agent.errors import ContractError, ShoalError, Unsupported
 from edge_agent.runtime.codecs.codec import type_of_json
 from edge_agent.runtime.engine import Engine
 from edge_agent.runtime.golden import GoldenCase, check_golden, parse_golden
+from edge_agent.runtime.scores import rows_of
 from edge_agent.runtime.session import ModelSession
 
 _MEMORY_BYTES: Final = 8 * 2**30
@@ -52,6 +56,7 @@ def rehearse(request: RehearsalRequest) -> Rehearsal:
         cases += parse_golden(path, Path(file).read_bytes())
     report = check_golden(engine, cases)
     replies = tuple(_answer(engine, message) for message in request.messages)
+    profile, refusals = _profile(engine, request.stream) if request.stream else (None, "")
     return Rehearsal(
         load_ms=load_ms,
         cases=report.cases,
@@ -59,6 +64,8 @@ def rehearse(request: RehearsalRequest) -> Rehearsal:
         max_difference=report.max_difference,
         peak_rss_mb=_peak_rss_mb(),
         replies=replies,
+        profile=profile,
+        refusals=refusals,
     )
 
 
@@ -75,6 +82,37 @@ def _answer(engine: Engine, payloads: tuple[bytes, ...]) -> Reply:
     if not answer.ok:
         return Reply(fault=f"{answer.code}: {answer.text}")
     return Reply(outputs=answer.outputs.decode("utf-8"))
+
+
+def _profile(engine: Engine, payloads: Sequence[bytes]) -> tuple[Profile, str]:
+    """How the scores of a stream are spread, and what of it was refused, one sentence."""
+    engine.forget()
+    outputs = engine.manifest.model.outputs
+    at = score_output(outputs)
+    content_type = type_of_json(engine.manifest.input.codec)
+    topic = engine.sample_topic()
+    # Any: whatever a tensor may hold.
+    rows: list[list[Any]] = []
+    refused = 0
+    reason = ""
+    for payload in payloads:
+        answer = engine.answer(topic, payload, 0.0, content_type=content_type)
+        if answer is None:  # it waits in a window
+            continue
+        if not answer.ok or answer.shares is None:
+            refused += 1
+            reason = f"{answer.code}: {answer.text}"
+            continue
+        for run in answer.shares.runs:
+            rows += rows_of(run.arrays[at], outputs[at])[:, :MOST_COLUMNS].tolist()
+    text = f"{refused} of {len(payloads)} messages were refused, the last for {reason}"
+    if refused and len(rows) < LEAST_ROWS:
+        raise ModuleError(
+            f"a profile of scores expected at least {LEAST_ROWS} rows, found {len(rows)}: {text}",
+            hint="give more messages that the model can answer",
+            code="profile_impossible",
+        )
+    return profile_of(outputs[at].name, rows), text if refused else ""
 
 
 def _peak_rss_mb() -> float:

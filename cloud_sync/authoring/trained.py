@@ -15,6 +15,7 @@ from cloud_sync.authoring.measured import Measured, write_measured
 from cloud_sync.authoring.source import SOURCE_FILE
 from edge_agent.contract.manifest import Parity
 from edge_agent.contract.names import digest_of
+from edge_agent.contract.scores import Profile
 
 MODEL_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden/held_out.json"
@@ -57,6 +58,7 @@ def save_trained(
     cases: Sequence[Mapping[str, object]],
     metrics: Mapping[str, float],
     parity: Parity,
+    profile: Profile | None = None,
 ) -> Trained:
     """Write a training's results, with the module's own files beside them.
 
@@ -67,6 +69,7 @@ def save_trained(
         cases: golden cases: `payload`, `payload_base64` or `payloads`, and `outputs`.
         metrics: name to score.
         parity: as the parity gate found it.
+        profile: how the scores are spread on rows that the model was not fitted on.
     """
     (out / GOLDEN_FILE).parent.mkdir(parents=True, exist_ok=True)
     if out.resolve() != source.resolve():
@@ -76,5 +79,6 @@ def save_trained(
     text = json.dumps(list(cases), indent=1, ensure_ascii=False, allow_nan=False)
     (out / GOLDEN_FILE).write_text(text + "\n", encoding="utf-8")
     digest = digest_of(model)
-    write_measured(out, Measured(model=digest, metrics=dict(metrics), parity=parity))
+    measured = Measured(model=digest, metrics=dict(metrics), parity=parity, profile=profile)
+    write_measured(out, measured)
     return Trained(folder=out, model_digest=digest, metrics=dict(metrics), parity=parity)

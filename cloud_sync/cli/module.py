@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("init")(module_folder.init)
 app.command("golden")(module_folder.golden)
+app.command("profile")(module_folder.profile)
 app.command("build")(module_folder.build)
 app.command("check")(module_folder.check)
 app.command("publish")(module_folder.publish)

@@ -1,4 +1,4 @@
-"""`shoal module init|golden|build|check|publish`: what is done with a module's folder.
+"""`shoal module init|golden|profile|build|check|publish`: what is done with a module's folder.
 
 Works without a service, but for `publish` and for modules that name a registered model.
 """
@@ -14,6 +14,7 @@ from cloud_sync.cli.options import JsonFlag, Reason
 
 if TYPE_CHECKING:
     from cloud_sync.authoring.build import Built
+    from edge_agent.contract.scores import ScoreBins
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The module's folder.")]
 
@@ -103,6 +104,49 @@ def golden(
     cases = words.plural(made.cases, "golden case")
     print_line(f"wrote {made.file} anew: {cases}, the model's own answers; no other file changed")
     print_line(f"next: shoal module check {shlex.quote(str(folder))}")
+    _print_warnings(made.warnings)
+
+
+def profile(
+    context: typer.Context,
+    folder: Folder,
+    sample: Annotated[
+        Path,
+        typer.Option(
+            "--sample", metavar="FILE", help="Typical messages, JSON or CSV: 200 at least."
+        ),
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Note how the model's scores are spread over typical messages, for the next build.
+
+    Devices count their scores by the same bins, so that a rollout's gate sees when a version's
+    answers drift. Written to measured.json, which training may have made; what stands there stays.
+
+    \b
+    Example:
+      shoal module profile my-module --sample march.csv
+    """
+    from cloud_sync.authoring.profile import renew_profile
+    from cloud_sync.cli.bars import step_line
+    from cloud_sync.cli.output import Column, print_json, print_line, print_table, right
+    from cloud_sync.cli.registered import registered_models
+
+    with registered_models(context) as fetch, step_line(f"running {folder}") as step:
+        made = renew_profile(folder, sample, fetch_model=fetch, progress=step)
+    if as_json:
+        document = {"file": str(made.file), "warnings": made.warnings, "profile": made.profile}
+        print_json(document)
+        return
+    rows = words.plural(made.profile.rows, "row")
+    print_line(f"wrote {made.file}: scores of output {made.profile.output!r}, {rows}")
+    table = [
+        (str(number), name, words.percent(share))
+        for number, column in enumerate(made.profile.columns)
+        for name, share in zip(_bin_names(column), column.shares, strict=True)
+    ]
+    print_table([right("score"), Column("bin"), right("share")], table, "no scores")
+    print_line(f"next: shoal module build {shlex.quote(str(folder))}")
     _print_warnings(made.warnings)
 
 
@@ -210,6 +254,12 @@ def publish(
     what = "published" if published.created else "unchanged, already published as"
     print_line(f"{what} {module.name}/{module.version}, {words.size(module.size)}, {module.digest}")
     _print_warnings(built.warnings)
+
+
+def _bin_names(bins: "ScoreBins") -> list[str]:
+    if bins.labels:
+        return [*(str(label) for label in bins.labels), "any other"]
+    return [*(f"up to {edge:g}" for edge in bins.edges), "larger", "not a number"]
 
 
 def _print_built(built: "Built") -> None:

@@ -7,13 +7,14 @@ answer. Pure: it never reads a file, and it never looks at the model itself.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from edge_agent.contract.kept import MAX_STATE_BYTES, kept
 from edge_agent.contract.limits import MAX_TENSORS, limit_problems
 from edge_agent.contract.manifest import Codec, Input, Manifest, Tensor
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.routes import filter_problems, template_problems
+from edge_agent.contract.scores import profile_problem
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.contract.tensor_fit import doubles, tensor_problems
 from edge_agent.contract.value_fit import Place
@@ -64,6 +65,7 @@ def fit_problems(manifest: Manifest) -> Iterator[Problem]:
     source, output = manifest.input, manifest.output
     yield from _at(("model",), limit_problems(manifest.model.ir_version, manifest.model.opsets))
     yield from _at(("model", "outputs"), _output_problems(manifest.model.outputs))
+    yield from _at(("health",), _profile_problems(manifest))
     yield from _at(("input", "topic"), filter_problems(source.topic))
     yield from _at(("output", "topic"), template_problems(output.topic, source.topic))
     for reply in output.reply:
@@ -98,6 +100,14 @@ def _output_problems(outputs: tuple[TensorSpec, ...]) -> Iterator[str]:
         yield f"outputs expected 1 to {MAX_TENSORS}, found {len(outputs)}"
     for name in doubles(spec.name for spec in outputs):
         yield f"output {name!r} is listed more than once"
+
+
+def _profile_problems(manifest: Manifest) -> Iterator[str]:
+    profile, outputs = manifest.health.profile, manifest.model.outputs
+    if not isinstance(profile, UnsetType) and outputs:
+        problem = profile_problem(profile, outputs)
+        if problem:
+            yield f"{problem}; make it anew with `shoal module profile`, or by training"
 
 
 def _pairing_problems(

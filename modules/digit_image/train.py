@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 from cloud_sync.authoring.convert import convert_sklearn, parity_gate, predict_onnx
+from cloud_sync.authoring.score_bins import profile_of
 from cloud_sync.authoring.trained import Report, Trained, printed, quiet, save_trained
 
 HERE = Path(__file__).resolve().parent
@@ -71,7 +72,7 @@ def train(out: Path = HERE, *, penalty: float = 10.0, report: Report = quiet) ->
     test_rows, test_labels = rows[TRAINING_ROWS:], labels[TRAINING_ROWS:]
     report(f"comparing on {len(test_rows)} held-out pictures", None)
     parity = parity_gate(machine, model, test_rows, TOLERANCE)
-    predicted = predict_onnx(model, test_rows)[0]
+    predicted, spread = predict_onnx(model, test_rows)[:2]
     metrics = {
         "accuracy": float(np.mean(predicted == test_labels)),
         "held_out_pictures": float(len(test_rows)),
@@ -87,7 +88,15 @@ def train(out: Path = HERE, *, penalty: float = 10.0, report: Report = quiet) ->
         }
         for index, label, row in zip(chosen, expected, scores, strict=True)
     ]
-    return save_trained(out, HERE, model=model, cases=cases, metrics=metrics, parity=parity)
+    return save_trained(
+        out,
+        HERE,
+        model=model,
+        cases=cases,
+        metrics=metrics,
+        parity=parity,
+        profile=profile_of("probabilities", spread.tolist()),
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from cloud_sync.authoring.convert import convert_sklearn, parity_gate, predict_onnx
 from cloud_sync.authoring.packaged import packaged_file
+from cloud_sync.authoring.score_bins import profile_of
 from cloud_sync.authoring.trained import Report, Trained, printed, quiet, save_trained
 
 HERE = Path(__file__).resolve().parent
@@ -77,7 +78,7 @@ def train(
     test_rows, test_labels = rows[TRAINING_ROWS:], labels[TRAINING_ROWS:]
     report(f"comparing on {len(test_rows)} held-out rows", None)
     parity = parity_gate(forest, model, test_rows, TOLERANCE)
-    predicted = predict_onnx(model, test_rows)[0]
+    predicted, spread = predict_onnx(model, test_rows)[:2]
     metrics = {
         "f1": float(f1_score(test_labels, predicted)),
         "precision": float(precision_score(test_labels, predicted)),
@@ -98,7 +99,15 @@ def train(
         }
         for index, label, probabilities in zip(chosen, expected, scores, strict=True)
     ]
-    return save_trained(out, HERE, model=model, cases=cases, metrics=metrics, parity=parity)
+    return save_trained(
+        out,
+        HERE,
+        model=model,
+        cases=cases,
+        metrics=metrics,
+        parity=parity,
+        profile=profile_of("probabilities", spread.tolist()),
+    )
 
 
 if __name__ == "__main__":
