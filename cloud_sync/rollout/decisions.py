@@ -50,14 +50,17 @@ class Revert(Struct, frozen=True, kw_only=True):
     """A device is asked to run what it ran before, with its config: a new, higher revision.
 
     Attributes:
-        state: of the assignment from now on: REVERTING, or how it ended if the device went back
-            by itself and only its desired state has to follow.
+        state: of the assignment from now on: REVERTING; or how it ended if the device went back
+            by itself and only its desired state has to follow; or QUEUED if it was not there to
+            be changed; or as it was, for one that is away and hears of it when it is back.
+        attempts: as in `Move`.
     """
 
     device: str
     state: AssignmentState
     reason: str
     deadline: float | None = None
+    attempts: int | None = None
     evidence: dict[str, str] = {}
 
 

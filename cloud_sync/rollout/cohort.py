@@ -1,0 +1,134 @@
+"""Who is in a rollout and in which stage: by a seeded hash, spread over sites and hardware. Pure.
+
+Every run of devices from the first on is as mixed as the whole: a stage of one in a hundred has
+about one in a hundred of each site, and of each kind of hardware there.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from cloud_sync.rollout.bounds import at_least
+from cloud_sync.rollout.jitter import chance
+from cloud_sync.rollout.rollout import Assignment, Stage
+from cloud_sync.rollout_resources import Policy
+from edge_agent.contract.state import WantedSlot
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A device that is to get something.
+
+    Attributes:
+        site: the value of the policy's site tag; empty without one.
+        hardware: its class: what makes devices behave alike.
+        module, version, digest: what it gets.
+        previous: what its slot wants now, with its config; None for nothing.
+    """
+
+    device: str
+    module: str
+    version: int
+    digest: str
+    site: str = ""
+    hardware: str = ""
+    previous: WantedSlot | None = None
+
+
+class Cohort(Struct, frozen=True, kw_only=True):
+    """The stages of a rollout, and its assignments in the order in which they get their turn."""
+
+    stages: tuple[Stage, ...]
+    assignments: dict[str, Assignment]
+
+
+def compose(candidates: Iterable[Candidate], policy: Policy, seed: int, now: float) -> Cohort:
+    """Split devices into stages.
+
+    Those behind the last stage, where it does not take in all of them, get nothing.
+
+    Args:
+        candidates: each device once.
+        policy: of the rollout.
+        seed: the same one gives the same order.
+        now: seconds since 1970.
+    """
+    line = in_order(candidates, seed)
+    sizes = stage_sizes(policy.stages, len(line))
+    assignments = {}
+    position = 0
+    for number, size in enumerate(sizes):
+        for one in line[position : position + size]:
+            assignments[one.device] = Assignment(
+                device=one.device,
+                stage=number,
+                module=one.module,
+                version=one.version,
+                digest=one.digest,
+                site=one.site,
+                previous=one.previous,
+                since=now,
+            )
+        position += size
+    stages = tuple(Stage(number=number, size=size) for number, size in enumerate(sizes))
+    return Cohort(stages=stages, assignments=assignments)
+
+
+def stage_sizes(shares: Sequence[str], count: int) -> tuple[int, ...]:
+    """How many devices each stage adds; stages that would add none are left out.
+
+    Args:
+        shares: of those that have the version once a stage is full, counted from the first.
+        count: devices in all.
+    """
+    sizes = []
+    reached = 0
+    for share in shares:
+        upto = max(reached, at_least(share, count))
+        if upto > reached:
+            sizes.append(upto - reached)
+        reached = upto
+    return tuple(sizes)
+
+
+def in_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
+    """The devices in the order in which they get their turn."""
+    by_site: dict[str, dict[str, list[tuple[float, Candidate]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for one in candidates:
+        by_site[one.site][one.hardware].append((chance(seed, one.device), one))
+    lines = {
+        site: _mixed(
+            {
+                hardware: [one for _, one in sorted(found, key=_by_chance)]
+                for hardware, found in kinds.items()
+            },
+            seed,
+            f"{site}/",
+        )
+        for site, kinds in by_site.items()
+    }
+    return _mixed(lines, seed, "/")
+
+
+def _by_chance(entry: tuple[float, Candidate]) -> tuple[float, str]:
+    return entry[0], entry[1].device
+
+
+def _mixed(groups: dict[str, list[Candidate]], seed: int, what: str) -> list[Candidate]:
+    """One line of several: each line's members evenly over the whole, in their order.
+
+    Args:
+        groups: lines by name.
+        seed: of where in its first gap each line begins.
+        what: the lines are of; tells these choices from others.
+    """
+    if len(groups) == 1:
+        return next(iter(groups.values()))
+    places = []
+    for name, line in groups.items():
+        begin, gap = chance(seed, what + name), 1 / len(line)
+        places += [((begin + rank) * gap, name, one) for rank, one in enumerate(line)]
+    places.sort(key=lambda place: place[:2])
+    return [one for _, _, one in places]

@@ -1,0 +1,245 @@
+"""How a stage goes forward: full, soaked, judged; and what follows when it fails. Pure.
+
+One step at a time: what follows from a step is seen when the rollout is looked at again. A stage
+passes by its verdict alone, and what is missing never passes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+from cloud_sync.rollout.bounds import at_most
+from cloud_sync.rollout.decisions import Decision, Judged, MoveRollout, MoveStage
+from cloud_sync.rollout.observation import DeviceNow, Measures, World
+from cloud_sync.rollout.progress import has_champion, is_away
+from cloud_sync.rollout.rollout import Assignment, Rollout, Stage, Step
+from cloud_sync.rollout.states import ENDED, IN_FLIGHT
+from cloud_sync.rollout.verdict import judge
+from cloud_sync.rollout_resources import (
+    AssignmentState,
+    Policy,
+    RolloutState,
+    StageState,
+    Verdict,
+)
+
+_A = AssignmentState
+_S = StageState
+_ENDED_BADLY = frozenset({_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT})
+_WEEK_S = 7 * 86_400.0
+
+
+def current_stage(rollout: Rollout) -> Stage | None:
+    """The stage that is at work or next; None when all have passed."""
+    return next((stage for stage in rollout.stages if stage.state is not _S.PASSED), None)
+
+
+def next_step(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...]:
+    """What the current stage of a running rollout does next; nothing if it waits."""
+    stage = current_stage(rollout)
+    if stage is None:
+        return ()
+    members = members_of(rollout, stage)
+    match stage.state:
+        case _S.WAITING:
+            return (_begin(rollout, stage, members, now),)
+        case _S.FILLING:
+            return _filling(rollout, stage, members, world, now)
+        case _S.SOAKING:
+            return _soaking(rollout, stage, members, world, now)
+        case _S.JUDGING:
+            return _judging(rollout, stage, members, world, now)
+        case _:
+            return ()  # failed or inconclusive: a person has to look at it
+
+
+def members_of(rollout: Rollout, stage: Stage) -> list[Assignment]:
+    """The assignments of a stage."""
+    number = stage.number
+    return [one for one in rollout.assignments.values() if one.stage == number]
+
+
+def stop(
+    rollout: Rollout, stage: Stage, verdict: Verdict, state: StageState, now: float
+) -> tuple[Decision, ...]:
+    """A stage does not go on, and what the policy makes of it."""
+    policy = rollout.wish.policy
+    moved = MoveStage(stage=stage.number, state=state, reason=verdict.text, verdict=verdict)
+    name = f"stage {stage.number + 1} {state}: {verdict.text}"
+    if state is _S.FAILED and policy.on_error == "rollback":
+        deadline = now + policy.rollback_s
+        return (
+            moved,
+            MoveRollout(state=RolloutState.ROLLING_BACK, reason=name, deadline=deadline),
+        )
+    return moved, MoveRollout(state=RolloutState.PAUSED, reason=name)
+
+
+def is_settled(
+    assignment: Assignment, seen: DeviceNow | None, rollout: Rollout, stage: Stage, now: float
+) -> bool:
+    """Whether a stage waits for this device no longer.
+
+    Args:
+        assignment: of the device.
+        seen: None if nothing is known of it, and then it is waited for.
+        rollout: that it is of.
+        stage: its stage.
+        now: seconds since 1970.
+    """
+    state = assignment.state
+    if state is _A.COMMITTED or state in ENDED:
+        return True
+    if stage.step == "shadow" and (
+        state is _A.SHADOW or (state is _A.QUEUED and not has_champion(assignment, rollout))
+    ):
+        return True
+    if seen is None or state in IN_FLIGHT:
+        return False
+    policy = rollout.wish.policy
+    if is_away(seen, now, policy.offline_after_s):
+        return True
+    # What another rollout holds is not waited for for ever.
+    return seen.is_taken and now >= stage.since + policy.offline_after_s
+
+
+def _begin(rollout: Rollout, stage: Stage, members: Sequence[Assignment], now: float) -> MoveStage:
+    policy = rollout.wish.policy
+    has_shadow = stage.number < policy.shadow_stages and any(
+        has_champion(one, rollout) for one in members
+    )
+    step: Step = "shadow" if has_shadow else "run"
+    return MoveStage(
+        stage=stage.number,
+        state=_S.FILLING,
+        step=step,
+        reason=_BEGINS[step],
+        deadline=_filled_by(rollout, stage, now),
+    )
+
+
+_BEGINS: Mapping[Step, str] = {
+    "shadow": "its devices run the version beside the one that answers",
+    "run": "its devices get the version",
+}
+
+
+def _filled_by(rollout: Rollout, stage: Stage, now: float) -> float:
+    """When a stage is full at the latest, if every device takes as long as it may."""
+    policy = rollout.wish.policy
+    rounds = ceil(stage.size / at_most(policy.max_in_flight, len(rollout.assignments)))
+    one_s = policy.download_s + policy.install_s + policy.trial_s
+    waits_s = policy.offline_after_s + policy.lock_max_s + (_WEEK_S * 4 if policy.windows else 0)
+    return now + waits_s + rounds * (policy.retries + 1) * one_s
+
+
+def _filling(
+    rollout: Rollout, stage: Stage, members: Sequence[Assignment], world: World, now: float
+) -> tuple[Decision, ...]:
+    verdict = _early(rollout, stage, members, world, now)
+    if verdict is not None and verdict.outcome == "failed":
+        return stop(rollout, stage, verdict, _S.FAILED, now)
+    devices = world.devices
+    if all(is_settled(one, devices.get(one.device), rollout, stage, now) for one in members):
+        soak_s = rollout.wish.policy.soak_s
+        return (
+            MoveStage(
+                stage=stage.number,
+                state=_S.SOAKING,
+                reason=f"every device that could be reached was; it runs for {soak_s:g} s",
+                deadline=now + soak_s,
+            ),
+        )
+    if stage.deadline is not None and now >= stage.deadline:
+        text = "not all devices were done in time"
+        late = Verdict(outcome="inconclusive", text=text)
+        return stop(rollout, stage, late, _S.INCONCLUSIVE, now)
+    return _shown(stage, verdict)
+
+
+def _soaking(
+    rollout: Rollout, stage: Stage, members: Sequence[Assignment], world: World, now: float
+) -> tuple[Decision, ...]:
+    verdict = _early(rollout, stage, members, world, now)
+    if verdict is not None and verdict.outcome == "failed":
+        return stop(rollout, stage, verdict, _S.FAILED, now)
+    if stage.deadline is None or now >= stage.deadline:
+        return (
+            MoveStage(
+                stage=stage.number,
+                state=_S.JUDGING,
+                reason="it has soaked",
+                deadline=now + rollout.wish.policy.judge_s,
+            ),
+        )
+    return _shown(stage, verdict)
+
+
+def _judging(
+    rollout: Rollout, stage: Stage, members: Sequence[Assignment], world: World, now: float
+) -> tuple[Decision, ...]:
+    policy = rollout.wish.policy
+    verdict = judge(stage, members, world.devices, world.evidence, policy, now)
+    if verdict.outcome == "failed":
+        return stop(rollout, stage, verdict, _S.FAILED, now)
+    if not stage.is_full:
+        # It was stopped before it was full, and a person has resumed it.
+        return (
+            MoveStage(
+                stage=stage.number,
+                state=_S.FILLING,
+                reason=f"judged again and not failed: {verdict.text}",
+                deadline=_filled_by(rollout, stage, now),
+                verdict=verdict,
+            ),
+        )
+    if verdict.outcome == "passed" and world.evidence.version.messages < policy.soak_messages:
+        verdict = Verdict(
+            outcome="waiting",
+            text=f"{world.evidence.version.messages} inferences seen,"
+            f" {policy.soak_messages} are needed",
+            findings=verdict.findings,
+        )
+    if verdict.outcome == "passed":
+        return (_passed(rollout, stage, verdict, now),)
+    is_late = stage.deadline is not None and now >= stage.deadline
+    if verdict.outcome == "inconclusive" or is_late:
+        if verdict.outcome == "waiting":
+            text = f"not enough was seen in time: {verdict.text}"
+            verdict = Verdict(outcome="inconclusive", text=text, findings=verdict.findings)
+        return stop(rollout, stage, verdict, _S.INCONCLUSIVE, now)
+    return _shown(stage, verdict)
+
+
+def _passed(rollout: Rollout, stage: Stage, verdict: Verdict, now: float) -> MoveStage:
+    if stage.step == "shadow":
+        return MoveStage(
+            stage=stage.number,
+            state=_S.FILLING,
+            step="run",
+            reason=f"passed as a shadow: {verdict.text}",
+            deadline=_filled_by(rollout, stage, now),
+            verdict=verdict,
+        )
+    return MoveStage(stage=stage.number, state=_S.PASSED, reason=verdict.text, verdict=verdict)
+
+
+def _early(
+    rollout: Rollout, stage: Stage, members: Sequence[Assignment], world: World, now: float
+) -> Verdict | None:
+    """A verdict before the stage is due; None while there is nothing that could fail it."""
+    policy = rollout.wish.policy
+    if not _can_fail(members, world.evidence.version, policy):
+        return None
+    return judge(stage, members, world.devices, world.evidence, policy, now)
+
+
+def _can_fail(members: Sequence[Assignment], version: Measures, policy: Policy) -> bool:
+    if policy.gates is not None and (version.messages or version.compared):
+        return True
+    return any(one.state in _ENDED_BADLY for one in members)
+
+
+def _shown(stage: Stage, verdict: Verdict | None) -> tuple[Decision, ...]:
+    if verdict is None or verdict == stage.verdict:
+        return ()
+    return (Judged(stage=stage.number, verdict=verdict),)
