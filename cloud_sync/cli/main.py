@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cloud_sync.cli import deploy, device, fleet, model, module, records
+from cloud_sync.cli import deploy, device, fleet, model, module, records, rollout
 from cloud_sync.cli.demo import demo
 from cloud_sync.cli.failure import FAILED, INTERRUPTED, fail, silence_output
 from cloud_sync.cli.session import DEFAULT_SERVER, Session, login_name
@@ -27,6 +27,7 @@ app.add_typer(module.app, name="module")
 app.add_typer(model.app, name="model")
 app.add_typer(device.app, name="device")
 app.add_typer(fleet.app, name="fleet")
+app.add_typer(rollout.app, name="rollout")
 app.command("deploy")(deploy.deploy)
 app.command("remove")(deploy.remove)
 app.command("events")(records.events)

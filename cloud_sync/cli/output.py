@@ -99,7 +99,7 @@ def terminal_columns() -> int | None:
     return target.width if target.is_terminal else None
 
 
-def facts_table(facts: Mapping[str, str | Cell]) -> "Table":
+def facts_table(facts: Mapping[str, str | Cell | Strip]) -> "Table":
     """Names and values, one a line, aligned."""
     from rich.table import Table
 
@@ -111,10 +111,11 @@ def facts_table(facts: Mapping[str, str | Cell]) -> "Table":
     return drawn
 
 
-def print_facts(facts: Mapping[str, str | Cell]) -> None:
+def print_facts(facts: Mapping[str, str | Cell | Strip]) -> None:
     """Print names and values, one a line, aligned."""
     # A digest that is broken into two lines cannot be copied.
-    words = [w for v in facts.values() for w in (v.text if isinstance(v, Cell) else v).split()]
+    texts = (value if isinstance(value, str) else value.text for value in facts.values())
+    words = [word for text in texts for word in text.split()]
     longest = max(map(len, words), default=0)
     _print(facts_table(facts), least=max(map(len, facts), default=0) + PADDING + longest)
 

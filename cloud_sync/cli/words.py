@@ -92,3 +92,19 @@ def short(text: str) -> str:
 def plural(number: int, noun: str) -> str:
     """`1 file`, `3 files`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def spaced(name: str) -> str:
+    """A name of the program as people write it: `rolled back`."""
+    return name.replace("_", " ")
+
+
+def percent(share: float) -> str:
+    """A part of one, in the digits that say something: `31 %`, `3.1 %`, `0.04 %`."""
+    value = share * 100
+    if 0 < value < 0.1:
+        return f"{value:.2g} %" if value >= 0.001 else "< 0.001 %"
+    # Only all is 100 %.
+    exact = min(value, 99.9) if value < 100 else value
+    digits = 1 if exact < 10 or 99 < exact < 100 else 0
+    return f"{exact:.{digits}f}".removesuffix(".0") + " %"

@@ -213,4 +213,5 @@ def plan() -> RolloutPlan:
         conflicts=(Obstacle(device="oven-3", code="taken", text="r16 is at work on slot wine"),),
         bytes_to_send=1_234_567_890,
         expected_s=9_600,
+        seed=7,
     )

@@ -20,6 +20,9 @@ from tests.support.shoal_command import Outcome, Shoal, environment
 INTERACTIVE = {"demo"}
 """Commands that tell a story to a person and have nothing to print as JSON."""
 
+ALONE = {"rollout policy"}
+"""Commands that need nothing, so that nothing can fail."""
+
 
 def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:  # Any: typer's type is not public
     children = getattr(command, "commands", None)
@@ -36,6 +39,7 @@ COMMANDS = dict(walk("", typer.main.get_command(app)))
 def test_the_commands_of_the_guide_are_there() -> None:
     assert {"module init", "module build", "module check", "module publish"} <= COMMANDS.keys()
     assert {"model register", "model search", "model download"} <= COMMANDS.keys()
+    assert {"rollout plan", "rollout start", "rollout watch", "rollout rollback"} <= COMMANDS.keys()
     assert {"deploy", "remove", "fleet status", "device explain", "info"} <= COMMANDS.keys()
 
 
@@ -44,7 +48,7 @@ def test_every_command_says_what_it_does_and_gives_an_example(name: str) -> None
     text = COMMANDS[name].help
     assert text.strip().splitlines()[0].endswith(".")
     assert "Example" in text
-    assert re.search(rf"shoal (--server \S+ )?{name}\b", text)
+    assert re.search(rf"shoal (--(server|actor) \S+ )?{name}\b", text)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -211,6 +215,8 @@ COMPLETE = {
     "module init": ("--model", "missing.onnx"),  # it needs no service, and would succeed
     "device tag": ("a=b",),
     "model tag": ("a=b",),
+    "rollout plan": ("x/1",),
+    "rollout start": ("x/1", "--to", "all"),
 }
 """What a command must be given that is not marked as required."""
 
@@ -246,7 +252,7 @@ def test_wrong_usage_of_every_command_is_said_as_every_other_error(name: str) ->
     assert advice == f"what to do: `shoal {name} --help` says what it takes"
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - INTERACTIVE))
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - INTERACTIVE - ALONE))
 def test_every_command_fails_in_json_when_it_is_asked_for_json(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,208 @@
+"""`shoal rollout ...`: a version goes to a fleet in stages, each judged by what the version did."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cloud_sync.cli import rollout_orders, rollout_records
+from cloud_sync.cli.deploy import Target
+from cloud_sync.cli.options import JsonFlag, Reason
+from cloud_sync.cli.rollout_options import (
+    Approval,
+    Asked,
+    InputTopic,
+    OnError,
+    OutputTopic,
+    PerDevice,
+    PolicyPath,
+    Seed,
+    Setting,
+    Slot,
+    Soak,
+    Stages,
+    Uplink,
+)
+from cloud_sync.cli.rollout_watch import EVERY_S, follow, watch
+from cloud_sync.cli.session import open_client
+
+if TYPE_CHECKING:
+    from cloud_sync.rollout_resources import RolloutPlan
+
+app = typer.Typer(
+    help="Send a version to a fleet in stages, and take it back if it does worse.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Module = Annotated[
+    str, typer.Argument(metavar="[MODULE[/VERSION]]", help="The newest if no version.")
+]
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    to: Target,
+    module: Module = "",
+    per_device: PerDevice = "",
+    slot: Slot = "",
+    input_topic: InputTopic = "",
+    output_topic: OutputTopic = "",
+    uplink: Uplink = "",
+    policy: PolicyPath = None,
+    settings: Setting = None,
+    stages: Stages = "",
+    soak: Soak = "",
+    on_error: OnError = "",
+    approval: Approval = None,
+    seed: Seed = None,
+    reason: Reason = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a rollout would do, and do nothing.
+
+    Shows the devices and their stages, which devices cannot take it and why, which are wanted by
+    another rollout, the bytes to be sent and the expected time. Devices come in an order of
+    chance; the seed repeats it, so that the rollout can have exactly these stages.
+
+    \b
+    Example:
+      shoal rollout plan wine/3 --to "site=oslo and not tag:lab" --stages 1,10%,100% --soak 24h
+      shoal rollout plan --per-device model-for-{device} --to all --policy careful.toml
+    """
+    from cloud_sync.cli.output import print_json
+    from cloud_sync.cli.rollout_plan import print_plan
+    from cloud_sync.cli.rollout_policy import settings_of
+
+    given = {"stages": stages, "soak_s": soak, "on_error": on_error, "approval": approval}
+    asked = Asked(
+        module=module, per_device=per_device, to=to, slot=slot, input_topic=input_topic,
+        output_topic=output_topic, uplink=uplink, policy=policy, seed=seed, reason=reason,
+        settings=(*(settings or ()), *settings_of(given)),
+    )  # fmt: skip
+    wish = asked.wish()
+    with open_client(context) as client:
+        found = client.rollouts.plan(wish)
+    if as_json:
+        print_json(found)
+        return
+    print_plan(found, to, asked.arguments(found.seed))
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    module: Annotated[
+        str,
+        typer.Argument(
+            metavar="[MODULE[/VERSION]|ROLLOUT]", help="What goes out; without --to, a draft's id."
+        ),
+    ] = "",
+    to: Target = "",
+    per_device: PerDevice = "",
+    slot: Slot = "",
+    input_topic: InputTopic = "",
+    output_topic: OutputTopic = "",
+    uplink: Uplink = "",
+    policy: PolicyPath = None,
+    settings: Setting = None,
+    stages: Stages = "",
+    soak: Soak = "",
+    on_error: OnError = "",
+    approval: Approval = None,
+    seed: Seed = None,
+    reason: Reason = "",
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Keep it, and offer nothing until it is started.")
+    ] = False,
+    if_clear: Annotated[
+        bool,
+        typer.Option("--if-clear", help="Not if a device cannot take it or another wants it."),
+    ] = False,
+    watch_it: Annotated[
+        bool, typer.Option("--watch", "-w", help="Watch it, as `shoal rollout watch` does.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send a version to devices in stages.
+
+    Without options: 1 device, 1 %, 10 %, 50 %, all; the first two stages as a shadow first; each
+    stage runs for 30 minutes and answers 200 messages, then it is judged. One that fails stops
+    the rollout. `shoal rollout policy` prints everything that can be chosen.
+
+    Devices that cannot take it and those that another rollout wants are named before it begins.
+
+    \b
+    Example:
+      shoal rollout start wine/3 --to site=oslo --reason "better recall" --watch
+      shoal rollout start wine/3 --to all --stages 1,10%,100% --soak 24h --on-error rollback
+      shoal rollout start r17
+    """
+    from cloud_sync.cli.output import print_json
+    from cloud_sync.cli.rollout_policy import settings_of
+
+    if module and not to:
+        with open_client(context) as client:
+            detail = client.rollouts.order(module, "start", reason=reason)
+            if as_json and not watch_it:
+                print_json(detail)
+            elif not as_json:
+                rollout_orders.print_state(detail)
+            if watch_it:
+                follow(client, detail.summary.id, EVERY_S, as_json=as_json)
+        return
+    if not to:
+        raise typer.BadParameter("expected --to TARGET, or the id of a draft")
+    given = {"stages": stages, "soak_s": soak, "on_error": on_error, "approval": approval}
+    asked = Asked(
+        module=module, per_device=per_device, to=to, slot=slot, input_topic=input_topic,
+        output_topic=output_topic, uplink=uplink, policy=policy, seed=seed, reason=reason,
+        settings=(*(settings or ()), *settings_of(given)),
+    )  # fmt: skip
+    wish = asked.wish()
+    with open_client(context) as client:
+        _warn(client.rollouts.plan(wish), if_clear=if_clear, as_json=as_json)
+        detail = client.rollouts.create(wish, start=not draft)
+        if as_json and not watch_it:
+            print_json(detail)
+        elif not as_json:
+            rollout_orders.print_state(detail)
+        if watch_it:
+            follow(client, detail.summary.id, EVERY_S, as_json=as_json)
+
+
+def _warn(found: "RolloutPlan", *, if_clear: bool, as_json: bool) -> None:
+    """Say which devices stand in the way.
+
+    Raises:
+        Conflict: there are some, and it was to begin only if there are none.
+    """
+    from cloud_sync.cli.failure import warn
+    from cloud_sync.cli.rollout_plan import obstacles_text
+    from cloud_sync.errors import Conflict
+
+    said = []
+    if found.unfit:
+        said.append(obstacles_text(found.unfit, "left out, cannot take it"))
+    if found.conflicts:
+        said.append(obstacles_text(found.conflicts, "wanted by another rollout"))
+    if said and if_clear:
+        raise Conflict(
+            f"expected a clear way, found {'; '.join(said)}",
+            hint="`shoal rollout plan` shows all of them; without --if-clear it begins",
+            code="not_clear",
+        )
+    for text in said:
+        warn(text, as_json=as_json)
+
+
+app.command("list")(rollout_records.list_rollouts)
+app.command("status")(rollout_records.status)
+app.command("watch")(watch)
+app.command("history")(rollout_records.history)
+app.command("pause")(rollout_orders.pause)
+app.command("resume")(rollout_orders.resume)
+app.command("approve")(rollout_orders.approve)
+app.command("abort")(rollout_orders.abort)
+app.command("rollback")(rollout_orders.rollback)
+app.command("policy")(rollout_records.policy)

@@ -1,0 +1,125 @@
+"""How a plan is drawn: who gets it when, who cannot take it and why, what it costs."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Final
+
+from cloud_sync.cli import words
+from cloud_sync.cli.output import (
+    Cell,
+    Column,
+    Row,
+    Strip,
+    print_facts,
+    print_line,
+    print_table,
+    right,
+)
+from cloud_sync.rollout_resources import Obstacle, PlannedStage, RolloutPlan
+
+NAMED: Final = 5
+"""Devices of a stage that are named; all of them are in the JSON."""
+OBSTACLES: Final = 20
+
+
+def print_plan(plan: RolloutPlan, to: str, start: Sequence[str]) -> None:
+    """Print a plan.
+
+    Args:
+        plan: as the service made it.
+        to: the target as it was typed.
+        start: arguments of `shoal` that begin what was planned.
+    """
+    print_facts(_facts(plan, to))
+    if plan.stages:
+        print_line("")
+        print_table(_STAGES, _stages(plan.stages), "")
+    for what, obstacles in (
+        ("left out, cannot take it", plan.unfit),
+        ("wanted by another rollout", plan.conflicts),
+    ):
+        if obstacles:
+            print_line("")
+            print_line(f"{what}, {words.plural(len(obstacles), 'device')}:")
+            _print_obstacles(obstacles)
+    print_line("")
+    if plan.cohort:
+        print_line(f"nothing was changed; to begin: {shlex.join(['shoal', *start])}")
+    else:
+        print_line("nothing was changed, and there is nothing to begin: no device would get it")
+
+
+def obstacles_text(obstacles: Sequence[Obstacle], what: str) -> str:
+    """One line about devices that stand in the way; the first ones with their reason."""
+    named = "; ".join(f"{each.device}: {each.text}" for each in obstacles[:3])
+    more = f"; and {words.count(len(obstacles) - 3)} more" if len(obstacles) > 3 else ""
+    return f"{what}, {words.plural(len(obstacles), 'device')}: {named}{more}"
+
+
+_STAGES: Final = (
+    right("stage"),
+    right("devices"),
+    right("in all"),
+    Column("shadow first"),
+    Column("which", wraps=True),
+)
+
+
+def _facts(plan: RolloutPlan, to: str) -> dict[str, str | Cell | Strip]:
+    version = f"{plan.module}/{plan.version}" if plan.version else plan.module
+    found: dict[str, str | Cell | Strip] = {
+        "plan": f"{version} into slot {plan.slot}",
+        "to": to,
+        "devices": f"{words.count(plan.cohort)} in {words.plural(len(plan.stages), 'stage')}",
+    }
+    if plan.already:
+        found["run it already"] = _named(plan.already, len(plan.already))
+    if plan.away:
+        found["away now"] = Cell(_named(plan.away, len(plan.away)), "yellow")
+    if plan.unfit:
+        found["cannot take it"] = Cell(words.count(len(plan.unfit)), "red")
+    if plan.conflicts:
+        found["conflicts"] = Cell(words.count(len(plan.conflicts)), "red")
+    found["to be sent"] = words.size(plan.bytes_to_send)
+    found["expected time"] = f"{words.duration(plan.expected_s)}, if nothing stands in its way"
+    found["seed"] = str(plan.seed)
+    return found
+
+
+def _stages(stages: Sequence[PlannedStage]) -> list[Row]:
+    rows: list[Row] = []
+    total = 0
+    for stage in stages:
+        total += stage.size
+        rows.append(
+            (
+                str(stage.number + 1),
+                words.count(stage.size),
+                words.count(total),
+                "yes" if stage.has_shadow else "no",
+                _named(stage.devices, stage.size),
+            )
+        )
+    return rows
+
+
+def _named(devices: Sequence[str], size: int) -> str:
+    """The first devices by name, and how many more there are."""
+    named = ", ".join(devices[:NAMED])
+    more = size - min(len(devices), NAMED)
+    return f"{named} and {words.count(more)} more" if more > 0 else named
+
+
+def _print_obstacles(obstacles: Sequence[Obstacle]) -> None:
+    columns = (Column("device"), Column("reason"), Column("what is wrong", wraps=True))
+    # One of each reason before a second one of any.
+    seen: dict[str, int] = {}
+    ranked: list[tuple[int, Obstacle]] = []
+    for each in obstacles:
+        seen[each.code] = seen.get(each.code, 0) + 1
+        ranked.append((seen[each.code], each))
+    ranked.sort(key=lambda pair: pair[0])
+    rows = [(each.device, words.spaced(each.code), each.text) for _, each in ranked[:OBSTACLES]]
+    print_table(columns, rows, "")
+    if len(obstacles) > OBSTACLES:
+        print_line(f"and {words.count(len(obstacles) - OBSTACLES)} more: --json names all")

@@ -1,0 +1,68 @@
+"""A rollout in a pipe: one line for each change, and nothing for what did not change."""
+
+from msgspec.structs import replace
+
+from cloud_sync.cli.rollout_lines import changes, outcome
+from cloud_sync.rollout_resources import RolloutDetail, StageSummary
+from tests.support.rollout_samples import EVENTS, NOW, WAITING, completed, paused, running
+
+
+def said(before: RolloutDetail | None, after: RolloutDetail) -> list[str]:
+    """Without the times in front."""
+    lines = changes(before, after, (), NOW)
+    return [line.split("  ", 1)[-1] for line in lines]
+
+
+def with_stage(detail: RolloutDetail, number: int, **values: object) -> RolloutDetail:
+    stages = list(detail.summary.stages)
+    changed: StageSummary = replace(stages[number], **values)
+    stages[number] = changed
+    return replace(detail, summary=replace(detail.summary, stages=tuple(stages)))
+
+
+def test_the_first_look_says_what_it_is_and_where_it_stands() -> None:
+    lines = list(changes(None, running(), EVENTS[-1:], NOW))
+    assert lines[0] == "r17: wine/3 into slot wine, to site=oslo and not tag:lab"
+    assert lines[1].endswith("  stage 2 waiting -> filling, by service")
+    assert lines[2].endswith("  stage 1 1/1 run it")
+    assert any(line.endswith("  stage 2 3/9 as shadow, 3 on the way, 1 failed") for line in lines)
+    assert not any("stage 3" in line for line in lines)  # it has not begun
+
+
+def test_nothing_is_said_where_nothing_changed() -> None:
+    assert said(running(), running()) == []
+
+
+def test_a_verdict_that_only_counts_up_is_no_change() -> None:
+    later = with_stage(running(), 1, verdict=replace(WAITING, text="150 of 200 inferences"))
+    assert said(running(), later) == []
+
+
+def test_a_failed_gate_is_said_with_its_evidence_and_what_to_do() -> None:
+    assert said(running(), paused()) == [
+        (
+            "stage 2 verdict failed: its answers differ from the champion's in 31 % of 420 "
+            "messages, where 6 % is bad"
+        ),
+        (
+            "stage 2 gate disagreement failed, measured 31 %, limit 6 %, of 420: "
+            "131 of 420 messages differ"
+        ),
+        (
+            "what to do: `shoal rollout rollback r17` takes it back, "
+            "`shoal rollout resume r17` judges again"
+        ),
+    ]
+
+
+def test_devices_that_move_are_a_change_of_their_stage() -> None:
+    later = with_stage(running(), 1, counts={"shadow": 8, "rejected": 1})
+    assert said(running(), later) == ["stage 2 8/9 as shadow, 1 failed"]
+    back = with_stage(running(), 1, counts={"rolled_back": 8, "rejected": 1}, step="run")
+    assert said(running(), back) == ["stage 2 0/9 run it, 1 failed, 8 went back"]
+
+
+def test_the_end_is_one_line_with_its_reason() -> None:
+    assert outcome(completed().summary) == (
+        "r17 completed degraded: 2 of 1,000 devices do not run it"
+    )
