@@ -7,6 +7,7 @@ import typer
 
 from cloud_sync.cli.options import JsonFlag, TagFilter, pairs
 from cloud_sync.cli.session import open_client
+from cloud_sync.cli.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     Look = Callable[[], tuple[list[DeviceSummary], str]]
 
-app = typer.Typer(help="See the whole fleet.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="See the whole fleet, or simulate one.", no_args_is_help=True, rich_markup_mode=None
+)
+app.command()(simulate)
 
 
 @app.command()

@@ -1,0 +1,156 @@
+"""A simulated fleet against the real service, over both brokers."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.broker.session import parse_url
+from cloud_sync.client import ShoalClient
+from cloud_sync.simulator.behaviour import Behaviour
+from cloud_sync.simulator.fleet import SimulatedFleet
+from cloud_sync.simulator.inventory import names
+from cloud_sync.simulator.tally import FleetNumbers
+from edge_agent.contract.state import AgentInfo
+from tests.support.brokers import Broker
+from tests.support.models import build_module
+from tests.support.service import CloudService
+
+QUICK = Behaviour(fetch_s=0.2, prove_s=0.1, trial_s=0.2, health_interval_s=1, messages_per_s=50)
+WAIT_S = 60.0
+
+
+@pytest.fixture
+def cloud(any_broker: Broker, tmp_path: Path) -> Iterator[CloudService]:
+    running = CloudService(tmp_path / "cloud", broker=any_broker.url).start()
+    yield running
+    running.stop()
+
+
+def fleet(cloud: CloudService, count: int, behaviour: Behaviour = QUICK) -> SimulatedFleet:
+    address = parse_url(cloud.broker_url)
+    return SimulatedFleet(address, names("sim", count), behaviour, AgentInfo(version="simulated"))
+
+
+async def until(
+    running: SimulatedFleet, client: ShoalClient, is_done: Callable[[], bool]
+) -> FleetNumbers:
+    """Wait for a condition that the service has to be asked about."""
+    async with asyncio.timeout(WAIT_S):
+        while not await asyncio.to_thread(is_done):
+            running.check()
+            await asyncio.sleep(0.1)
+    return running.numbers()
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_fleet_takes_a_version_and_the_service_sees_what_it_does(
+    cloud: CloudService, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        with ShoalClient(cloud.url) as client:
+            client.modules.publish(build_module(tmp_path / "m", name="m"))
+            async with fleet(cloud, 30) as running:
+                found = client.devices.search
+                await until(
+                    running, client, lambda: sum(d.presence == "online" for d in found()) == 30
+                )
+                await asyncio.to_thread(client.deployments.deploy, "m", "all")
+                numbers = await until(
+                    running,
+                    client,
+                    lambda: all("m" in d.slots and d.slots["m"].phase == "active" for d in found()),
+                )
+                assert numbers.versions == {"m m/1": 30}
+                await until(
+                    running, client, lambda: all(_messages(client, d.device) > 0 for d in found())
+                )
+                names_of_events = {e.name for e in client.telemetry.events()}
+                assert "slot_active" in names_of_events
+                assert not numbers.complaints
+                await until(
+                    running, client, lambda: all(not len(d.outbox) for d in running.devices)
+                )
+            # Everybody has said goodbye.
+            await until(running, client, lambda: all(d.presence == "offline" for d in found()))
+
+    asyncio.run(story())
+
+
+def _messages(client: ShoalClient, device: str) -> int:
+    health = client.devices.show(device).health
+    return health.slots["m"].messages_in if health and "m" in health.slots else 0
+
+
+@pytest.mark.needs("mosquitto")
+def test_devices_that_are_away_are_told_by_their_last_wills_and_come_back(
+    cloud: CloudService, tmp_path: Path
+) -> None:
+    behaviour = Behaviour(away=0.5, away_s=2.0, health_interval_s=1)
+
+    async def story() -> None:
+        with ShoalClient(cloud.url) as client:
+            async with fleet(cloud, 10, behaviour) as running:
+                names_seen: set[str] = set()
+
+                def is_told() -> bool:
+                    for event in client.telemetry.events():
+                        names_seen.add(event.name)
+                    return {"online", "offline"} <= names_seen
+
+                numbers = await until(running, client, is_told)
+                assert numbers.losses > 0
+
+    asyncio.run(story())
+
+
+def test_the_command_simulates_and_says_what_it_saw(service: CloudService, tmp_path: Path) -> None:
+    with ShoalClient(service.url) as client:
+        client.modules.publish(build_module(tmp_path / "m", name="m"))
+    command = [sys.executable, "-m", "cloud_sync.cli.main", "-s", service.url, "fleet", "simulate"]
+    options = ["-n", "5", "--fetch", "0.1", "--trial", "0.1", "--sites", "2", "--json"]
+    flaw = ["--flaw", "m/1 rejects=1"]
+    process = subprocess.Popen(
+        [*command, *options, *flaw], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        with ShoalClient(service.url) as client:
+            asyncio.run(_await(lambda: len(_tagged(client)) == 5))
+            client.deployments.deploy("m", "fleet=simulated")
+            asyncio.run(
+                _await(
+                    lambda: all(
+                        "m" in d.slots and d.slots["m"].phase == "rejected"
+                        for d in client.devices.search()
+                    )
+                )
+            )
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=WAIT_S)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    numbers = json.loads(out)
+    assert numbers["phases"] == {"m rejected": 5}
+    assert numbers["sent"]["up/status"] == 10
+    assert {tags["site"] for tags in _tagged_values(service)} <= {"site-1", "site-2"}
+
+
+def _tagged(client: ShoalClient) -> list[str]:
+    return [d.device for d in client.devices.search(tags={"fleet": "simulated"})]
+
+
+def _tagged_values(service: CloudService) -> list[dict[str, str]]:
+    with ShoalClient(service.url) as client:
+        return [d.tags for d in client.devices.search()]
+
+
+async def _await(is_done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not await asyncio.to_thread(is_done):
+            await asyncio.sleep(0.1)
