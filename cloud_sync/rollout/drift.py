@@ -67,7 +67,7 @@ def _index(
     return Sample(
         devices=number,
         mean=index,
-        # Of the mean of devices; `judge_sample` divides by their number.
+        # Of the mean of devices; `weigh_sample` divides by their number.
         noise=number * (4 * index * each + 2 * (bins - 1) * each**2),
         bias=(bins - 1) * each,
     )

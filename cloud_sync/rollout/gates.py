@@ -11,10 +11,9 @@ a bad version has to pass the gate that it is bad by.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from cloud_sync.errors import InvalidInput
 from cloud_sync.rollout.drift import drift_of
@@ -22,15 +21,7 @@ from cloud_sync.rollout.durations import longer, quantile_ms
 from cloud_sync.rollout.observation import Counted, Measures, Sample, StageEvidence
 from cloud_sync.rollout.pooling import PROCESS_MB
 from cloud_sync.rollout.rollout import Step
-from cloud_sync.rollout.sequential import (
-    ALIKE,
-    APART,
-    Share,
-    mean_ratio,
-    rate_ratio,
-    surplus_mean,
-    surplus_ratio,
-)
+from cloud_sync.rollout.weighing import Outcome, Risks, weigh_sample, weigh_share
 from cloud_sync.rollout_resources import GateFinding, Gates, Limit, Policy
 
 GATES_OF: Final[Mapping[Step, tuple[str, ...]]] = {
@@ -48,26 +39,7 @@ PSI_SPREAD: Final = 0.05
 TIMES_CHAMPION: Final = 2.0
 """So many times the champion's 99th percentile a message may take."""
 
-_ENOUGH: Final = 10.0
-"""A champion with fewer messages than this over the good rate is completed to as many good ones:
-that it is as bad as the version has to be seen, and not merely be possible."""
-
 _SMALLEST: Final = 1e-3
-_MANY: Final = 3
-
-Outcome = Literal["passed", "failed", "waiting"]
-
-
-class Risks(Struct, frozen=True, kw_only=True):
-    """What one test must reach; natural logarithms of likelihood ratios.
-
-    Attributes:
-        stop: at or above this a gate fails.
-        go: at or below this, which is negative, it passes.
-    """
-
-    stop: float
-    go: float
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -149,73 +121,11 @@ def old_bound(evidence: StageEvidence) -> float | None:
     return None if p99_ms is None else TIMES_CHAMPION * p99_ms
 
 
-def judge_share(
-    version: Counted, champion: Counted | None, limit: Limit, risks: Risks
-) -> tuple[Outcome, float]:
-    """Judge how often something happened.
-
-    Args:
-        version: what it did.
-        champion: what ran before did; None if there was none or it was not measured.
-        limit: of the gate.
-        risks: of the test.
-
-    Returns:
-        The outcome, and the rate that it was compared with.
-    """
-    good, bad = max(limit.good, limit.bad * _SMALLEST), limit.bad
-    least, most = _share(version, version.least), _share(version, version.most)
-    is_worse = rate_ratio(least, good, bad, APART) >= risks.stop
-    # Two ways to pass share the risk of a miss.
-    go = risks.go - math.log(2)
-    is_better = rate_ratio(most, good, bad, ALIKE) <= go
-    if champion is None or not champion.of:
-        if is_worse:
-            return "failed", good
-        return ("passed" if is_better else "waiting"), bad
-    before = _share(champion, champion.least)
-    rest = max(0.0, _ENOUGH / good - champion.of / champion.design)
-    base = replace(
-        _share(champion, champion.most),
-        hits=champion.most + rest * good * champion.design,
-        of=champion.of + rest * champion.design,
-    )
-    is_worse = is_worse and surplus_ratio(least, base) >= risks.stop
-    if champion.of / champion.design * good >= 1:
-        is_better = is_better or surplus_mean(most, before, bad - good) <= go
-    if is_worse and not (is_better and least.rate < base.rate + (bad - good) / 2):
-        return "failed", max(good, base.rate)
-    return ("passed" if is_better else "waiting"), bad + max(0.0, before.rate - good)
-
-
-def judge_sample(
-    sample: Sample, limit: tuple[float, float], spread: float, risks: Risks
-) -> Outcome:
-    """Judge a figure that each device has.
-
-    Args:
-        sample: of the devices.
-        limit: good and bad.
-        spread: standard deviation between devices that there is at least.
-        risks: of the test.
-    """
-    between = max(spread**2, sample.variance if sample.devices >= _MANY else 0.0)
-    variance = (between + sample.noise) / sample.devices
-    good, bad = limit
-    if mean_ratio(sample.mean - sample.bias, variance, good, bad) >= risks.stop:
-        return "failed"
-    return "passed" if mean_ratio(sample.mean, variance, good, bad) <= risks.go else "waiting"
-
-
 def _limits(gates: Gates) -> dict[str, Limit | None]:
     return {
         name: getattr(gates, name)
         for name in ("error_rate", "slow", "old", "disagreement", "memory", "psi", "wrong")
     }
-
-
-def _share(counted: Counted, hits: float) -> Share:
-    return Share(hits=hits, of=counted.of, design=counted.design, devices=max(1.0, counted.devices))
 
 
 def _counted(measures: Measures, name: str, hits: int, of: int) -> Counted:
@@ -229,7 +139,7 @@ def _counted(measures: Measures, name: str, hits: int, of: int) -> Counted:
 def _answer_share(version: Counted, champion: Counted | None, limit: Limit, risks: Risks) -> Answer:
     if not version.of:
         return Answer(outcome="waiting", value=None, limit=limit.bad, samples=0)
-    outcome, compared = judge_share(version, champion, limit, risks)
+    outcome, compared = weigh_share(version, champion, limit, risks)
     value = (version.least + version.most) / 2 / version.of
     has_champion = champion is not None and champion.of > 0
     before = (
@@ -315,7 +225,7 @@ def _ask_memory(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer |
         mean = math.log(version.memory_mb / allowed)
         sample = Sample(devices=max(1, version.devices), mean=mean)
     bounds = math.log(max(limit.good, _SMALLEST)), math.log(limit.bad)
-    outcome = judge_sample(sample, bounds, MEMORY_SPREAD, risks)
+    outcome = weigh_sample(sample, bounds, MEMORY_SPREAD, risks)
     return Answer(
         outcome=outcome,
         value=math.exp(sample.mean),
@@ -356,7 +266,7 @@ def _ask_psi(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | No
             before = known.mean
             bad += max(0.0, before - good)
             good = max(good, before)
-    outcome = judge_sample(sample, (good, bad), PSI_SPREAD, risks)
+    outcome = weigh_sample(sample, (good, bad), PSI_SPREAD, risks)
     return Answer(
         outcome=outcome,
         value=sample.mean,

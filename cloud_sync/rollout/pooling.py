@@ -34,9 +34,9 @@ def pool(
         old_ms: the same of its age.
     """
     reports = sum(row.reports for row in rows)
-    counted = {"error_rate": _counted([row.errors for row in rows], reports)}
+    counted = {"error_rate": counted_of([row.errors for row in rows], reports)}
     if any(row.compared.of for row in rows):
-        counted["disagreement"] = _counted([row.compared for row in rows], reports)
+        counted["disagreement"] = counted_of([row.compared for row in rows], reports)
     if slow_ms is not None:
         counted["slow"] = _longer([row.total for row in rows], slow_ms, reports)
     if old_ms is not None:
@@ -44,7 +44,7 @@ def pool(
     right, wrong = sum(row.right for row in rows), sum(row.wrong for row in rows)
     if right + wrong:
         labels = [Tally(hits=row.wrong, of=row.right + row.wrong) for row in rows]
-        counted["wrong"] = _counted(labels, 0.0)
+        counted["wrong"] = counted_of(labels, 0.0)
     psis = [row.psi for row in rows if row.psi is not None]
     return Measures(
         devices=sum(1 for row in rows if row.messages),
@@ -96,7 +96,13 @@ def compare_memory(
     return _sample(found) if found else None
 
 
-def _counted(tallies: Sequence[Tally], reports: float) -> Counted:
+def counted_of(tallies: Sequence[Tally], reports: float) -> Counted:
+    """What devices counted, as one count and how far it goes.
+
+    Args:
+        tallies: one of each device.
+        reports: that they came in.
+    """
     used = [tally for tally in tallies if tally.of > 0]
     hits, of = sum(tally.hits for tally in used), sum(tally.of for tally in used)
     return Counted(

@@ -8,10 +8,11 @@ that is over the stage is inconclusive, which is a person's business.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from cloud_sync.rollout.gates import Outcome, ask
+from cloud_sync.rollout.gates import ask
 from cloud_sync.rollout.observation import DeviceNow, StageEvidence
 from cloud_sync.rollout.rollout import Assignment, Stage
 from cloud_sync.rollout.sequential import at_least
+from cloud_sync.rollout.weighing import Outcome
 from cloud_sync.rollout_resources import (
     AssignmentState,
     GateFinding,
