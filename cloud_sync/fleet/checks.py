@@ -31,8 +31,13 @@ class Manifests:
         return self._known
 
 
-def check_config(manifest: Manifest, config: SlotConfig) -> None:
+def check_config(manifest: Manifest, config: SlotConfig, where: str = "") -> None:
     """Refuse here what every device would have to refuse.
+
+    Args:
+        manifest: of the module.
+        config: that it would get.
+        where: it would be, for the error; empty for anywhere.
 
     Raises:
         InvalidInput: `config_misfit`, with everything that does not fit.
@@ -40,9 +45,9 @@ def check_config(manifest: Manifest, config: SlotConfig) -> None:
     problems = list(config_problems(manifest, config))
     if problems:
         raise InvalidInput(
-            f"this configuration does not fit {manifest.name}: {'; '.join(problems)}",
+            f"this configuration does not fit {where or manifest.name}: {'; '.join(problems)}",
             code="config_misfit",
-            hint="correct the configuration of the deployment",
+            hint="correct it; `shoal config show` says where each value is from",
         )
 
 

@@ -3,7 +3,6 @@
 What a deployment would make of each device is checked as a whole before anything is written.
 """
 
-from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from cloud_sync.db.audit import Change, record
@@ -16,8 +15,9 @@ from cloud_sync.fleet.checks import (
     check_misfits,
     check_shadows_left,
 )
-from cloud_sync.fleet.desired import read_desired, write_desired
+from cloud_sync.fleet.desired import read_desired, read_orders, write_desired
 from cloud_sync.fleet.known import count_known
+from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.resolve import resolve
 from cloud_sync.fleet.spread import STARTS_PER_S, spread_s
@@ -132,8 +132,9 @@ def _change_slot(
     unchanged: list[str] = []
     replaced: dict[str, ReplacedVersion] = {}
     manifests = Manifests(connection)
+    layering = Layering(connection)
     for device in resolve(connection, target):
-        before = read_desired(connection, device)
+        before = read_orders(connection, device)
         if before.slots.get(slot) == wanted:
             unchanged.append(device)
             continue
@@ -144,7 +145,9 @@ def _change_slot(
             check_shadows_left(device, slot, slots)
         check_misfits(device, slots, manifests)
         if wanted is not None and wanted.mode == "run":
-            check_cycle(device, slot, slots, manifests)
+            effective = layering.effective(device, slots)
+            check_cycle(device, slot, effective, manifests)
+            check_config(manifests.of({wanted.digest})[wanted.digest], effective[slot].config)
         changes.append((before, slots))
         if (old := before.slots.get(slot)) is not None:
             replaced[device] = ReplacedVersion(
@@ -160,7 +163,8 @@ def _change_slot(
             before,
             slots,
             change.time,
-            settings=replace(together, health_interval_s=before.settings.health_interval_s),
+            settings=together,
+            layering=layering,
         ).revision
         for before, slots in changes
     }

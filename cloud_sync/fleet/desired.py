@@ -1,14 +1,22 @@
-"""Desired states in the database: the revision only ever goes up."""
+"""Desired states in the database: the revision only ever goes up.
 
-from collections.abc import Iterator
+A slot's configuration is kept twice: what its deployment says of it (`read_orders`), and what comes
+of that and of the layers (`read_desired`), which is what the device is told.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, delete, insert, select, update
 
 from cloud_sync.db.engine import Database
 from cloud_sync.db.fleet_tables import desired_states, wanted_slots
-from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
+from cloud_sync.fleet.layering import Layering
+from edge_agent.contract.state import AgentSettings, DesiredState, SlotConfig, WantedSlot
 from edge_agent.contract.wire import decode, encode
 
 _PAGE: Final = 200
@@ -16,9 +24,36 @@ _D: Final = desired_states.c
 
 
 def read_desired(connection: Connection, device: str) -> DesiredState:
-    """What a device should run; revision 0 and nothing if it was never told anything."""
+    """What a device is told; revision 0 and nothing if it was never told anything."""
     data = connection.scalar(select(_D.state).where(_D.device == device))
     return DesiredState(device=device, revision=0) if data is None else _decode(data)
+
+
+def read_orders(connection: Connection, device: str) -> DesiredState:
+    """What was asked for a device: as `read_desired`, with its deployments' own configuration.
+
+    Compare with this, and keep it to go back to: the layers may be others by then.
+    """
+    told = read_desired(connection, device)
+    return _with_configs(told, _own_configs(connection, device))
+
+
+def read_many(
+    connection: Connection, devices: Iterable[str]
+) -> Iterator[tuple[DesiredState, DesiredState]]:
+    """What many devices are told, and what was asked for them, in the given order."""
+    remaining = iter(devices)
+    while names := list(islice(remaining, _PAGE)):
+        query = select(_D.device, _D.state).where(_D.device.in_(names))
+        told = {row.device: _decode(row.state) for row in connection.execute(query)}
+        w = wanted_slots.c
+        own: dict[str, dict[str, SlotConfig]] = defaultdict(dict)
+        configs = select(w.device, w.slot, w.config).where(w.device.in_(names))
+        for row in connection.execute(configs):
+            own[row.device][row.slot] = msgspec.json.decode(row.config, type=SlotConfig)
+        for name in names:
+            state = told.get(name, DesiredState(device=name, revision=0))
+            yield state, _with_configs(state, own[name])
 
 
 def write_desired(
@@ -29,34 +64,55 @@ def write_desired(
     *,
     above: int = 0,
     settings: AgentSettings | None = None,
+    layering: Layering | None = None,
 ) -> DesiredState:
     """Want something else of a device.
 
     Args:
         connection: of the transaction in which `before` was read.
-        before: the state until now.
-        slots: what should run from now on.
+        before: the state until now, from `read_orders` or `read_desired`.
+        slots: what should run from now on. One that is as in `before` keeps what its deployment
+            said; of any other the configuration is what its deployment says.
         now: seconds since 1970.
         above: a revision that the new one must be higher than, besides the one before.
-        settings: of the agent from now on; None for those until now.
+        settings: of the agent from now on; None for those until now. Its interval of health
+            reports is what the layers say.
+        layering: of this transaction, where it is used for many devices.
+
+    Returns:
+        What the device is told.
     """
+    layering = layering or Layering(connection)
+    kept = _own_configs(connection, before.device)
+    own = {
+        name: replace(slot, config=kept.get(name, slot.config))
+        if slot == before.slots.get(name)
+        else slot
+        for name, slot in slots.items()
+    }
+    interval_s = layering.health_interval_s(before.device)
     after = replace(
         before,
         revision=max(before.revision, above) + 1,
-        slots=slots,
-        settings=settings or before.settings,
+        slots=layering.effective(before.device, own),
+        settings=replace(settings or before.settings, health_interval_s=interval_s),
     )
     values = {"revision": after.revision, "state": encode(after), "changed": now}
     key = _D.device == after.device
     if connection.execute(update(desired_states).where(key).values(**values)).rowcount == 0:
         connection.execute(insert(desired_states).values(device=after.device, **values))
     connection.execute(delete(wanted_slots).where(wanted_slots.c.device == after.device))
-    if slots:
+    if own:
         connection.execute(
             insert(wanted_slots),
             [
-                {"device": after.device, "slot": name, "digest": slot.digest}
-                for name, slot in slots.items()
+                {
+                    "device": after.device,
+                    "slot": name,
+                    "digest": slot.digest,
+                    "config": msgspec.json.encode(slot.config).decode(),
+                }
+                for name, slot in own.items()
             ],
         )
     return after
@@ -73,6 +129,20 @@ def all_desired(database: Database) -> Iterator[str]:
         if len(page) < _PAGE:
             return
         last = page[-1]
+
+
+def _with_configs(told: DesiredState, own: Mapping[str, SlotConfig]) -> DesiredState:
+    slots = {
+        name: replace(slot, config=own.get(name, slot.config)) for name, slot in told.slots.items()
+    }
+    return replace(told, slots=slots)
+
+
+def _own_configs(connection: Connection, device: str) -> dict[str, SlotConfig]:
+    """What deployments say of the configuration of a device's slots."""
+    w = wanted_slots.c
+    rows = connection.execute(select(w.slot, w.config).where(w.device == device))
+    return {row.slot: msgspec.json.decode(row.config, type=SlotConfig) for row in rows}
 
 
 def _decode(data: bytes) -> DesiredState:

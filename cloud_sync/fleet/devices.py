@@ -10,6 +10,7 @@ from cloud_sync.db.engine import Database
 from cloud_sync.db.fleet_tables import device_tags, devices
 from cloud_sync.db.search import matches
 from cloud_sync.errors import Conflict
+from cloud_sync.fleet.configuration import forget
 from cloud_sync.fleet.explain import explain
 from cloud_sync.fleet.facts import read_facts
 from cloud_sync.fleet.known import ensure
@@ -165,6 +166,7 @@ class Devices:
                     hint="stop its agent first",
                     code="device_online",
                 )
+            forget(connection, "device", device)
             connection.execute(delete(devices).where(_D.device == device))
             record(connection, change, "device.delete", device)
         self._publisher.publish(device)

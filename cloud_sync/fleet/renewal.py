@@ -1,0 +1,77 @@
+"""Renewal: devices whose effective configuration changed are told so, and no others.
+
+Runs in the transaction that changed a layer, or who is in a group. What runs stays as it is wanted:
+only what the layers say of it changes, so that a rollout on its way goes on as before.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from cloud_sync.fleet.checks import Manifests, check_config, check_cycle
+from cloud_sync.fleet.desired import read_many, write_desired
+from cloud_sync.fleet.layering import Layering
+from edge_agent.contract.state import DesiredState
+
+
+class Renewed(Struct, frozen=True):
+    """What a renewal did, or would do.
+
+    Attributes:
+        revisions: devices whose effective values changed, to their new revision.
+        unchanged: how many kept theirs.
+    """
+
+    revisions: dict[str, int]
+    unchanged: int
+
+
+def renew(
+    connection: Connection, devices: Iterable[str], now: float, *, is_rehearsal: bool = False
+) -> Renewed:
+    """Tell devices what holds for them now.
+
+    Args:
+        connection: of the transaction, in which the change is written already.
+        devices: whom it may concern.
+        now: seconds since 1970.
+        is_rehearsal: only find out whom it concerns, and whether it could be done.
+
+    Raises:
+        InvalidInput: on a device the configuration would not fit its module.
+        Conflict: on a device the results would go round through its slots for ever.
+    """
+    layering, manifests = Layering(connection), Manifests(connection)
+    revisions: dict[str, int] = {}
+    unchanged = 0
+    for told, orders in read_many(connection, devices):
+        after = _effective(layering, told, orders)
+        if after == told:
+            unchanged += 1
+            continue
+        _check(told, after, manifests)
+        revisions[told.device] = told.revision + 1
+        if not is_rehearsal:
+            write_desired(connection, told, told.slots, now, layering=layering)
+    return Renewed(revisions, unchanged)
+
+
+def _effective(layering: Layering, told: DesiredState, orders: DesiredState) -> DesiredState:
+    interval_s = layering.health_interval_s(told.device)
+    return replace(
+        told,
+        slots=layering.effective(told.device, orders.slots),
+        settings=replace(told.settings, health_interval_s=interval_s),
+    )
+
+
+def _check(before: DesiredState, after: DesiredState, manifests: Manifests) -> None:
+    for name, slot in after.slots.items():
+        if slot == before.slots[name]:
+            continue
+        known = manifests.of({slot.digest})
+        if slot.digest in known:
+            check_config(known[slot.digest], slot.config, where=f"{name} on {after.device}")
+            check_cycle(after.device, name, after.slots, manifests)
