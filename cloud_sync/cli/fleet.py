@@ -4,18 +4,36 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from cloud_sync.cli.options import JsonFlag, TagFilter, pairs
 from cloud_sync.cli.session import open_client
 from cloud_sync.cli.simulate import simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Group
 
     from cloud_sync.errors import Unavailable
     from cloud_sync.resources import DeviceSummary
 
     Look = Callable[[], tuple[list[DeviceSummary], str]]
+
+
+class Form(Struct, frozen=True):
+    """How the fleet is shown.
+
+    Attributes:
+        show: prints devices, or the sentence for a fleet without any.
+        draw: the same for a live display.
+        plain: what is printed as JSON.
+    """
+
+    show: "Callable[[Sequence[DeviceSummary], str], None]"
+    draw: "Callable[[Sequence[DeviceSummary]], Group]"
+    plain: "Callable[[Sequence[DeviceSummary]], object]"
+
 
 app = typer.Typer(
     help="See the whole fleet, or simulate one.", no_args_is_help=True, rich_markup_mode=None
@@ -28,6 +46,9 @@ def status(
     context: typer.Context,
     name: Annotated[str, typer.Option("--name", metavar="GLOB", help="Only these devices.")] = "",
     tag: TagFilter = None,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="Show which version runs where, by version.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Keep looking until Ctrl-C.")
     ] = False,
@@ -41,13 +62,19 @@ def status(
     A version is shown as wanted -> running. With --watch and --json one line of JSON is printed
     for every look. A service that goes away while it is watched is waited for, and said to be away.
 
+    With --versions there is a line for every version of a slot: how many devices run it and how
+    many should, how many of these are silent, and how old the values are: since the device last
+    said that this version runs.
+
     \b
     Example:
       shoal fleet status --watch --tag site=hall-2
+      shoal fleet status --versions
     """
     from cloud_sync.cli.output import print_json
-    from cloud_sync.cli.status import nothing_shown, print_status
+    from cloud_sync.cli.status import nothing_shown
 
+    form = _by_version() if versions else _by_device()
     tags = pairs(tag, "--tag")
     with open_client(context) as client:
 
@@ -58,22 +85,37 @@ def status(
             return found, nothing_shown(known)
 
         if watch:
-            _watch(look, every, as_json=as_json)
+            _watch(look, every, form, as_json=as_json)
         elif as_json:
-            print_json(look()[0])
+            print_json(form.plain(look()[0]))
         else:
-            print_status(*look())
+            form.show(*look())
 
 
-def _watch(look: "Look", every_s: float, *, as_json: bool) -> None:
+def _by_device() -> Form:
+    from cloud_sync.cli.status import print_status, status_view
+
+    return Form(print_status, status_view, lambda devices: devices)
+
+
+def _by_version() -> Form:
+    from cloud_sync.cli.versions import print_versions, version_lines, versions_view
+
+    return Form(
+        lambda devices, empty: print_versions(version_lines(devices), empty),
+        lambda devices: versions_view(version_lines(devices)),
+        version_lines,
+    )
+
+
+def _watch(look: "Look", every_s: float, form: Form, *, as_json: bool) -> None:
     """Look again and again; a service that goes away is waited for."""
     from cloud_sync.cli.failure import warn
     from cloud_sync.cli.output import print_json_line
-    from cloud_sync.cli.status import print_status
     from cloud_sync.cli.watch import look_again
 
     if sys.stdout.isatty() and not as_json:
-        _watch_live(look, every_s)
+        _watch_live(look, every_s, form)
         return
 
     def say(error: "Unavailable", wait_s: float) -> None:
@@ -81,23 +123,22 @@ def _watch(look: "Look", every_s: float, *, as_json: bool) -> None:
 
     for devices, empty in look_again(look, every_s, on_lost=say):
         if as_json:
-            print_json_line(devices)
+            print_json_line(form.plain(devices))
         else:
-            print_status(devices, empty)
+            form.show(devices, empty)
             sys.stdout.write("\n")
             sys.stdout.flush()
 
 
-def _watch_live(look: "Look", every_s: float) -> None:
+def _watch_live(look: "Look", every_s: float, form: Form) -> None:
     from rich.text import Text
 
     from cloud_sync.cli import words
     from cloud_sync.cli.live import watch_live
-    from cloud_sync.cli.status import status_view
 
     watch_live(
         look,
         every_s,
-        lambda seen: status_view(seen[0]) if seen[0] else Text(seen[1]),
+        lambda seen: form.draw(seen[0]) if seen[0] else Text(seen[1]),
         lambda seen: f"{words.plural(len(seen[0]), 'device')}, Ctrl-C ends",
     )
