@@ -6,6 +6,7 @@ Counted from the assignments each time, so that no count can drift from what is 
 from collections import Counter
 from fractions import Fraction
 from math import ceil, floor
+from operator import attrgetter
 
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.states import IN_FLIGHT
@@ -13,6 +14,8 @@ from cloud_sync.rollout_resources import AssignmentState
 
 _REVERTING = AssignmentState.REVERTING
 _QUEUED = AssignmentState.QUEUED
+_COMMITTED = AssignmentState.COMMITTED
+_SITE = attrgetter("site")
 
 
 def at_most(share: str, of: int) -> int:
@@ -61,24 +64,18 @@ class Room:
     def __init__(self, rollout: Rollout, now: float) -> None:
         policy = rollout.wish.policy
         assignments = rollout.assignments
-        sites: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
         for assignment in assignments.values():
-            sites[assignment.site] += 1
             state = assignment.state
-            if state in IN_FLIGHT:
-                if is_in_flight(assignment, now):
-                    self._in_flight[assignment.site] += 1
-            elif state is _QUEUED and assignment.is_wanted:
-                self._waiting[assignment.site] += 1
+            if state is _QUEUED:
+                if assignment.is_wanted:
+                    self._waiting[assignment.site] += 1
+            elif state is not _COMMITTED and is_in_flight(assignment, now):
+                self._in_flight[assignment.site] += 1
         self._bound = at_most(policy.max_in_flight, len(assignments))
-        # Devices that do not say where they are have no neighbours to spare.
-        self._bounds = {
-            site: at_most(policy.max_in_flight_per_site, size)
-            for site, size in sites.items()
-            if site
-        }
+        self._share = policy.max_in_flight_per_site
+        self._sizes = Counter(map(_SITE, assignments.values()))
         self._total = self._in_flight.total()
         self._total_waiting = self._waiting.total()
 
@@ -93,10 +90,10 @@ class Room:
         others = 0 if is_waiting else self._total_waiting
         if self._total + others >= self._bound:
             return False
-        bound = self._bounds.get(site)
-        if bound is not None:
+        # Devices that do not say where they are have no neighbours to spare.
+        if site:
             others = 0 if is_waiting else self._waiting[site]
-            if self._in_flight[site] + others >= bound:
+            if self._in_flight[site] + others >= at_most(self._share, self._sizes[site]):
                 return False
         self._in_flight[site] += 1
         self._total += 1

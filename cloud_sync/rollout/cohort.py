@@ -5,7 +5,7 @@ about one in a hundred of each site, and of each kind of hardware there.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -16,7 +16,8 @@ from cloud_sync.rollout_resources import Policy
 from edge_agent.contract.state import WantedSlot
 
 
-class Candidate(Struct, frozen=True, kw_only=True):
+# Never part of a cycle, and there are very many of them: not for the garbage collector.
+class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """A device that is to get something.
 
     Attributes:
@@ -93,30 +94,18 @@ def stage_sizes(shares: Sequence[str], count: int) -> tuple[int, ...]:
 
 def in_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
     """The devices in the order in which they get their turn."""
-    by_site: dict[str, dict[str, list[tuple[float, Candidate]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    by_site: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
     for one in candidates:
-        by_site[one.site][one.hardware].append((chance(seed, one.device), one))
-    lines = {
-        site: _mixed(
-            {
-                hardware: [one for _, one in sorted(found, key=_by_chance)]
-                for hardware, found in kinds.items()
-            },
-            seed,
-            f"{site}/",
-        )
-        for site, kinds in by_site.items()
-    }
+        by_site[one.site][one.hardware].append(one)
+    lines = {}
+    for site, kinds in by_site.items():
+        for found in kinds.values():
+            found.sort(key=lambda one: chance(seed, one.device))
+        lines[site] = _mixed(kinds, seed, f"{site}/")
     return _mixed(lines, seed, "/")
 
 
-def _by_chance(entry: tuple[float, Candidate]) -> tuple[float, str]:
-    return entry[0], entry[1].device
-
-
-def _mixed(groups: dict[str, list[Candidate]], seed: int, what: str) -> list[Candidate]:
+def _mixed(groups: Mapping[str, list[Candidate]], seed: int, what: str) -> list[Candidate]:
     """One line of several: each line's members evenly over the whole, in their order.
 
     Args:
@@ -124,11 +113,10 @@ def _mixed(groups: dict[str, list[Candidate]], seed: int, what: str) -> list[Can
         seed: of where in its first gap each line begins.
         what: the lines are of; tells these choices from others.
     """
-    if len(groups) == 1:
-        return next(iter(groups.values()))
-    places = []
+    members: list[Candidate] = []
+    places: list[float] = []
     for name, line in groups.items():
         begin, gap = chance(seed, what + name), 1 / len(line)
-        places += [((begin + rank) * gap, name, one) for rank, one in enumerate(line)]
-    places.sort(key=lambda place: place[:2])
-    return [one for _, _, one in places]
+        members += line
+        places += [(begin + rank) * gap for rank in range(len(line))]
+    return [members[position] for position in sorted(range(len(places)), key=places.__getitem__)]

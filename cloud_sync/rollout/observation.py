@@ -8,7 +8,8 @@ from msgspec import Struct
 from edge_agent.contract.state import ReportedSlot, WantedSlot
 
 
-class DeviceNow(Struct, frozen=True, kw_only=True):
+# Never part of a cycle, and there are very many of them: not for the garbage collector.
+class DeviceNow(Struct, frozen=True, kw_only=True, gc=False):
     """A device as it was last heard of.
 
     Attributes:

@@ -17,7 +17,8 @@ from edge_agent.contract.state import WantedSlot
 Step = Literal["shadow", "run"]
 
 
-class Assignment(Struct, frozen=True, kw_only=True):
+# Never part of a cycle, and there are very many of them: not for the garbage collector.
+class Assignment(Struct, frozen=True, kw_only=True, gc=False):
     """One device's way to its version.
 
     Attributes:
