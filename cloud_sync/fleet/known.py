@@ -1,15 +1,31 @@
 """Which devices the service knows: those that spoke once, or were registered by hand."""
 
-from sqlalchemy import Connection, func, insert, select
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from cloud_sync.db.fleet_tables import devices
 from cloud_sync.fleet.presence import DEFAULT_INTERVAL_S
 
+_BATCH: Final = 500
+
+_KNOWN: Final = select(devices.c.device).where(devices.c.device == bindparam("of_device"))
+
 
 def is_known(connection: Connection, device: str) -> bool:
     """Whether somebody has told us of a device, and nobody has deleted it since."""
-    found = connection.scalar(select(devices.c.device).where(devices.c.device == device))
-    return found is not None
+    return connection.scalar(_KNOWN, {"of_device": device}) is not None
+
+
+def known_of(connection: Connection, names: Sequence[str]) -> list[str]:
+    """Those of some devices that are known, in the given order."""
+    found: set[str] = set()
+    for start in range(0, len(names), _BATCH):
+        column = devices.c.device
+        query = select(column).where(column.in_(names[start : start + _BATCH]))
+        found |= set(connection.scalars(query))
+    return [name for name in names if name in found]
 
 
 def count_known(connection: Connection) -> int:

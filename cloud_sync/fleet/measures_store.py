@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from cloud_sync.db.fleet_tables import devices
 from cloud_sync.db.measure_tables import slot_measures
@@ -23,6 +23,12 @@ _AT_ONCE: Final = 400
 """Rows of one question: SQLite bounds the parameters of a statement."""
 
 _M: Final = slot_measures.c
+_CHANGE: Final = update(slot_measures).where(
+    _M.device == bindparam("of_device"),
+    _M.slot == bindparam("of_slot"),
+    _M.digest == bindparam("of_digest"),
+)
+_BOOT: Final = select(devices.c.boot_id).where(devices.c.device == bindparam("of_device"))
 _DECODER: Final = msgspec.json.Decoder(SlotMeasures)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -150,7 +156,7 @@ def _has_moved(before: SlotHealth | None, found: SlotHealth) -> bool:
 
 def _is_of_current_boot(connection: Connection, health: Health) -> bool:
     """Two agents with one name would each have all their counts added again and again."""
-    boot_id = connection.scalar(select(devices.c.boot_id).where(devices.c.device == health.device))
+    boot_id = connection.scalar(_BOOT, {"of_device": health.device})
     return not boot_id or boot_id == health.boot_id
 
 
@@ -187,11 +193,8 @@ def _change(
     measures: SlotMeasures,
     now: float,
 ) -> None:
-    connection.execute(
-        update(slot_measures)
-        .where(_M.device == device, _M.slot == slot, _M.digest == digest)
-        .values(**_columns(measures, now))
-    )
+    of = {"of_device": device, "of_slot": slot, "of_digest": digest}
+    connection.execute(_CHANGE, {**of, **_columns(measures, now)})
 
 
 def _columns(measures: SlotMeasures, now: float) -> dict[str, float | bytes]:

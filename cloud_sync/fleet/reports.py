@@ -7,7 +7,7 @@ import logging
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from cloud_sync.db.audit import Change, record
 from cloud_sync.db.fleet_tables import (
@@ -33,6 +33,17 @@ is another device with its name, or a broken one, and would have us count up for
 _RAISE: Final = "desired.raise"
 _D: Final = devices.c
 _R: Final = reported_states.c
+# Built once: building a statement takes the library longer than the database takes to run it.
+_SAW: Final = update(devices).where(_D.device == bindparam("of_device"))
+_STORED: Final = select(_R.boot_id, _R.seq).where(_R.device == bindparam("of_device"))
+_CURRENT_BOOT: Final = select(_D.boot_id).where(_D.device == bindparam("of_device"))
+_REPORT_FIRST: Final = insert(reported_states)
+_REPORT_AGAIN: Final = update(reported_states).where(_R.device == bindparam("of_device"))
+_STOPPED: Final = delete(running_slots).where(running_slots.c.device == bindparam("of_device"))
+_RUNNING: Final = insert(running_slots)
+_HEALTH: Final = select(device_health).where(device_health.c.device == bindparam("of_device"))
+_HEALTH_FIRST: Final = insert(device_health)
+_HEALTH_AGAIN: Final = update(device_health).where(device_health.c.device == bindparam("of_device"))
 logger = logging.getLogger(__name__)
 
 
@@ -130,8 +141,9 @@ def _came_online(row: Row[Any], status: Status, *, is_new: bool) -> Event | None
 
 def take_reported(connection: Connection, reported: ReportedState, now: float) -> Outcome:
     """Note what a device runs. The device must be known."""
-    row = connection.execute(select(reported_states).where(_R.device == reported.device)).first()
-    current = connection.scalar(select(_D.boot_id).where(_D.device == reported.device))
+    of = {"of_device": reported.device}
+    row = connection.execute(_STORED, of).first()
+    current = connection.scalar(_CURRENT_BOOT, of)
     if row is not None and not is_newer(
         reported, stored_boot=row.boot_id, stored_seq=row.seq, current_boot=current or ""
     ):
@@ -146,18 +158,17 @@ def take_reported(connection: Connection, reported: ReportedState, now: float) -
         "state": encode(reported),
     }
     if row is None:
-        connection.execute(insert(reported_states).values(device=reported.device, **values))
+        connection.execute(_REPORT_FIRST, {"device": reported.device, **values})
     else:
-        key = _R.device == reported.device
-        connection.execute(update(reported_states).where(key).values(**values))
-    connection.execute(delete(running_slots).where(running_slots.c.device == reported.device))
+        connection.execute(_REPORT_AGAIN, of | values)
+    connection.execute(_STOPPED, of)
     running = [
         {"device": reported.device, "slot": name, "digest": slot.running}
         for name, slot in reported.slots.items()
         if slot.running
     ]
     if running:
-        connection.execute(insert(running_slots), running)
+        connection.execute(_RUNNING, running)
     return _compare_revisions(connection, reported, now)
 
 
@@ -238,32 +249,20 @@ def _disputed(reported: ReportedState) -> Event:
 
 def take_health(connection: Connection, health: Health, now: float) -> Outcome:
     """Note a device's counters, and the report before them. The device must be known."""
-    key = device_health.c.device == health.device
-    row = connection.execute(select(device_health).where(key)).first()
+    of = {"of_device": health.device}
+    row = connection.execute(_HEALTH, of).first()
     data = encode(health)
     if row is None:
-        connection.execute(
-            insert(device_health).values(
-                device=health.device,
-                boot_id=health.boot_id,
-                received=now,
-                last=data,
-                previous=None,
-            )
-        )
+        first = {"boot_id": health.boot_id, "received": now, "last": data, "previous": None}
+        connection.execute(_HEALTH_FIRST, {"device": health.device, **first})
         count_report(connection, health, None, now)
     elif bytes(row.last) != data:  # the broker may send one twice
         previous = row.last if row.boot_id == health.boot_id else None
         before = decode(Health, bytes(previous)) if previous is not None else None
         count_report(connection, health, before, now)
-        connection.execute(
-            update(device_health)
-            .where(key)
-            .values(boot_id=health.boot_id, received=now, last=data, previous=previous)
-        )
-    connection.execute(
-        update(devices).where(_D.device == health.device).values(interval_s=health.interval_s)
-    )
+        again = {"boot_id": health.boot_id, "received": now, "last": data, "previous": previous}
+        connection.execute(_HEALTH_AGAIN, of | again)
+    connection.execute(_SAW, of | {"interval_s": health.interval_s})
     return NOTHING
 
 
@@ -273,5 +272,4 @@ def saw(connection: Connection, device: str, now: float) -> bool:
     Returns:
         Whether the device is known.
     """
-    query = update(devices).where(_D.device == device).values(last_seen=now)
-    return connection.execute(query).rowcount > 0
+    return connection.execute(_SAW, {"of_device": device, "last_seen": now}).rowcount > 0

@@ -7,7 +7,7 @@ known to be another.
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from cloud_sync.db.telemetry_tables import events, health_history, received_rows, results
 from cloud_sync.telemetry.device_time import Anchor, anchor, is_doubtful, true_time
@@ -16,6 +16,27 @@ from edge_agent.contract.wire import encode
 
 MALFORMED: Final = "malformed_event"
 _event_decoder = msgspec.json.Decoder(Event)
+
+# Built once: building a statement takes the library longer than the database takes to run it.
+_SEEN: Final = select(received_rows.c.seq).where(
+    received_rows.c.device == bindparam("of_device"),
+    received_rows.c.boot_id == bindparam("of_boot"),
+    received_rows.c.seq.in_(bindparam("seqs", expanding=True)),
+)
+_SAW: Final = insert(received_rows)
+_ADD_EVENT: Final = insert(events)
+_ADD_HEALTH: Final = insert(health_history)
+_CORRECT: Final = tuple(
+    update(table)
+    .where(
+        table.c.device == bindparam("of_device"),
+        table.c.boot_id == bindparam("of_boot"),
+        table.c.uptime_s.is_not(None),
+        table.c.true_time.is_(None),
+    )
+    .values(true_time=table.c.uptime_s + bindparam("began"))
+    for table in (events, results)
+)
 
 
 def take_rows(connection: Connection, batch: Telemetry, now: float) -> int:
@@ -62,20 +83,8 @@ def correct_times(connection: Connection, device: str, boot_id: str, known: Anch
     Returns:
         How many rows were corrected.
     """
-    count = 0
-    for table in (events, results):
-        column = table.c
-        count += connection.execute(
-            update(table)
-            .where(
-                column.device == device,
-                column.boot_id == boot_id,
-                column.uptime_s.is_not(None),
-                column.true_time.is_(None),
-            )
-            .values(true_time=column.uptime_s + known.began)
-        ).rowcount
-    return count
+    of = {"of_device": device, "of_boot": boot_id, "began": known.began}
+    return sum(connection.execute(statement, of).rowcount for statement in _CORRECT)
 
 
 def _clock(row: TelemetryRow, batch: Telemetry) -> dict[str, Any]:  # Any: columns of several types
@@ -93,15 +102,10 @@ def seen(
     connection: Connection, device: str, boot_id: str, seqs: tuple[int, ...]
 ) -> frozenset[int]:
     """Which of these outbox rows are here already."""
-    column = received_rows.c
     found: set[int] = set()
     for start in range(0, len(seqs), 500):
-        query = select(column.seq).where(
-            column.device == device,
-            column.boot_id == boot_id,
-            column.seq.in_(seqs[start : start + 500]),
-        )
-        found.update(connection.scalars(query))
+        page = {"of_device": device, "of_boot": boot_id, "seqs": seqs[start : start + 500]}
+        found.update(connection.scalars(_SEEN, page))
     return frozenset(found)
 
 
@@ -117,7 +121,7 @@ def unseen(
     new = [seq for seq in seqs if seq not in known]
     if new:
         connection.execute(
-            insert(received_rows),
+            _SAW,
             [{"device": device, "boot_id": boot_id, "seq": seq, "received": now} for seq in new],
         )
     return new
@@ -149,26 +153,27 @@ def add_event(
         true_time: when it really was, seconds since 1970, if that is known.
     """
     connection.execute(
-        insert(events).values(
-            time=time,
-            received=now,
-            device=device,
-            slot=slot,
-            name=event.name[:100],
-            level=event.level,
-            text=event.text,
-            detail=msgspec.json.encode(event.detail),
-            boot_id=boot_id,
-            uptime_s=uptime_s,
-            true_time=true_time,
-        )
+        _ADD_EVENT,
+        {
+            "time": time,
+            "received": now,
+            "device": device,
+            "slot": slot,
+            "name": event.name[:100],
+            "level": event.level,
+            "text": event.text,
+            "detail": msgspec.json.encode(event.detail),
+            "boot_id": boot_id,
+            "uptime_s": uptime_s,
+            "true_time": true_time,
+        },
     )
 
 
 def add_health(connection: Connection, health: Health, now: float) -> None:
     """Add a report to the history."""
     connection.execute(
-        insert(health_history).values(device=health.device, received=now, health=encode(health))
+        _ADD_HEALTH, {"device": health.device, "received": now, "health": encode(health)}
     )
 
 
