@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import words
-from cloud_sync.cli.options import JsonFlag, Reason
+from cloud_sync.cli.options import (
+    InputTopic,
+    JsonFlag,
+    OutputTopic,
+    Reason,
+    Slot,
+    Target,
+    Uplink,
+)
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
     from cloud_sync.client import ShoalClient
     from cloud_sync.client.arrival import Arrival
     from cloud_sync.resources import DeploymentResult
-
-Target = Annotated[
-    str,
-    typer.Option(
-        "--to",
-        metavar="TARGET",
-        help="Devices: NAME, KEY=VALUE, group:NAME or all; with and, or, not.",
-    ),
-]
 
 
 def deploy(
@@ -30,19 +29,10 @@ def deploy(
         str, typer.Argument(metavar="MODULE[/VERSION]", help="The newest if no version.")
     ],
     to: Target,
-    slot: Annotated[
-        str, typer.Option("--slot", help="Where it runs; else the slot of the module's name.")
-    ] = "",
-    input_topic: Annotated[
-        str, typer.Option("--input-topic", metavar="FILTER", help="Instead of the module's own.")
-    ] = "",
-    output_topic: Annotated[
-        str, typer.Option("--output-topic", metavar="TOPIC", help="Instead of the module's own.")
-    ] = "",
-    uplink: Annotated[
-        str,
-        typer.Option("--uplink", metavar="RULE", help="all, changes, sample:FRACTION or none."),
-    ] = "",
+    slot: Slot = "",
+    input_topic: InputTopic = "",
+    output_topic: OutputTopic = "",
+    uplink: Uplink = "",
     shadow: Annotated[
         bool,
         typer.Option("--shadow", help="Only compare its answers with those of a slot there."),
@@ -65,6 +55,9 @@ def deploy(
     Without --wait it returns as soon as the wish is stored: devices that are away get it when
     they are back. With --wait it exits with 1 unless every device runs exactly this module
     after its trial, and says which do not and why.
+
+    It is a rollout of one stage, to all of them at once: `shoal rollout status` and `rollback`
+    take the id that it prints. `shoal rollout start` goes in stages, and judges each.
 
     With --shadow it gets the messages of a slot that runs there, after they were answered, and
     publishes nothing: `shoal device shadows` shows how the two compare. Take it away with
@@ -145,6 +138,8 @@ def _summary(what: str, result: "DeploymentResult") -> str:
         text += f"; {_names(sorted(result.unchanged))} wanted that already"
     for other, devices in _replaced_shadows(result).items():
         text += f"; the shadow {other} is replaced on {_names(sorted(devices))}"
+    if result.rollout:
+        text += f"; it is rollout {result.rollout}"
     return text
 
 

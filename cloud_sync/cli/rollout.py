@@ -5,22 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import rollout_orders, rollout_records
-from cloud_sync.cli.deploy import Target
-from cloud_sync.cli.options import JsonFlag, Reason
+from cloud_sync.cli.options import (
+    InputTopic,
+    JsonFlag,
+    OutputTopic,
+    Reason,
+    Slot,
+    Target,
+    Uplink,
+)
 from cloud_sync.cli.rollout_options import (
     Approval,
     Asked,
-    InputTopic,
     OnError,
-    OutputTopic,
     PerDevice,
     PolicyPath,
     Seed,
     Setting,
-    Slot,
     Soak,
     Stages,
-    Uplink,
 )
 from cloud_sync.cli.rollout_watch import EVERY_S, follow, watch
 from cloud_sync.cli.session import open_client

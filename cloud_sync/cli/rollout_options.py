@@ -17,18 +17,6 @@ PerDevice = Annotated[
         help="Instead of MODULE: each device gets the module of its own name, model-for-{device}.",
     ),
 ]
-Slot = Annotated[
-    str, typer.Option("--slot", help="Where it runs; else the slot of the module's name.")
-]
-InputTopic = Annotated[
-    str, typer.Option("--input-topic", metavar="FILTER", help="Instead of the module's own.")
-]
-OutputTopic = Annotated[
-    str, typer.Option("--output-topic", metavar="TOPIC", help="Instead of the module's own.")
-]
-Uplink = Annotated[
-    str, typer.Option("--uplink", metavar="RULE", help="all, changes, sample:FRACTION or none.")
-]
 PolicyPath = Annotated[
     Path | None,
     typer.Option("--policy", metavar="FILE", help="TOML; `shoal rollout policy` begins one."),

@@ -226,8 +226,9 @@ def event_line(event: RolloutEvent) -> str:
     change = words.spaced(event.after)
     if event.before and event.before != event.after:
         change = f"{words.spaced(event.before)} -> {change}"
-    reason = f": {event.reason}" if event.reason else ""
-    return f"{what} {change}, by {event.actor}{reason}"
+    # An order's reason names who gave it already.
+    reason = event.reason.removeprefix(f"{event.actor}: ")
+    return f"{what} {change}, by {event.actor}" + (f": {reason}" if reason else "")
 
 
 def print_rollout(detail: RolloutDetail, now: float) -> None:

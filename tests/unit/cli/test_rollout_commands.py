@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from cloud_sync.resources import DeploymentResult
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
@@ -277,3 +278,13 @@ def test_what_the_service_refuses_keeps_its_words(shoal: Shoal, service: Scripte
     service.on("POST", f"{ONE}/orders", problem(409, "same_person", "ada asked", "ask bo"))
     outcome = shoal.run("rollout", "approve", "r17")
     assert (outcome.code, outcome.err) == (1, "error: ada asked\nwhat to do: ask bo\n")
+
+
+def test_a_deployment_names_its_rollout(shoal: Shoal, service: ScriptedService) -> None:
+    result = DeploymentResult(
+        module="wine", version=3, digest="sha256:" + "a" * 64, slot="wine",
+        revisions={"line-1": 4}, rollout="r18",
+    )  # fmt: skip
+    service.on("POST", "/v1/deployments", answer(result))
+    out = shoal.ok("deploy", "wine", "--to", "line-1").out
+    assert out == "wine/3 wanted in slot wine on line-1; it is rollout r18\n"

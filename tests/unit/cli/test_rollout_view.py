@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from cloud_sync.cli.output import table_width
 from cloud_sync.cli.rollout_tally import Tally, bar, legend, style_of, tally
 from cloud_sync.cli.rollout_view import (
+    event_line,
     evidence_sheet,
     print_rollout,
     rollout_view,
@@ -22,6 +23,7 @@ from tests.support.rollout_samples import (
     FAILED,
     NOW,
     completed,
+    event,
     paused,
     running,
     stage,
@@ -171,3 +173,8 @@ def test_where_only_ascii_can_be_written_nothing_else_is(monkeypatch: pytest.Mon
     print_rollout(paused(), NOW)
     sys.stdout.flush()
     assert b"####################" in written.getvalue()
+
+
+def test_who_gave_an_order_is_named_once() -> None:
+    ordered = event(1, "running", "paused", actor="ada", reason="ada: night shift")
+    assert event_line(ordered) == "rollout running -> paused, by ada: night shift"
