@@ -106,6 +106,8 @@ def _changed(before: Assignment, decision: Move | Offer | Revert, now: float) ->
             return replace(
                 before,
                 state=_checked(before, decision.state),
+                # What the desired state asks for is its successor's from now on.
+                is_wanted=before.is_wanted and decision.state is not AssignmentState.SUPERSEDED,
                 since=now,
                 deadline=decision.deadline,
                 attempts=before.attempts if decision.attempts is None else decision.attempts,

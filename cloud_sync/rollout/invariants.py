@@ -101,7 +101,7 @@ class Judge:
         self._rollouts: dict[int, Ledger] = {}
         self._heard: dict[tuple[str, str], tuple[Heard, float]] = {}
         self._asked: dict[tuple[str, str], set[int]] = defaultdict(set)
-        self._told: dict[str, int] = {}
+        self._told: dict[str, tuple[int, float]] = {}
         self._owner: dict[tuple[str, str], int] = {}
         self._installed: dict[tuple[str, str], int] = {}
         self._revisions: dict[tuple[str, int], int] = {}
@@ -167,8 +167,10 @@ class Judge:
             return
         report, since = self._heard[key]
         is_answer = report.revision_seen >= ledger.revisions.get(device, 0)
-        if is_answer and report.running != ledger.digests[device] and since <= latest:
-            text = f"it runs {report.running or 'nothing'} and counts as committed"
+        # Nothing runs while a worker is started again: that is not another digest.
+        is_other = report.running not in ("", ledger.digests[device])
+        if is_answer and is_other and since <= latest:
+            text = f"it runs {report.running} and counts as committed"
             self._blame(Invariant.REOPENED, ledger.number, text, device=device)
 
     def _follow(self, ledger: Ledger, event: RolloutEvent) -> None:
@@ -183,7 +185,7 @@ class Judge:
             self._asked[key].discard(ledger.number)
         if event.after == _A.OFFERED:
             self._owner[key] = ledger.number
-        if event.after in (_A.OFFERED, _A.REVERTING) and "revision" in event.evidence:
+        if "revision" in event.evidence:
             self._check_revision(ledger, event)
         if event.after == _A.COMMITTED and event.before != _A.COMMITTED and self._has_reports:
             self._check_commit(ledger, event)
@@ -192,13 +194,16 @@ class Judge:
         revision = int(event.evidence["revision"])
         ledger.revisions[event.device] = revision
         self._revisions[event.device, revision] = ledger.number
-        highest = self._told.get(event.device, 0)
-        if revision <= highest:
-            text = f"revision {revision} was written after revision {highest}"
+        highest, when = self._told.get(event.device, (0, 0.0))
+        # One transaction writes one; and a revert of what is not wanted any more changes nothing.
+        is_same = event.time == when or event.after != _A.OFFERED
+        is_old = revision < highest if is_same else revision <= highest
+        if is_old or event.before == _A.SUPERSEDED:
+            text = f"{event.before}, and revision {revision} was written after revision {highest}"
             self._blame(
                 Invariant.SUCCESSION, ledger.number, text, device=event.device, event=event.id
             )
-        self._told[event.device] = max(highest, revision)
+        self._told[event.device] = (max(highest, revision), event.time)
 
     def _check_commit(self, ledger: Ledger, event: RolloutEvent) -> None:
         report, _since = self._heard.get((event.device, ledger.slot), (None, 0.0))

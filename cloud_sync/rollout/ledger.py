@@ -149,11 +149,13 @@ class Ledger:
 
     def _given_up(self, now: float) -> list[str]:
         """Who was to go back and has not in time: a device that is gone must not hold up others."""
+        policy = self._policy
+        allowed_s = policy.download_s + policy.install_s + policy.trial_s
         return [
             device
             for device in self._on_the_way
             if self.states[device] is _A.REVERTING
-            and now >= self._reverting_since[device] + self._policy.rollback_s
+            and now >= self._reverting_since[device] + allowed_s
         ]
 
     def _wrong_offer(self, device: str) -> Iterator[tuple[Invariant, str, str]]:
@@ -186,11 +188,11 @@ class Ledger:
             text = f"stage {stage} passed with {failed} failed of {attempted}"
             yield Invariant.MISSING_DATA, text, ""
         # Where nobody could be asked there is nothing to be learnt; where somebody could, silence
-        # is no success.
+        # is no success, unless none is asked for.
         open_ones = sum(
             count for state, count in counts.items() if count and state not in _TERMINAL
         )
-        if attempted == 0 and open_ones:
+        if attempted == 0 and open_ones and self._policy.min_success > 0:
             text = f"stage {stage} passed with nobody attempted and {open_ones} to come"
             yield Invariant.MISSING_DATA, text, ""
 

@@ -199,6 +199,12 @@ def _judging(
             f" {policy.soak_messages} are needed",
             findings=verdict.findings,
         )
+    if verdict.outcome == "passed" and not _has_soaked(stage, members, policy, now):
+        verdict = Verdict(
+            outcome="waiting",
+            text=f"most of its devices have it for less than {policy.soak_s:g} s",
+            findings=verdict.findings,
+        )
     if verdict.outcome == "passed":
         return (_passed(rollout, stage, verdict, now),)
     is_late = stage.deadline is not None and now >= stage.deadline
@@ -208,6 +214,17 @@ def _judging(
             verdict = Verdict(outcome="inconclusive", text=text, findings=verdict.findings)
         return stop(rollout, stage, verdict, _S.INCONCLUSIVE, now)
     return _shown(stage, verdict)
+
+
+def _has_soaked(stage: Stage, members: Sequence[Assignment], policy: Policy, now: float) -> bool:
+    """Whether most devices that have the version have it for long enough.
+
+    Some may have come back, or got it a second time, after the stage began to soak.
+    """
+    has_it = _A.SHADOW if stage.step == "shadow" else _A.COMMITTED
+    since = [one.since for one in members if one.state is has_it]
+    late = sum(now < moment + policy.soak_s for moment in since)
+    return late * 2 <= len(since)
 
 
 def _passed(rollout: Rollout, stage: Stage, verdict: Verdict, now: float) -> MoveStage:
