@@ -20,6 +20,7 @@ from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, canonical, read_manifest
 from edge_agent.contract.names import digest_of
 
+_BATCH = 500
 _V = module_versions.c
 
 
@@ -112,7 +113,7 @@ class Modules:
             query = query.where(_V.is_retired == is_retired)
         query = query.order_by(_V.name, _V.version.desc()).limit(limit).offset(offset)
         with self._database.read() as connection:
-            return _load(connection, query)
+            return load_versions(connection, query)
 
     def versions(self, name: str) -> list[ModuleVersion]:
         """All versions of a module, newest first.
@@ -121,7 +122,7 @@ class Modules:
             NotFound: no module has this name.
         """
         with self._database.read() as connection:
-            return all_versions(connection, module_versions, "module", name, _load)
+            return all_versions(connection, module_versions, "module", name, load_versions)
 
     def get(self, name: str, version: int) -> ModuleVersion:
         """One version.
@@ -197,7 +198,7 @@ def choose(connection: Connection, name: str, version: int | None) -> ModuleVers
                 code="retired",
             )
         return found
-    versions = all_versions(connection, module_versions, "module", name, _load)
+    versions = all_versions(connection, module_versions, "module", name, load_versions)
     usable = [found for found in versions if not found.retired]
     if not usable:
         raise Conflict(
@@ -216,8 +217,13 @@ def manifest_of(connection: Connection, module: ModuleVersion) -> Manifest:
 
 def manifests_of(connection: Connection, digests: Iterable[str]) -> dict[str, Manifest]:
     """The manifests of published versions, by digest; one that is not published is left out."""
-    query = select(_V.digest, _V.manifest).where(_V.digest.in_(tuple(digests)))
-    return {row.digest: read_manifest(bytes(row.manifest)) for row in connection.execute(query)}
+    found: dict[str, Manifest] = {}
+    wanted = tuple(digests)
+    for start in range(0, len(wanted), _BATCH):
+        query = select(_V.digest, _V.manifest).where(_V.digest.in_(wanted[start : start + _BATCH]))
+        rows = connection.execute(query)
+        found |= {row.digest: read_manifest(bytes(row.manifest)) for row in rows}
+    return found
 
 
 def put(objects: Objects, digest: str, data: bytes) -> None:
@@ -306,15 +312,16 @@ def _set_retired(connection: Connection, name: str, version: int, is_retired: bo
 
 def _by_digest(connection: Connection, name: str, digest: str) -> ModuleVersion | None:
     query = select(module_versions).where(_V.name == name, _V.digest == digest)
-    found = _load(connection, query)
+    found = load_versions(connection, query)
     return found[0] if found else None
 
 
 def _one(connection: Connection, name: str, version: int) -> ModuleVersion:
-    return one_version(connection, module_versions, "module", name, version, _load)
+    return one_version(connection, module_versions, "module", name, version, load_versions)
 
 
-def _load(connection: Connection, query: Select[tuple[object, ...]]) -> list[ModuleVersion]:
+def load_versions(connection: Connection, query: Select[tuple[object, ...]]) -> list[ModuleVersion]:
+    """The versions of a query, in its order."""
     return [_version(row) for row in connection.execute(query)]
 
 
