@@ -3,7 +3,7 @@
 1. the data folder, which belongs to one service at a time
 2. database and blobs
 3. broker, if it is the embedded one, then our session on it
-4. the threads that publish and take in, and the nightly cleaning
+4. the threads that publish, take in and drive rollouts, and the nightly cleaning
 """
 
 import fcntl
@@ -22,7 +22,6 @@ from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.migrate import migrate
 from cloud_sync.errors import Conflict, ShoalError, StorageError
 from cloud_sync.fleet.commands import Commands
-from cloud_sync.fleet.deployments import Deployments
 from cloud_sync.fleet.devices import Devices
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.objects import Objects
@@ -30,19 +29,22 @@ from cloud_sync.registry.blobs import Blobs
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import ServiceInfo
+from cloud_sync.rollout.deployments import Deployments
+from cloud_sync.rollout.drive import Driver
+from cloud_sync.rollout.rollouts import Rollouts
 from cloud_sync.telemetry.ingest import Ingest
 from cloud_sync.telemetry.query import Telemetry
 from cloud_sync.telemetry.retention import DAY_S, clean, nightly
 
 VERSION: Final = version("shoal")
 STUCK_S: Final = 90.0
-"""No round of the ingest thread for so long means that it hangs."""
+"""No round of the ingest thread, or of the driver's, for so long means that it hangs."""
 
 logger = logging.getLogger(__name__)
 
 
 class Service:
-    """Registry, fleet and telemetry, without the web server in front of them.
+    """Registry, fleet, rollouts and telemetry, without the web server in front of them.
 
     Args:
         settings: as loaded.
@@ -71,7 +73,9 @@ class Service:
         self.broker_url = address.url
         self.session = BrokerSession(address, on_connected=self._connected)
         self.publisher = DesiredPublisher(self.database, self.session)
-        self.ingest = Ingest(self.database, self.session, self.publisher)
+        self._starts_per_s = settings.fleet.starts_per_s
+        self.driver = Driver(self.database, self.publisher, starts_per_s=self._starts_per_s)
+        self.ingest = Ingest(self.database, self.session, self.publisher, wake=self.driver.wake)
         self._scheduler = nightly(settings.retention.hour, self.clean)
 
     @property
@@ -92,7 +96,14 @@ class Service:
             deployments=Deployments(
                 self.database,
                 self.publisher,
-                starts_per_s=self._settings.fleet.starts_per_s,
+                self.driver.wake,
+                starts_per_s=self._starts_per_s,
+            ),
+            rollouts=Rollouts(
+                self.database,
+                self.publisher,
+                self.driver.wake,
+                starts_per_s=self._starts_per_s,
             ),
             telemetry=Telemetry(self.database),
             info=self.info,
@@ -103,6 +114,7 @@ class Service:
     def start(self) -> None:
         """Start all threads. The broker need not be there: it is tried for ever."""
         self.publisher.start()
+        self.driver.start()
         self.ingest.start()
         self.session.start()
         self._scheduler.start()
@@ -113,6 +125,8 @@ class Service:
             self._scheduler.shutdown(wait=False)
         if self.ingest.is_alive():
             self.ingest.stop()
+        if self.driver.is_alive():
+            self.driver.stop()
         if self.publisher.is_alive():
             self.publisher.stop()
         self.session.stop()
@@ -143,7 +157,9 @@ class Service:
         return (
             self.ingest.is_alive()
             and self.publisher.is_alive()
+            and self.driver.is_alive()
             and time.monotonic() - self.ingest.progressed < STUCK_S
+            and time.monotonic() - self.driver.progressed < STUCK_S
         )
 
     def revive_broker(self) -> None:

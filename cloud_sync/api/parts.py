@@ -12,12 +12,13 @@ from msgspec import Struct
 from cloud_sync.db.audit import Change
 from cloud_sync.db.engine import Database
 from cloud_sync.fleet.commands import Commands
-from cloud_sync.fleet.deployments import Deployments
 from cloud_sync.fleet.devices import Devices
 from cloud_sync.registry.blobs import Blobs
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import ServiceInfo
+from cloud_sync.rollout.deployments import Deployments
+from cloud_sync.rollout.rollouts import Rollouts
 from cloud_sync.telemetry.query import Telemetry
 
 ANONYMOUS: Final = "anonymous"
@@ -39,6 +40,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     devices: Devices
     commands: Commands
     deployments: Deployments
+    rollouts: Rollouts
     telemetry: Telemetry
     info: Callable[[], ServiceInfo]
     max_blob_bytes: int

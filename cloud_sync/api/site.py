@@ -16,6 +16,7 @@ from cloud_sync.api.models import ModelController
 from cloud_sync.api.modules import ModuleController
 from cloud_sync.api.parts import Parts, providers
 from cloud_sync.api.problems import answer_fault, answer_http_error, answer_shoal_error
+from cloud_sync.api.rollouts import RolloutController
 from cloud_sync.api.telemetry import TelemetryController
 from cloud_sync.errors import ShoalError
 
@@ -36,6 +37,7 @@ def build(parts: Parts, version: str) -> Litestar:
             ModuleController,
             DeviceController,
             DeploymentController,
+            RolloutController,
             TelemetryController,
         ],
         dependencies=providers(parts),

@@ -35,7 +35,7 @@ _EVIDENCE: Final = msgspec.json.Decoder(dict[str, str])
 
 def stamp(connection: Connection, now: float) -> float:
     """The time of a transaction's entries: after those of all transactions before."""
-    last = connection.scalar(select(_E.time).order_by(_E.id.desc()).limit(1))
+    last: float | None = connection.scalar(select(_E.time).order_by(_E.id.desc()).limit(1))
     if last is None or now > last or last - now > CLOCK_SLACK_S:
         return now
     return last + TICK_S

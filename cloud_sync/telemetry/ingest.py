@@ -29,6 +29,7 @@ from cloud_sync.broker.session import Received
 from cloud_sync.db.engine import Database
 from cloud_sync.errors import ContractError, StorageError, Unavailable
 from cloud_sync.fleet import reports
+from cloud_sync.fleet.news import note_news
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.telemetry import records
 from cloud_sync.telemetry.complaints import Complaints
@@ -82,6 +83,7 @@ class Ingest:
         source: where it comes from.
         publisher: tells devices what they should run.
         clock: seconds since 1970.
+        wake: called after a batch is committed: somebody may wait for what was in it.
     """
 
     def __init__(
@@ -91,11 +93,13 @@ class Ingest:
         publisher: DesiredPublisher,
         *,
         clock: Callable[[], float] = time.time,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._source = source
         self._publisher = publisher
         self._clock = clock
+        self._wake = wake
         self._complaints = Complaints()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
@@ -191,6 +195,7 @@ class Ingest:
             self._source.publish(control(device, Channel.ACK), encode(dated))
         self._source.acknowledge(batch)
         self._publisher.publish(*sorted(tell))
+        self._wake()
 
     def _file(
         self,
@@ -212,6 +217,8 @@ class Ingest:
             return
         else:
             outcome = _file_known(connection, message, letter.topic.message_id, now, acks)
+        if isinstance(message, Status | ReportedState):
+            note_news(connection, device)
         if outcome.tell:
             tell.add(device)
         if outcome.event is not None:

@@ -11,7 +11,6 @@ from cloud_sync.db.audit import Change
 from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.migrate import migrate
 from cloud_sync.fleet.commands import Commands
-from cloud_sync.fleet.deployments import Deployments
 from cloud_sync.fleet.devices import Devices
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.objects import Objects
@@ -19,6 +18,9 @@ from cloud_sync.registry.blobs import Blobs
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import ModelUpload, ModulePublished, ServiceInfo
+from cloud_sync.rollout.deployments import Deployments
+from cloud_sync.rollout.drive import Driver
+from cloud_sync.rollout.rollouts import Rollouts
 from cloud_sync.telemetry.ingest import Ingest
 from cloud_sync.telemetry.query import Telemetry
 from edge_agent.contract.manifest import Blob, Input, Manifest, Model, Output, Tensor, canonical
@@ -76,6 +78,7 @@ class Cloud:
     line: Line
     publisher: DesiredPublisher
     ingest: Ingest
+    driver: Driver
 
     def store(self, data: bytes, now: float = NOW) -> Blob:
         """Upload a blob."""
@@ -146,6 +149,7 @@ def cloud(
     publisher = DesiredPublisher(database, line)
     blobs = Blobs(database, Objects(folder / "blobs"))
     devices = Devices(database, publisher)
+    driver = Driver(database, publisher, clock=clock)
     parts = Parts(
         database=database,
         blobs=blobs,
@@ -153,10 +157,11 @@ def cloud(
         modules=Modules(database, blobs),
         devices=devices,
         commands=Commands(database, line, devices),
-        deployments=Deployments(database, publisher),
+        deployments=Deployments(database, publisher, driver.wake),
+        rollouts=Rollouts(database, publisher, driver.wake),
         telemetry=Telemetry(database),
         info=lambda: INFO,
         max_blob_bytes=2**20,
     )
-    yield Cloud(parts, line, publisher, Ingest(database, line, publisher, clock=clock))
+    yield Cloud(parts, line, publisher, Ingest(database, line, publisher, clock=clock), driver)
     database.close()

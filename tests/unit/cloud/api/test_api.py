@@ -112,6 +112,10 @@ def test_a_body_over_the_limit_is_413(http: Http) -> None:
         ("GET", "/v1/events?limit=0", 400, "invalid_input"),
         ("GET", "/v1/events?limit=many", 400, "invalid_input"),
         ("POST", "/v1/deployments", 400, "invalid_input"),
+        ("GET", "/v1/rollouts/r9", 404, "rollout_not_found"),
+        ("GET", "/v1/rollouts/r9/events", 404, "rollout_not_found"),
+        ("GET", "/v1/rollouts/x", 400, "rollout_id_invalid"),
+        ("GET", "/v1/rollouts?state=odd", 400, "invalid_input"),
         ("GET", "/v1/nothing", 404, "not_found"),
         ("DELETE", "/v1/info", 405, "method_not_allowed"),
     ],
@@ -160,6 +164,8 @@ def test_who_asked_and_why_is_in_the_audit_log(http: Http, parts_of_cloud: Cloud
 CHANGING = (
     ("PUT", "/v1/devices/line-9", None),
     ("PATCH", "/v1/devices/line-9/tags", {"set": {"a": "b"}}),
+    ("POST", "/v1/rollouts", {"module": "probe", "to": "line-9"}),
+    ("POST", "/v1/rollouts/r1/orders", {"action": "abort"}),
     ("POST", "/v1/deployments", {"module": "probe", "to": "line-9"}),
     ("POST", "/v1/removals", {"slot": "probe", "to": "line-9"}),
     ("PATCH", "/v1/models/shuttle/1/tags", {"set": {"a": "b"}}),
@@ -194,14 +200,17 @@ def test_every_route_that_changes_something_is_in_the_list_above(http: Http) -> 
         for method, path, _ in CHANGING
     }
     listed = {re.sub(r"/1(?=/|$)", "/{version}", path) for path in listed}
+    listed = {re.sub(r"/r1(?=/|$)", "/{rollout}", path) for path in listed}
     known = {path.replace("{device}", "{name}") for path in changing}
-    # Blobs change nothing that anybody sees; commands and publishing have tests of their own.
+    # Blobs change nothing that anybody sees, and a plan nothing at all; commands and publishing
+    # have tests of their own.
     assert known - listed == {
         "POST /v1/devices/{name}/commands",
         "POST /v1/blobs/missing",
         "PUT /v1/blobs/{digest}",
         "POST /v1/models/{name}",
         "POST /v1/modules",
+        "POST /v1/rollouts/plan",
     }
 
 

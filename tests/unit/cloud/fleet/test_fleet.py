@@ -146,7 +146,12 @@ def test_every_change_is_in_the_audit_log_with_actor_and_reason(fleet: Cloud) ->
         "device.register",
     ]
     assert (log[0].actor, log[0].reason, log[0].time) == ("ada", "monday", NOW)
-    assert log[0].detail == {"to": "all", "slot": "probe", "devices": "line-1, line-2"}
+    assert log[0].detail == {
+        "to": "all",
+        "slot": "probe",
+        "devices": "line-1, line-2",
+        "rollout": "r1",
+    }
 
 
 def test_devices_are_found_by_tag_and_name(fleet: Cloud) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.fleet.deployments import Deployments
 from cloud_sync.fleet.spread import LONGEST_SPREAD_S, STARTS_PER_S, spread_s
 from cloud_sync.resources import Deployment
+from cloud_sync.rollout.deployments import Deployments
 from edge_agent.contract.state import AgentSettings, DesiredState
 from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import decode
@@ -66,7 +66,7 @@ def told(one: Cloud, device: str) -> AgentSettings:
 
 
 def deployments(one: Cloud, starts_per_s: float) -> Deployments:
-    return Deployments(one.parts.database, one.publisher, starts_per_s=starts_per_s)
+    return Deployments(one.parts.database, one.publisher, lambda: None, starts_per_s=starts_per_s)
 
 
 def test_a_deployment_tells_the_window_of_the_devices_that_it_concerns(tmp_path: Path):

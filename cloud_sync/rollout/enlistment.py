@@ -1,0 +1,258 @@
+"""Who gets what: the devices that a rollout's target means, each with its version and its check.
+
+Done before the start, so that what would go wrong is seen before anything is sent. Reads; writes
+nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, select
+
+from cloud_sync.db.fleet_tables import device_tags, reported_states
+from cloud_sync.db.rollout_tables import rollouts
+from cloud_sync.errors import Conflict, ShoalError
+from cloud_sync.fleet.checks import Manifests, check_config, check_misfits
+from cloud_sync.fleet.desired import read_many, read_orders
+from cloud_sync.fleet.layering import Layering
+from cloud_sync.fleet.resolve import matching, resolve
+from cloud_sync.registry.modules import choose, manifest_of
+from cloud_sync.resources import ModuleVersion
+from cloud_sync.rollout import wanted
+from cloud_sync.rollout.cohort import Candidate
+from cloud_sync.rollout.fit import check_fit
+from cloud_sync.rollout.observation import Joiner
+from cloud_sync.rollout.previous import previous_of
+from cloud_sync.rollout.rollout import Assignment, Rollout
+from cloud_sync.rollout.rows import LIVE
+from cloud_sync.rollout.takeover import of_rollout, rivals
+from cloud_sync.rollout_resources import Obstacle, RolloutState, RolloutWish
+from edge_agent.contract.shadows import shadow_slot
+from edge_agent.contract.state import Hardware, WantedSlot
+
+BATCH: Final = 500
+_R: Final = rollouts.c
+DEVICE: Final = "{device}"
+
+
+class Enlisted(Struct, frozen=True, kw_only=True):
+    """What a wish means for the fleet now.
+
+    Attributes:
+        candidates: devices that would get something.
+        already: devices that want exactly this and run it, or are about to.
+        unfit: devices that cannot take it.
+        conflicts: devices whose slot another rollout is at work on.
+        versions: every version that somebody gets, once.
+        now: candidate to what its slot wants now.
+    """
+
+    slot: str
+    candidates: tuple[Candidate, ...]
+    already: tuple[str, ...]
+    unfit: tuple[Obstacle, ...]
+    conflicts: tuple[Obstacle, ...]
+    versions: tuple[ModuleVersion, ...]
+    now: Mapping[str, WantedSlot | None]
+
+
+def enlist(
+    connection: Connection,
+    rollout: Rollout,
+    *,
+    devices: Sequence[str] | None = None,
+    is_strict: bool = False,
+) -> Enlisted:
+    """Find out who gets what.
+
+    Args:
+        connection: of a transaction.
+        rollout: with its wish and its slot; it need not be stored yet.
+        devices: only these; None for all whom its target means.
+        is_strict: nobody gets anything if one device cannot take it.
+
+    Raises:
+        NotFound: the target means nobody, or there is no such module or version.
+        Conflict: the version is retired; or strictly, it does not fit what else runs there.
+        InvalidInput: the configuration does not fit the module.
+    """
+    wish = rollout.wish
+    names = resolve(connection, wish.to) if devices is None else tuple(devices)
+    versions, unfit = _versions(connection, wish, names)
+    for version in {v.digest: v for v in versions.values()}.values():
+        check_config(manifest_of(connection, version), wish.config)
+    manifests, layering = Manifests(connection), Layering(connection)
+    already: list[str] = []
+    fit: dict[str, WantedSlot | None] = {}
+    for _, orders in read_many(connection, versions):
+        device = orders.device
+        now = orders.slots.get(rollout.slot)
+        slots = wanted.offered(rollout, _assignment(device, versions[device]), "run", orders.slots)
+        if wanted.is_same(now, slots[rollout.slot]):
+            already.append(device)
+            continue
+        try:
+            check_fit(device, rollout.slot, slots, manifests, layering)
+        except ShoalError as error:
+            if is_strict:
+                raise
+            unfit.append(Obstacle(device=device, code=error.code, text=error.text))
+        else:
+            fit[device] = now
+    previous = previous_of(connection, rollout.slot, fit)
+    sites = _sites(connection, wish.policy.site_tag)
+    hardware = _hardware(connection, sorted(fit))
+    claim = of_rollout(rollout.slot, rollout.id, wish.policy.priority)
+    return Enlisted(
+        slot=rollout.slot,
+        candidates=tuple(
+            Candidate(
+                device=device,
+                module=versions[device].name,
+                version=versions[device].version,
+                digest=versions[device].digest,
+                site=sites.get(device, ""),
+                hardware=hardware.get(device, ""),
+                previous=previous[device],
+            )
+            for device in fit
+        ),
+        already=tuple(already),
+        unfit=tuple(unfit),
+        conflicts=tuple(
+            Obstacle(
+                device=rival.device,
+                code="slot_taken" if rival.goes_first else "supersedes",
+                text=f"r{rival.rollout} is at work on slot {rollout.slot!r} and "
+                + ("goes first" if rival.goes_first else "is superseded there"),
+            )
+            for rival in rivals(connection, claim, sorted(fit))
+            if rival.is_at_work
+        ),
+        versions=tuple({v.digest: v for v in versions.values()}.values()),
+        now=fit,
+    )
+
+
+def refuse_bad_shadows(
+    connection: Connection, rollout: Rollout, assignments: Mapping[str, Assignment]
+) -> None:
+    """Refuse a shadow step where the version cannot be compared with what runs.
+
+    Raises:
+        Conflict: naming the first device on which it could not.
+    """
+    manifests = Manifests(connection)
+    for assignment in assignments.values():
+        previous = assignment.previous
+        is_shadowed = assignment.stage < rollout.wish.policy.shadow_stages
+        if not is_shadowed or rollout.wish.shadows or previous is None or previous.mode != "run":
+            continue
+        before = read_orders(connection, assignment.device)
+        slots = wanted.offered(rollout, assignment, "shadow", before.slots)
+        try:
+            check_misfits(assignment.device, slots, manifests)
+        except ShoalError as error:
+            raise Conflict(
+                error.text,
+                hint=f"{error.hint}; or leave the shadow stages out of the policy",
+                code=error.code,
+            ) from error
+
+
+def late_joiners(connection: Connection, rollout: Rollout) -> tuple[Joiner, ...]:
+    """Devices that match the target and are not in the rollout, with what they would get.
+
+    Of several rollouts that would take them in, the newest does.
+    """
+    newer = select(_R.id).where(
+        _R.slot == rollout.slot,
+        _R.id > rollout.id,
+        _R.is_followed.is_(True),
+        _R.started.is_not(None),
+        _R.state.in_([*LIVE, RolloutState.COMPLETED, RolloutState.COMPLETED_DEGRADED]),
+    )
+    if connection.scalar(newer.limit(1)) is not None:
+        return ()
+    late = [d for d in matching(connection, rollout.wish.to) if d not in rollout.assignments]
+    if not late:
+        return ()
+    found = enlist(connection, rollout, devices=late)
+    return tuple(
+        Joiner(
+            device=one.device,
+            module=one.module,
+            version=one.version,
+            digest=one.digest,
+            site=one.site,
+            previous=one.previous,
+        )
+        for one in found.candidates
+    )
+
+
+def slot_of(wish: RolloutWish, module: str) -> str:
+    """Where a version goes.
+
+    Raises:
+        ContractError: the name would be too long.
+    """
+    if wish.slot:
+        return wish.slot
+    return shadow_slot(wish.shadows) if wish.shadows else module
+
+
+def _assignment(device: str, version: ModuleVersion) -> Assignment:
+    return Assignment(
+        device=device,
+        stage=0,
+        module=version.name,
+        version=version.version,
+        digest=version.digest,
+    )
+
+
+def _versions(
+    connection: Connection, wish: RolloutWish, devices: Sequence[str]
+) -> tuple[dict[str, ModuleVersion], list[Obstacle]]:
+    """Device to its version, and devices for which there is none."""
+    if not wish.per_device:
+        version = choose(connection, wish.module, wish.version)
+        return dict.fromkeys(devices, version), []
+    found: dict[str, ModuleVersion] = {}
+    missing: list[Obstacle] = []
+    for device in devices:
+        try:
+            found[device] = choose(connection, wish.module.replace(DEVICE, device), wish.version)
+        except ShoalError as error:
+            missing.append(Obstacle(device=device, code=error.code, text=error.text))
+    return found, missing
+
+
+def _sites(connection: Connection, tag: str) -> dict[str, str]:
+    query = select(device_tags.c.device, device_tags.c.value).where(device_tags.c.key == tag)
+    return {row.device: row.value for row in connection.execute(query)}
+
+
+class _Said(Struct, frozen=True):
+    """The part of a report that tells what kind of machine it comes from."""
+
+    hardware: Hardware = Hardware()
+
+
+_SAID: Final = msgspec.json.Decoder(_Said)
+
+
+def _hardware(connection: Connection, devices: Sequence[str]) -> dict[str, str]:
+    """Device to what makes it behave like others: its processor and what models run on."""
+    found: dict[str, str] = {}
+    for start in range(0, len(devices), BATCH):
+        query = select(reported_states.c.device, reported_states.c.state).where(
+            reported_states.c.device.in_(devices[start : start + BATCH])
+        )
+        for row in connection.execute(query):
+            said = _SAID.decode(bytes(row.state)).hardware
+            found[row.device] = "/".join((said.machine, said.cpu, *said.providers))
+    return found

@@ -1,0 +1,132 @@
+"""What else a round looks at: measurements of the stage, late devices, the maintenance window.
+
+Read only where the rollout's policy asks for it, and not in every round: none of it changes by the
+second.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from msgspec import UNSET
+from sqlalchemy import Connection
+
+from cloud_sync.registry.modules import manifests_of
+from cloud_sync.rollout.enlistment import late_joiners
+from cloud_sync.rollout.evidence import read_evidence
+from cloud_sync.rollout.observation import DeviceNow, Joiner, StageEvidence, World
+from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout.staging import current_stage, members_of
+from cloud_sync.rollout.windows import opens_at
+from cloud_sync.rollout_resources import RolloutState, StageState
+from edge_agent.contract.manifest import Manifest
+from edge_agent.contract.scores import Profile
+
+EVIDENCE_S: Final = 2.0
+JOINERS_S: Final = 30.0
+_JUDGED: Final = frozenset({StageState.FILLING, StageState.SOAKING, StageState.JUDGING})
+_OVER: Final = frozenset({RolloutState.COMPLETED, RolloutState.COMPLETED_DEGRADED})
+
+
+class Surroundings:
+    """Reads what a rollout's policy asks about, and keeps it for a little while."""
+
+    def __init__(self) -> None:
+        self._manifests: dict[str, Manifest] = {}
+        self._evidence = StageEvidence()
+        self._evidence_of: tuple[int, str, StageState] | None = None
+        self._evidence_at = 0.0
+        self._joined: tuple[Joiner, ...] = ()
+        self._joined_at: float | None = None
+
+    def read(
+        self,
+        connection: Connection,
+        rollout: Rollout,
+        devices: Mapping[str, DeviceNow],
+        now: float,
+    ) -> World:
+        """The world of one round.
+
+        Args:
+            connection: of the round's transaction.
+            rollout: as it is stored.
+            devices: as they were last heard of.
+            now: seconds since 1970.
+        """
+        return World(
+            devices=devices,
+            evidence=self._read_evidence(connection, rollout, now),
+            joined=self._read_joined(connection, rollout, now),
+            opens_at=opens_at(rollout.wish.policy.windows, now, ZoneInfo),
+        )
+
+    def _read_evidence(self, connection: Connection, rollout: Rollout, now: float) -> StageEvidence:
+        policy = rollout.wish.policy
+        stage = _judged_stage(rollout)
+        if stage is None or (policy.gates is None and policy.soak_messages == 0):
+            return StageEvidence()
+        key = (stage.number, stage.step, stage.state)
+        if key == self._evidence_of and 0 <= now - self._evidence_at < EVIDENCE_S:
+            return self._evidence
+        members = members_of(rollout, stage)
+        self._know(connection, members)
+        manifests = [
+            found for one in members if (found := self._manifests.get(one.digest)) is not None
+        ]
+        self._evidence = read_evidence(
+            connection,
+            slot=rollout.slot,
+            step=stage.step,
+            assignments=members,
+            max_p99_ms=_largest(found.health.max_p99_ms for found in manifests),
+            memory_mb=_largest(found.runtime.memory_mb for found in manifests),
+            profile=self._profile({one.digest for one in members}),
+            champion_profile=self._profile(
+                {one.previous.digest for one in members if one.previous is not None}
+            ),
+        )
+        self._evidence_of = key
+        self._evidence_at = now
+        return self._evidence
+
+    def _know(self, connection: Connection, members: Iterable[Assignment]) -> None:
+        wanted = {one.digest for one in members}
+        wanted |= {one.previous.digest for one in members if one.previous is not None}
+        missing = wanted - self._manifests.keys()
+        if missing:
+            self._manifests |= manifests_of(connection, missing)
+
+    def _profile(self, digests: set[str]) -> Profile | None:
+        """How scores should be spread; nobody can say of several versions at once."""
+        if len(digests) != 1:
+            return None
+        found = self._manifests.get(next(iter(digests)))
+        return None if found is None or found.health.profile is UNSET else found.health.profile
+
+    def _read_joined(
+        self, connection: Connection, rollout: Rollout, now: float
+    ) -> tuple[Joiner, ...]:
+        is_open = rollout.state is RolloutState.RUNNING or rollout.state in _OVER
+        if rollout.wish.policy.late_joiners != "include" or not is_open:
+            return ()
+        if self._joined_at is None or not 0 <= now - self._joined_at < JOINERS_S:
+            self._joined = late_joiners(connection, rollout)
+            self._joined_at = now
+        return self._joined
+
+
+def _judged_stage(rollout: Rollout) -> Stage | None:
+    """The stage whose measurements count now: of a rollout that is over the last, for labels."""
+    if rollout.state in _OVER:
+        gates = rollout.wish.policy.gates
+        has_labels = gates is not None and gates.wrong is not None
+        return rollout.stages[-1] if rollout.stages and has_labels else None
+    stage = current_stage(rollout)
+    return stage if stage is not None and stage.state in _JUDGED else None
+
+
+def _largest(bounds: Iterable[float]) -> float | None:
+    """The bound that holds for all of several versions; None if one of them has none."""
+    found = set(bounds)
+    return None if not found or 0 in found else max(found)
