@@ -4,6 +4,7 @@ It keeps to the contract as the agent does: a last will, reports and events thro
 they are acknowledged, revisions that only go up, health at its interval, answers to commands.
 """
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -39,7 +40,16 @@ from edge_agent.contract.wire import decode, encode
 GATHER_S: Final = 0.5
 """Changes within so short a time are told in one report."""
 SLOWEST_LOOK_S: Final = 3600.0
+_MOST_BEGAN: Final = 50
 _TOLD: Final = frozenset({Phase.ACTIVE, Phase.FAILED, Phase.REJECTED, Phase.ROLLED_BACK})
+
+
+class Began(Struct, frozen=True):
+    """A version began to answer in a slot, because of a revision."""
+
+    slot: str
+    revision: int
+    digest: str
 
 
 class Outgoing(Struct, frozen=True):
@@ -63,6 +73,7 @@ class SimulatedDevice:
     Attributes:
         outage: the time away that comes next, or that is now.
         revision: the highest that was seen.
+        began: what has run here, in order; the last so many.
     """
 
     def __init__(self, name: str, behaviour: Behaviour, began: float, agent: AgentInfo) -> None:
@@ -70,9 +81,10 @@ class SimulatedDevice:
         self.slots: dict[str, SimulatedSlot] = {}
         self.outage: Outage = next_outage(behaviour, name)
         self.revision = 0
+        self.began: deque[Began] = deque(maxlen=_MOST_BEGAN)
         self.outbox = SimulatedOutbox()
         self._behaviour = behaviour
-        self._began = began
+        self._start = began
         self._settings = AgentSettings()
         self._hardware = hardware_of(behaviour.seed, name)
         self._agent = agent
@@ -101,7 +113,7 @@ class SimulatedDevice:
 
     def is_away(self, now: float) -> bool:
         """Whether the schedule wants it away now. Times away that were slept through are over."""
-        since = now - self._began
+        since = now - self._start
         while self.outage.ends <= since:
             self.outage = next_outage(self._behaviour, self.name, self.outage)
         return self.outage.begins <= since
@@ -214,7 +226,7 @@ class SimulatedDevice:
         self._booted = now
         number = int(chance(self._behaviour.seed, self.name, "boot", self._boots) * 2**48)
         # Another run of the same simulation is another boot: the cloud may know the first one.
-        self._boot_id = f"sim-{number:012x}-{int(self._began * 1000):x}"
+        self._boot_id = f"sim-{number:012x}-{int(self._start * 1000):x}"
         self.slots = {name: restarted(slot, now) for name, slot in self.slots.items()}
 
     def _want(self, desired: DesiredState, now: float) -> None:
@@ -229,10 +241,9 @@ class SimulatedDevice:
         words = (self.name, "spread", desired.revision)
         share = chance(self._behaviour.seed, *words)
         wait_s = desired.settings.fetch_spread_s * share
-        self.slots = {
-            name: want(self.slots.get(name), wanted, now, wait_s=wait_s)
-            for name, wanted in desired.slots.items()
-        }
+        before, self.slots = self.slots, {}
+        for name, wanted in desired.slots.items():
+            self._change(name, want(before.get(name), wanted, now, wait_s=wait_s), before.get(name))
         self._report_soon(now)
 
     def _obey(self, command: Command, message_id: str, now: float) -> None:
@@ -270,7 +281,15 @@ class SimulatedDevice:
             )
             if after.phase is not slot.phase:
                 self._tell(name, after, now)
-            self.slots[name] = slot = after
+            self._change(name, after, slot)
+            slot = after
+
+    def _change(self, name: str, after: SimulatedSlot, before: SimulatedSlot | None) -> None:
+        serving = after.serving
+        was = before.serving if before else None
+        if serving is not None and (was is None or was.digest != serving.digest):
+            self.began.append(Began(name, self.revision, serving.digest))
+        self.slots[name] = after
 
     def _has_files(self, digest: str) -> bool:
         held = (

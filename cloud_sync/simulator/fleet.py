@@ -13,7 +13,7 @@ from cloud_sync.errors import ConfigError, Unavailable
 from cloud_sync.simulator.behaviour import Behaviour
 from cloud_sync.simulator.chance import chance
 from cloud_sync.simulator.connection import DeviceConnection
-from cloud_sync.simulator.device import SimulatedDevice
+from cloud_sync.simulator.device import Outgoing, SimulatedDevice
 from cloud_sync.simulator.gate import Gate
 from cloud_sync.simulator.tally import FleetNumbers, FleetTally
 from edge_agent.contract.state import AgentInfo
@@ -39,6 +39,7 @@ class SimulatedFleet:
         agent: that they claim to be.
         connects_per_s: new connections a second.
         clock: seconds since 1970.
+        watch: is told of every message of a device, at the moment when it is sent.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class SimulatedFleet:
         *,
         connects_per_s: float = CONNECTS_PER_S,
         clock: Callable[[], float] = time.time,
+        watch: Callable[[float, Outgoing], None] | None = None,
     ) -> None:
         if address.has_tls:
             raise ConfigError(
@@ -58,7 +60,7 @@ class SimulatedFleet:
             )
         self._address = address
         self._behaviour = behaviour
-        self._tally = FleetTally(clock, behaviour.seed)
+        self._tally = FleetTally(clock, behaviour.seed, watch)
         self._connects_per_s = connects_per_s
         began = self._tally.began
         self.devices = [SimulatedDevice(name, behaviour, began, agent) for name in names]

@@ -54,10 +54,17 @@ class FleetTally:
     Args:
         clock: seconds since 1970.
         seed: of the simulation.
+        watch: is told of every message of a device.
     """
 
-    def __init__(self, clock: Callable[[], float], seed: int) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        seed: int,
+        watch: Callable[[float, Outgoing], None] | None = None,
+    ) -> None:
         self.clock = clock
+        self._watch = watch
         self.began = clock()
         self.seed = seed
         self.connected = 0
@@ -73,6 +80,8 @@ class FleetTally:
         """A device says something."""
         self._sent[_channel(message.topic)] += 1
         self.sent_bytes += len(message.payload)
+        if self._watch is not None:
+            self._watch(self.clock(), message)
 
     def received(self, topic: str) -> None:
         """A device is told something."""

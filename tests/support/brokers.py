@@ -17,13 +17,14 @@ def find_mosquitto() -> str:
 
 @dataclass
 class MosquittoBroker:
-    """A mosquitto with persistence in a folder of its own."""
+    """A mosquitto with persistence in a folder of its own; `extra` are more lines of its file."""
 
     folder: Path
     port: int = 0
     host: str = "127.0.0.1"
     is_durable: bool = True
     certificate: Path | None = None
+    extra: str = ""
 
     def __post_init__(self) -> None:
         self.port = self.port or free_port()
@@ -49,6 +50,7 @@ class MosquittoBroker:
             "persistence true\n"
             f"persistence_location {self.folder}/\n"
             + ("autosave_on_changes true\nautosave_interval 1\n" if self.is_durable else "")
+            + self.extra
             + "user root\n"
         )
         self._process = subprocess.Popen(
