@@ -30,10 +30,10 @@ GATES_OF: Final[Mapping[Step, tuple[str, ...]]] = {
     "run": ("error_rate", "slow", "old", "memory", "psi", "wrong"),
 }
 
-MEMORY_SPREAD: Final = 0.1
+MEMORY_SPREAD: Final = 0.08
 """Standard deviation between devices of the logarithm of what a version takes, at least."""
 
-PSI_SPREAD: Final = 0.05
+PSI_SPREAD: Final = 0.04
 """The same of the index of its scores."""
 
 TIMES_CHAMPION: Final = 2.0

@@ -16,6 +16,12 @@ from cloud_sync.rollout.observation import Counted, Measures, Sample
 PROCESS_MB: Final = 32.0
 """What a worker takes without a model, MiB; a manifest's `memory_mb` is what a model may add."""
 
+USUAL_DESIGN: Final = 3.0
+"""Messages that say as much as an independent one, before enough reports have come to tell."""
+
+USUAL_WEIGHT: Final = 10.0
+"""Reports that this is worth."""
+
 _PAIR_BINS: Final = 9.0
 """Degrees of freedom of a device's own index: tenths of the scores."""
 
@@ -152,11 +158,15 @@ def _design(counts: Sequence[tuple[float, float, float]], *, reports: float) -> 
     """
     hits, of = sum(count[0] for count in counts), sum(count[1] for count in counts)
     freedom = reports - len(counts)
-    if not hits or hits >= of or freedom <= 0:
+    if not hits or hits >= of:
         return 1.0
+    if not reports:
+        return min(USUAL_DESIGN, max(1.0, of / len(counts)))
     between = sum(squares - found**2 / whole for found, whole, squares in counts)
     rate = hits / of
-    found = between / (rate * (1 - rate) * freedom)
+    found = between / (rate * (1 - rate))
+    # The first reports cannot tell: until there are more, what is usual is assumed.
+    found = (USUAL_DESIGN * USUAL_WEIGHT + found) / (USUAL_WEIGHT + freedom)
     return min(max(1.0, found), max(1.0, of / reports))
 
 

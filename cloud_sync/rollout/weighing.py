@@ -24,6 +24,10 @@ from cloud_sync.rollout_resources import Limit
 
 Outcome = Literal["passed", "failed", "waiting"]
 
+WORSE_BY: Final = 0.5
+"""Where the champion is worse than good, a version is bad that is worse by the gate's own margin,
+or by this part of the champion's rate if that is more."""
+
 _ENOUGH: Final = 10.0
 """A champion with fewer messages than this over the good rate is completed to as many good ones:
 that it is as bad as the version has to be seen, and not merely be possible."""
@@ -76,11 +80,12 @@ def weigh_share(
         of=champion.of + rest * champion.design,
     )
     is_worse = is_worse and surplus_ratio(least, base) >= risks.stop
+    margin = max(bad - good, before.rate * WORSE_BY)
     if champion.of / champion.design * good >= 1:
-        is_better = is_better or surplus_mean(most, before, bad - good) <= go
-    if is_worse and not (is_better and least.rate < base.rate + (bad - good) / 2):
+        is_better = is_better or surplus_mean(most, before, margin) <= go
+    if is_worse and not (is_better and least.rate < base.rate + margin / 2):
         return "failed", max(good, base.rate)
-    return ("passed" if is_better else "waiting"), bad + max(0.0, before.rate - good)
+    return ("passed" if is_better else "waiting"), max(bad, before.rate + margin)
 
 
 def weigh_sample(
