@@ -156,9 +156,16 @@ class Judge:
                     if state in _STOPPED:
                         text = f"stage {stage} is {state}, and the rollout runs"
                         self._blame(Invariant.RESUME, number, text)
-            if ledger.state in (_R.RUNNING, _R.COMPLETED, _R.COMPLETED_DEGRADED):
-                for device in ledger.committed():
-                    self._check_still(ledger, device, until - grace_s)
+            self._check_committed(ledger, until - grace_s)
+
+    def rest(self, rollout: int, now: float) -> None:
+        """Nothing more was to be decided about a rollout: all that was heard was acted upon."""
+        self._check_committed(self._rollouts[rollout], now)
+
+    def _check_committed(self, ledger: Ledger, latest: float) -> None:
+        if ledger.state in (_R.RUNNING, _R.COMPLETED, _R.COMPLETED_DEGRADED):
+            for device in ledger.committed():
+                self._check_still(ledger, device, latest)
 
     def _check_still(self, ledger: Ledger, device: str, latest: float) -> None:
         """A committed device runs it still, or what it says is too new to have been looked at."""

@@ -1,0 +1,198 @@
+"""The promises can be broken, and that is seen: planners that are wrong in one way each.
+
+Each is the real planner with one mistake. If none of the stories shows it, the stories or the
+judge are too weak.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+from msgspec.structs import replace
+
+from cloud_sync.rollout.decisions import Decision, Move, MoveRollout, MoveStage, Offer, Revert
+from cloud_sync.rollout.evolve import evolve
+from cloud_sync.rollout.observation import World
+from cloud_sync.rollout.orders import order
+from cloud_sync.rollout.plan import plan
+from cloud_sync.rollout.rollout import Rollout
+from cloud_sync.rollout.states import ASSIGNMENT
+from cloud_sync.rollout.violation import Invariant
+from cloud_sync.rollout_resources import (
+    AssignmentState,
+    RolloutOrder,
+    RolloutState,
+    StageState,
+)
+from tests.rollouts.cloud import Brain
+from tests.rollouts.story import story_of, tell
+
+STORIES = 400
+_A = AssignmentState
+_R = RolloutState
+_S = StageState
+Decisions = tuple[Decision, ...]
+
+
+def _greedy(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Counts nobody: whoever waits in a stage that has begun is asked."""
+    decisions = plan(rollout, world, now)
+    if rollout.state is not _R.RUNNING or any(isinstance(d, MoveRollout) for d in decisions):
+        return decisions
+    begun = {stage.number for stage in rollout.stages if stage.state is _S.FILLING}
+    named = {d.device for d in decisions if isinstance(d, Move | Offer | Revert)}
+    more = [
+        Offer(device=one.device, mode="run", deadline=now + 60, reason="")
+        for one in rollout.assignments.values()
+        if one.state is _A.QUEUED and one.stage in begun and one.device not in named
+    ]
+    return (*decisions, *more)
+
+
+def _deaf(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Does not hear that somebody has paused."""
+    if rollout.state is _R.PAUSED and all(one.state in _GOES_ON for one in rollout.stages):
+        running = plan(replace(rollout, state=_R.RUNNING), world, now)
+        return tuple(one for one in running if isinstance(one, Offer | Move))
+    return plan(rollout, world, now)
+
+
+_GOES_ON = frozenset(_S) - {_S.FAILED, _S.INCONCLUSIVE}
+
+
+def _credulous(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Believes that what was offered was done."""
+    decisions = plan(rollout, world, now)
+    named = {d.device for d in decisions if isinstance(d, Move | Offer | Revert)}
+    done = [
+        Move(device=one.device, state=_A.COMMITTED, reason="")
+        for one in rollout.assignments.values()
+        if one.state is _A.OFFERED and one.device not in named
+    ]
+    return (*decisions, *done)
+
+
+def _faithful(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Once committed, committed for ever."""
+    return tuple(
+        one
+        for one in plan(rollout, world, now)
+        if not (
+            isinstance(one, Move)
+            and one.state is _A.QUEUED
+            and rollout.assignments[one.device].state is _A.COMMITTED
+        )
+    )
+
+
+def _kind(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Lets every stage pass that is judged."""
+    decisions = plan(rollout, world, now)
+    return tuple(
+        MoveStage(stage=one.stage, state=_S.PASSED, reason="")
+        if isinstance(one, MoveStage) and one.state is _S.FAILED and _judged(rollout, one.stage)
+        else one
+        for one in decisions
+        if not (isinstance(one, MoveRollout) and any(_fails(two) for two in decisions))
+    )
+
+
+def _judged(rollout: Rollout, stage: int) -> bool:
+    return rollout.stages[stage].state is _S.JUDGING
+
+
+def _fails(decision: Decision) -> bool:
+    return isinstance(decision, MoveStage) and decision.state is _S.FAILED
+
+
+def _hasty(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Begins all stages at once."""
+    decisions = plan(rollout, world, now)
+    if rollout.state is not _R.RUNNING or any(isinstance(one, MoveStage) for one in decisions):
+        return decisions
+    early = [
+        MoveStage(stage=one.number, state=_S.FILLING, reason="", deadline=now + 60)
+        for one in rollout.stages
+        if one.state is _S.WAITING
+    ]
+    return (*decisions, *early)
+
+
+def _grudging(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Takes its devices back from whoever has taken them."""
+    decisions = plan(rollout, world, now)
+    if decisions or rollout.state is not _R.SUPERSEDED:
+        return decisions
+    return tuple(
+        Revert(device=one.device, state=_A.SUPERSEDED, reason="")
+        for one in rollout.assignments.values()
+        if one.state is _A.SUPERSEDED and one.revision
+    )
+
+
+def _careless(rollout: Rollout, wanted: RolloutOrder, actor: str, now: float) -> Decisions:
+    """Resumes without looking at what failed."""
+    return tuple(
+        one for one in order(rollout, wanted, actor, now) if not isinstance(one, MoveStage)
+    )
+
+
+def _rude(_rollout: Rollout, _devices: Iterable[str], _by: str) -> Decisions:
+    """Gives nothing away to a newer rollout."""
+    return ()
+
+
+def _undead(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Brings devices that are done back into the queue."""
+    decisions = plan(rollout, world, now)
+    if decisions or rollout.state is not _R.RUNNING:
+        return decisions
+    return tuple(
+        Move(device=one.device, state=_A.QUEUED, reason="")
+        for one in rollout.assignments.values()
+        if one.state in (_A.REJECTED, _A.TIMED_OUT)
+    )
+
+
+def _lawless(rollout: Rollout, decisions: Iterable[Decision], now: float) -> Rollout:
+    """Knows no table for devices that are done."""
+    lawful: list[Decision] = []
+    risen: list[str] = []
+    for one in decisions:
+        known = isinstance(one, Move) and rollout.assignments.get(one.device)
+        if isinstance(one, Move) and known and not ASSIGNMENT[known.state]:
+            risen.append(one.device)
+        else:
+            lawful.append(one)
+    after = evolve(rollout, lawful, now)
+    changed = {
+        device: replace(after.assignments[device], state=_A.QUEUED, since=now) for device in risen
+    }
+    return replace(after, assignments={**after.assignments, **changed}) if risen else after
+
+
+WRONG: dict[str, tuple[Brain, Invariant]] = {
+    "greedy": (Brain(plan=_greedy), Invariant.BOUNDS),
+    "deaf": (Brain(plan=_deaf), Invariant.PAUSE),
+    "credulous": (Brain(plan=_credulous), Invariant.MISSING_DATA),
+    "faithful": (Brain(plan=_faithful), Invariant.REOPENED),
+    "kind": (Brain(plan=_kind), Invariant.MISSING_DATA),
+    "hasty": (Brain(plan=_hasty), Invariant.ORDER),
+    "grudging": (Brain(plan=_grudging), Invariant.SUCCESSION),
+    "careless": (Brain(order=_careless), Invariant.RESUME),
+    "rude": (Brain(supersede=_rude), Invariant.ONE_ACTIVE),
+    "undead": (Brain(plan=_undead, evolve=_lawless), Invariant.TERMINAL),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_planner_that_is_wrong_is_found_out(name: str) -> None:
+    brain, invariant = WRONG[name]
+    for seed in range(STORIES):
+        try:
+            tell(story_of(seed), brain)
+        except AssertionError as error:
+            if str(error).startswith(f"{invariant}:"):
+                return
+        except Exception:  # noqa: BLE001, S112 - a wrong planner may also fall over
+            continue
+    pytest.fail(f"{STORIES} stories and nobody saw it")
