@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from cloud_sync.rollout.observation import World
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.staging import current_stage
-from cloud_sync.rollout.states import ENDED, IN_FLIGHT
+from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
 from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
 
 _A = AssignmentState
 _R = RolloutState
 _IDLE = frozenset({_R.DRAFT, _R.READY, _R.ROLLED_BACK})
 _GOING_BACK = frozenset({_R.ROLLING_BACK, _R.ROLLBACK_INCOMPLETE})
+_SOAKING = frozenset({_A.COMMITTED, _A.SHADOW})
 _SHOWN_WHOLE = frozenset({StageState.SOAKING, StageState.JUDGING, StageState.FAILED})
 """Who has fallen silent since is judged, too; and who is there can be taken back."""
 
@@ -39,12 +40,14 @@ def to_be_shown(rollout: Rollout) -> Iterator[str]:
         return
     is_going_back = rollout.state in _GOING_BACK
     reached = _reached(rollout)
-    whole = {stage.number for stage in rollout.stages if stage.state in _SHOWN_WHOLE}
+    current = current_stage(rollout)
+    number = -1 if current is None else current.number
+    is_whole = current is not None and current.state in _SHOWN_WHOLE
     for device, one in rollout.assignments.items():
         if one.state in ENDED:
-            continue
-        if one.state is _A.COMMITTED:
-            is_shown = is_going_back or one.stage in whole
+            is_shown = one.stage == number and one.state in ENDED_BADLY
+        elif one.state is _A.COMMITTED:
+            is_shown = is_going_back or (is_whole and one.stage == number)
         elif one.state is _A.QUEUED and not one.is_wanted:
             is_shown = not is_going_back and one.stage <= reached
         else:
@@ -76,6 +79,7 @@ def _times(rollout: Rollout, world: World) -> Iterator[float]:
         yield stage.deadline
         yield stage.since + policy.offline_after_s
         yield stage.since + policy.lock_max_s
+    is_judging = stage is not None and stage.state is StageState.JUDGING
     if world.opens_at is not None:
         yield world.opens_at
     for one in rollout.assignments.values():
@@ -85,6 +89,8 @@ def _times(rollout: Rollout, world: World) -> Iterator[float]:
             yield one.since + policy.expire_after_s
         if one.next_retry is not None:
             yield one.next_retry
+        if is_judging and one.state in _SOAKING:
+            yield one.since + policy.soak_s
     for device, seen in world.devices.items():
         found = rollout.assignments.get(device)
         if found is None or found.state in ENDED:

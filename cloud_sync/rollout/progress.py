@@ -12,7 +12,7 @@ from cloud_sync.rollout.jitter import delay_s
 from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.states import ENDED, IN_FLIGHT
-from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState
+from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState, StageState
 from edge_agent.contract.state import Phase, ReportedSlot
 
 _A = AssignmentState
@@ -78,6 +78,8 @@ def _queued(
         slot = _slot(assignment, seen)
         if (end := _end(assignment, slot, policy)) is not None:
             return end
+    if rollout.stages[assignment.stage].state is StageState.WAITING:
+        return None
     if assignment.revision == 0 and _has_it_already(assignment, seen, rollout):
         return _move(assignment, _A.ALREADY_PRESENT, "it runs this version already", slot=seen.slot)
     if is_away(seen, now, policy.expire_after_s):

@@ -12,7 +12,7 @@ from cloud_sync.rollout.decisions import Decision, Judged, MoveRollout, MoveStag
 from cloud_sync.rollout.observation import DeviceNow, Measures, World
 from cloud_sync.rollout.progress import has_champion, is_away
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage, Step
-from cloud_sync.rollout.states import ENDED, IN_FLIGHT
+from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
 from cloud_sync.rollout.verdict import judge
 from cloud_sync.rollout_resources import (
     AssignmentState,
@@ -24,7 +24,6 @@ from cloud_sync.rollout_resources import (
 
 _A = AssignmentState
 _S = StageState
-_ENDED_BADLY = frozenset({_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT})
 _WEEK_S = 7 * 86_400.0
 
 
@@ -253,7 +252,7 @@ def _early(
 def _can_fail(members: Sequence[Assignment], version: Measures, policy: Policy) -> bool:
     if policy.gates is not None and (version.messages or version.compared):
         return True
-    return any(one.state in _ENDED_BADLY for one in members)
+    return any(one.state in ENDED_BADLY for one in members)
 
 
 def _shown(stage: Stage, verdict: Verdict | None) -> tuple[Decision, ...]:

@@ -50,7 +50,7 @@ STAGE: Final[Mapping[StageState, frozenset[StageState]]] = {
 }
 
 _A = AssignmentState
-_ENDED_BADLY: Final = frozenset(
+_OFF_THE_WAY: Final = frozenset(
     {_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT, _A.EXPIRED, _A.SUPERSEDED}
 )
 _ON_THE_WAY: Final = frozenset(
@@ -75,12 +75,12 @@ ASSIGNMENT: Final[Mapping[AssignmentState, frozenset[AssignmentState]]] = {
     ),
     # Reports may be missed, so a later step may be seen first; a device that lost something may
     # be seen at an earlier one.
-    _A.OFFERED: _ON_THE_WAY | _ENDED_BADLY,
-    _A.DOWNLOADING: _ON_THE_WAY | _ENDED_BADLY,
-    _A.VERIFIED: _ON_THE_WAY | _ENDED_BADLY,
-    _A.TRIAL: _ON_THE_WAY | _ENDED_BADLY,
+    _A.OFFERED: _ON_THE_WAY | _OFF_THE_WAY,
+    _A.DOWNLOADING: _ON_THE_WAY | _OFF_THE_WAY,
+    _A.VERIFIED: _ON_THE_WAY | _OFF_THE_WAY,
+    _A.TRIAL: _ON_THE_WAY | _OFF_THE_WAY,
     # Offered again: the shadow step passed, and the version is to answer.
-    _A.SHADOW: _ON_THE_WAY | _ENDED_BADLY | {_A.OFFERED},
+    _A.SHADOW: _ON_THE_WAY | _OFF_THE_WAY | {_A.OFFERED},
     # Reopened when a later report shows another digest: back into the queue, so that no bound is
     # passed. One that was told to go back while it was away may be seen when it is back.
     _A.COMMITTED: frozenset({_A.QUEUED, _A.REVERTING, _A.ROLLED_BACK, _A.SUPERSEDED}),
@@ -100,6 +100,9 @@ IN_FLIGHT: Final = frozenset({_A.OFFERED, _A.DOWNLOADING, _A.VERIFIED, _A.TRIAL,
 
 ENDED: Final = frozenset(state for state, after in ASSIGNMENT.items() if not after)
 """Nothing follows."""
+
+ENDED_BADLY: Final = frozenset({_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT})
+"""It was tried, and does not run: a failure of the version, or of the device."""
 
 ACTIVE: Final = IN_FLIGHT | {_A.QUEUED, _A.SHADOW, _A.COMMITTED}
 """The rollout still has a say in what this device's slot runs."""
