@@ -78,11 +78,10 @@ def _queued(
         slot = _slot(assignment, seen)
         if (end := _end(assignment, slot, policy)) is not None:
             return end
-    if rollout.stages[assignment.stage].state is StageState.WAITING:
-        return None
     if assignment.revision == 0 and _has_it_already(assignment, seen, rollout):
         return _move(assignment, _A.ALREADY_PRESENT, "it runs this version already", slot=seen.slot)
-    if is_away(seen, now, policy.expire_after_s):
+    has_begun = rollout.stages[assignment.stage].state is not StageState.WAITING
+    if has_begun and is_away(seen, now, policy.expire_after_s):
         return _expired(assignment, policy, now, seen)
     return None
 

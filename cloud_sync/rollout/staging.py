@@ -38,6 +38,11 @@ def next_step(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...
     if stage is None:
         return ()
     members = members_of(rollout, stage)
+    if stage.state is not _S.WAITING and stage.step == "shadow":
+        # Those that run nothing yet get their turn when the version is to answer.
+        members = [
+            one for one in members if one.state is not _A.QUEUED or has_champion(one, rollout)
+        ]
     match stage.state:
         case _S.WAITING:
             return (_begin(rollout, stage, members, now),)
@@ -88,9 +93,7 @@ def is_settled(
     state = assignment.state
     if state is _A.COMMITTED or state in ENDED:
         return True
-    if stage.step == "shadow" and (
-        state is _A.SHADOW or (state is _A.QUEUED and not has_champion(assignment, rollout))
-    ):
+    if stage.step == "shadow" and state is _A.SHADOW:
         return True
     if seen is None or state in IN_FLIGHT:
         return False
