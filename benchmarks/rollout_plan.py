@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -26,7 +27,13 @@ from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.orders import order
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout_resources import Policy, RolloutOrder, RolloutState, RolloutWish
+from cloud_sync.rollout_resources import (
+    AssignmentState,
+    Policy,
+    RolloutOrder,
+    RolloutState,
+    RolloutWish,
+)
 from tests.support.rollouts import NEW, OLD_SLOT, QUICK, Fleet, reported, rollout_of
 
 MANY: Final = 100_000
@@ -126,11 +133,11 @@ def rounds(count: int) -> dict[str, Figure]:
     for _ in range(ROUNDS):
         shown = frozenset(to_be_shown(fleet.rollout))
         quiet = World(devices={device: fleet.devices[device] for device in shown})
-        idle_ms.append(timed_ms(lambda world=quiet: plan(fleet.rollout, world, fleet.now)))
-        due_ms.append(timed_ms(lambda world=quiet: due(fleet.rollout, world, fleet.now)))
-        fleet.obey(*fleet.those("offered")[:NEWS])
+        idle_ms.append(timed_ms(partial(plan, fleet.rollout, quiet, fleet.now)))
+        due_ms.append(timed_ms(partial(due, fleet.rollout, quiet, fleet.now)))
+        fleet.obey(*fleet.those(AssignmentState.OFFERED)[:NEWS])
         busy = World(devices={device: fleet.devices[device] for device in shown})
-        busy_ms.append(timed_ms(lambda world=busy: plan(fleet.rollout, world, fleet.now)))
+        busy_ms.append(timed_ms(partial(plan, fleet.rollout, busy, fleet.now)))
         fleet.drive()
     return {
         "rounds_devices": count,
