@@ -13,8 +13,9 @@ from cloud_sync.db.audit import Change
 from cloud_sync.errors import Conflict, InvalidInput
 from cloud_sync.registry.modules import choose
 from cloud_sync.rollout import journal
+from cloud_sync.rollout.choice import check_pattern
 from cloud_sync.rollout.cohort import compose
-from cloud_sync.rollout.enlistment import DEVICE, Enlisted, enlist, refuse_bad_shadows, slot_of
+from cloud_sync.rollout.enlistment import Enlisted, enlist, refuse_bad_shadows, slot_of
 from cloud_sync.rollout.gates import check_gates
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.store import add, save
@@ -42,13 +43,7 @@ def draft(connection: Connection, wish: RolloutWish, change: Change) -> Rollout:
     if wish.policy.gates is not None:
         check_gates(wish.policy.gates)
     if wish.per_device:
-        if DEVICE not in wish.module:
-            raise InvalidInput(
-                f"a version for each device expected {DEVICE} in the module's name, found "
-                f"{wish.module!r}",
-                hint=f"write it as {wish.module}-{DEVICE}",
-                code="pattern_invalid",
-            )
+        check_pattern(wish.module)
         if wish.slot is None and not wish.shadows:
             raise InvalidInput(
                 "a version for each device expected the name of the slot, found none",

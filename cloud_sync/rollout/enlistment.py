@@ -18,15 +18,18 @@ from cloud_sync.fleet.checks import Manifests, check_config, check_misfits
 from cloud_sync.fleet.desired import read_many, read_orders
 from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.resolve import matching, resolve
-from cloud_sync.registry.modules import choose, manifest_of
+from cloud_sync.registry.catalogue import usable_versions
+from cloud_sync.registry.modules import choose
 from cloud_sync.resources import ModuleVersion
 from cloud_sync.rollout import wanted
+from cloud_sync.rollout.choice import choose_each, module_of
 from cloud_sync.rollout.cohort import Candidate
 from cloud_sync.rollout.fit import check_fit
 from cloud_sync.rollout.observation import Joiner
 from cloud_sync.rollout.previous import previous_of
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.rows import LIVE
+from cloud_sync.rollout.screening import screen
 from cloud_sync.rollout.takeover import of_rollout, rivals
 from cloud_sync.rollout_resources import Obstacle, RolloutState, RolloutWish
 from edge_agent.contract.shadows import shadow_slot
@@ -34,7 +37,6 @@ from edge_agent.contract.state import Hardware, WantedSlot
 
 BATCH: Final = 500
 _R: Final = rollouts.c
-DEVICE: Final = "{device}"
 
 
 class Enlisted(Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class Enlisted(Struct, frozen=True, kw_only=True):
         already: devices that want exactly this and run it, or are about to.
         unfit: devices that cannot take it.
         conflicts: devices whose slot another rollout is at work on.
+        bytes_to_send: files that the candidates have not got of their version, over all of them.
         versions: every version that somebody gets, once.
         now: candidate to what its slot wants now.
     """
@@ -54,6 +57,7 @@ class Enlisted(Struct, frozen=True, kw_only=True):
     already: tuple[str, ...]
     unfit: tuple[Obstacle, ...]
     conflicts: tuple[Obstacle, ...]
+    bytes_to_send: int
     versions: tuple[ModuleVersion, ...]
     now: Mapping[str, WantedSlot | None]
 
@@ -81,9 +85,9 @@ def enlist(
     wish = rollout.wish
     names = resolve(connection, wish.to) if devices is None else tuple(devices)
     versions, unfit = _versions(connection, wish, names)
-    for version in {v.digest: v for v in versions.values()}.values():
-        check_config(manifest_of(connection, version), wish.config)
     manifests, layering = Manifests(connection), Layering(connection)
+    for manifest in manifests.of({version.digest for version in versions.values()}).values():
+        check_config(manifest, wish.config)
     already: list[str] = []
     fit: dict[str, WantedSlot | None] = {}
     for _, orders in read_many(connection, versions):
@@ -101,6 +105,11 @@ def enlist(
             unfit.append(Obstacle(device=device, code=error.code, text=error.text))
         else:
             fit[device] = now
+    screened = screen(connection, {device: versions[device] for device in fit})
+    if not is_strict:  # else the devices themselves say what they cannot run
+        unfit += screened.unfit
+        for obstacle in screened.unfit:
+            fit.pop(obstacle.device, None)
     previous = previous_of(connection, rollout.slot, fit)
     sites = _sites(connection, wish.policy.site_tag)
     hardware = _hardware(connection, sorted(fit))
@@ -131,6 +140,7 @@ def enlist(
             for rival in rivals(connection, claim, sorted(fit))
             if rival.is_at_work
         ),
+        bytes_to_send=sum(screened.bytes_to_send[device] for device in fit),
         versions=tuple({v.digest: v for v in versions.values()}.values()),
         now=fit,
     )
@@ -221,14 +231,10 @@ def _versions(
     if not wish.per_device:
         version = choose(connection, wish.module, wish.version)
         return dict.fromkeys(devices, version), []
-    found: dict[str, ModuleVersion] = {}
-    missing: list[Obstacle] = []
-    for device in devices:
-        try:
-            found[device] = choose(connection, wish.module.replace(DEVICE, device), wish.version)
-        except ShoalError as error:
-            missing.append(Obstacle(device=device, code=error.code, text=error.text))
-    return found, missing
+    names = (module_of(wish.module, device) for device in devices)
+    known = usable_versions(connection, names, wish.version)
+    chosen = choose_each(wish.module, wish.version, devices, known)
+    return dict(chosen.versions), list(chosen.missing)
 
 
 def _sites(connection: Connection, tag: str) -> dict[str, str]:

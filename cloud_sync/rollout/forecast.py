@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, select
 
 from cloud_sync.db.fleet_tables import devices
-from cloud_sync.db.registry_tables import blobs, module_blobs, module_versions
 from cloud_sync.fleet.presence import presence
 from cloud_sync.fleet.spread import spread_s
-from cloud_sync.rollout.cohort import Candidate, compose
+from cloud_sync.rollout.cohort import compose
 from cloud_sync.rollout.enlistment import enlist, refuse_bad_shadows
 from cloud_sync.rollout.progress import has_champion
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
@@ -51,7 +50,7 @@ def forecast(
         away=_away(connection, names, now),
         unfit=enlisted.unfit,
         conflicts=enlisted.conflicts,
-        bytes_to_send=_bytes_to_send(connection, enlisted.candidates),
+        bytes_to_send=enlisted.bytes_to_send,
         expected_s=sum(
             (1 + stage.has_shadow) * (policy.soak_s + spread_s(stage.size, starts_per_s))
             for stage in stages
@@ -84,37 +83,3 @@ def _away(connection: Connection, names: Sequence[str], now: float) -> tuple[str
             if presence(now, row.state, row.last_seen, row.interval_s) != "online"
         ]
     return tuple(sorted(away))
-
-
-def _bytes_to_send(connection: Connection, candidates: Sequence[Candidate]) -> int:
-    """Files that devices lack: those of their version that are not in what they run now too."""
-    pairs: dict[tuple[str, str], int] = {}
-    for one in candidates:
-        before = "" if one.previous is None else one.previous.digest
-        pairs[one.digest, before] = pairs.get((one.digest, before), 0) + 1
-    files = _files(connection, {digest for pair in pairs for digest in pair if digest})
-    sizes = _sizes(connection, {digest for found in files.values() for digest in found})
-    return sum(
-        count
-        * sum(sizes.get(digest, 0) for digest in files.get(after, set()) - files.get(before, set()))
-        for (after, before), count in pairs.items()
-    )
-
-
-def _files(connection: Connection, modules: set[str]) -> dict[str, set[str]]:
-    """Digest of a module version to those of its files."""
-    v, b = module_versions.c, module_blobs.c
-    query = (
-        select(v.digest.label("module"), b.digest.label("file"))
-        .join(module_blobs, (b.name == v.name) & (b.version == v.version))
-        .where(v.digest.in_(modules))
-    )
-    found: dict[str, set[str]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.module, set()).add(row.file)
-    return found
-
-
-def _sizes(connection: Connection, digests: set[str]) -> dict[str, int]:
-    query = select(blobs.c.digest, blobs.c.size).where(blobs.c.digest.in_(digests))
-    return {row.digest: row.size for row in connection.execute(query)}
