@@ -50,6 +50,8 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
+LockedSlot = Annotated[str, typer.Argument(help="The slot's name.", show_default="all slots")]
+
 TEMPLATE: Final = """\
 [agent]
 device = "{device}"            # no two devices of one cloud may share it
@@ -231,6 +233,44 @@ def bundle(
         return
     for line in bundle_lines(manifest, place, len(data)):
         typer.echo(line, err=place == "-")
+
+
+@app.command()
+def lock(
+    slot: LockedSlot = "",
+    for_s: Annotated[
+        float,
+        typer.Option("--for", min=1, metavar="SECONDS", help="How long; lock again to renew."),
+    ] = 600.0,
+    reason: Annotated[str, typer.Option(help="Why, for people.")] = "",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say "not now" to updates of a slot, or of all: what runs goes on, a new version waits.
+
+    For programs on this device, whose work an update must not disturb. When it returns with 0, no
+    version is switched until the lock ends. [lock] max_s bounds it; a cloud may allow less.
+
+    Example: edge-agent lock shuttle-anomaly --for 300 --reason "a cut is being made"
+    """
+    from edge_agent.daemon.lock_client import lock as take
+    from edge_agent.daemon.lock_client import lock_line
+
+    held = take(Path(_settings(config).agent.state_dir), slot, for_s, reason)
+    _print_json(held) if json else typer.echo(lock_line(held))
+
+
+@app.command()
+def unlock(slot: LockedSlot = "", config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Let updates of a slot go on, or of all: what waited begins at once.
+
+    Example: edge-agent unlock shuttle-anomaly
+    """
+    from edge_agent.daemon.lock_client import lock_line
+    from edge_agent.daemon.lock_client import unlock as release
+
+    left = release(Path(_settings(config).agent.state_dir), slot)
+    _print_json(left) if json else typer.echo(lock_line(left))
 
 
 @app.command()

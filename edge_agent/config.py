@@ -134,6 +134,17 @@ class DiskSection(Struct, frozen=True, kw_only=True):
     ballast_mb: Annotated[int, Meta(ge=0, le=1024)] = 4
 
 
+class LockSection(Struct, frozen=True, kw_only=True):
+    """What programs on the device may put off with `edge-agent lock`.
+
+    Attributes:
+        max_s: longest lock, and longest time that one update may be put off, however often a lock
+            is renewed, seconds; 0 takes no locks. The cloud may allow less.
+    """
+
+    max_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 86_400.0
+
+
 class ShadowSection(Struct, frozen=True, kw_only=True):
     """What shadows may cost: versions that get a slot's messages and are only compared.
 
@@ -192,6 +203,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     hardware: HardwareSection = HardwareSection()
     shadow: ShadowSection = ShadowSection()
     disk: DiskSection = DiskSection()
+    lock: LockSection = LockSection()
     http: HttpSection = HttpSection()
 
     @property

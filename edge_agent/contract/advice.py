@@ -169,6 +169,9 @@ WHAT_TO_DO: Final[dict[str, str]] = {
     "shadow_deaf": _START,
     "spawn_failed": _START,
     "spec_invalid": "Restart the agent: it and its workers are of two releases.",
+    "update_locked": "A program on the device asked for no update now. It goes on when that lock "
+    "ends, and at the latest when an update may be put off no longer; `edge-agent unlock` on the "
+    "device ends the lock now.",
     "superseded": "Nothing: something else is wanted by now.",
     "tls_invalid": _SET,
     "topic_mismatch": "Correct the topics of the module, or of the deployment's configuration, and "

@@ -11,7 +11,13 @@ from msgspec import Struct
 
 from edge_agent.contract.advice import what_to_do
 from edge_agent.contract.messages import SlotHealth
-from edge_agent.contract.state import UNSETTLED, Phase, ReportedSlot, WantedSlot
+from edge_agent.contract.state import (
+    UNSETTLED,
+    UPDATE_LOCKED,
+    Phase,
+    ReportedSlot,
+    WantedSlot,
+)
 
 _ON_ITS_WAY: Final = {
     Phase.ABSENT: "The device knows what is wanted and is about to begin",
@@ -68,7 +74,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     @property
     def is_error_past(self) -> bool:
         """Whether the error is one of an earlier attempt: it is older than the phase."""
-        return bool(self.error) and self.phase not in UNSETTLED
+        is_of_now = self.phase in UNSETTLED or self.error_code == UPDATE_LOCKED
+        return bool(self.error) and not is_of_now
 
     @property
     def error_row(self) -> str:
@@ -143,6 +150,9 @@ def worker_trouble(health: SlotHealth | None) -> str:
 def _advice(state: ReportedSlot, health: SlotHealth | None, held: str) -> Iterator[str]:
     if held:
         yield held
+        return
+    if state.is_put_off:
+        yield what_to_do(UPDATE_LOCKED)
         return
     if state.is_waiting_its_turn:
         yield "It waits its turn, so that a fleet does not ask at once; nothing to do."

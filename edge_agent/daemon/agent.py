@@ -18,7 +18,6 @@ from edge_agent.config import Settings
 from edge_agent.contract.messages import Event
 from edge_agent.contract.state import DesiredState
 from edge_agent.contract.topics import Channel, control, down_filters
-from edge_agent.daemon.broker_sessions import BrokerSessions
 from edge_agent.daemon.clock_watch import ClockWatch
 from edge_agent.daemon.cloud_time import CloudTime
 from edge_agent.daemon.commands import Commands
@@ -27,17 +26,16 @@ from edge_agent.daemon.hardware import DeviceHardware
 from edge_agent.daemon.housekeeping import Housekeeping, room_maker, state_disk, sweep
 from edge_agent.daemon.http.process import HttpProcess
 from edge_agent.daemon.inbox import Inbox
+from edge_agent.daemon.installation import RUN_FOLDER, applier
 from edge_agent.daemon.links import (
     control_link,
-    data_address,
-    data_link,
-    downloader,
     health_interval_s,
     http_server,
     outbox_limits,
     reconnect_spread_s,
 )
 from edge_agent.daemon.local import LocalServer
+from edge_agent.daemon.lock_desk import LockDesk
 from edge_agent.daemon.machine import agent_info
 from edge_agent.daemon.notify import ServiceManager
 from edge_agent.daemon.presence import Presence
@@ -53,20 +51,15 @@ from edge_agent.daemon.worker import SlotWorker
 from edge_agent.errors import StorageError
 from edge_agent.link.dial import Dialer
 from edge_agent.link.session import CloudSession, SessionEvents
-from edge_agent.reconcile.apply import Applier
-from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import WorkerEvent, WorkerSpec, WorkerUplink
-from edge_agent.store.blobs import BlobStore
 from edge_agent.store.clock import SystemClock
 from edge_agent.store.journal import Journal
+from edge_agent.store.locks import Locks
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.slots import SlotRecord
 
 log: Final = logging.getLogger("edge_agent.daemon")
-
-RUN_FOLDER: Final = "run"
-"""In the state folder: the sockets of workers."""
 
 TICK_S: Final = 1.0
 RETRY_EVERY_TICKS: Final = 5
@@ -108,7 +101,7 @@ class Agent:
         own_boots = self._journal.boot_ids()
         self._is_boot_noted = False
         self._outbox = Outbox(self._state_dir, self._boot_id, outbox_limits(settings))
-        blobs = BlobStore(self._state_dir)
+        self._locks = Locks(self._state_dir, self._clock, settings.lock.max_s)
         self._hardware = DeviceHardware(
             settings.hardware,
             self._state_dir,
@@ -132,26 +125,17 @@ class Agent:
             journal=self._journal,
             supervisor=self._supervisor,
             hardware=self._hardware.reported,
+            locked_until=self._locked_until,
         )
-        self._applier = Applier(
+        self._applier = applier(
+            settings,
             journal=self._journal,
-            blobs=blobs,
-            downloader=downloader(settings, self._clock, self._dialer),
             workers=self._supervisor,
-            specs=WorkerSpecs(
-                self._device,
-                data_address(settings),
-                is_shared=settings.shares_cloud_broker,
-                blobs=blobs,
-                run_folder=self._state_dir / RUN_FOLDER,
-                has_doors=bool(settings.http.listen),
-                shadow_cpu_share=settings.shadow.cpu_share,
-                hardware=self._hardware,
-            ),
             clock=self._clock,
-            on_change=self._slot_changed,
-            forget_session=BrokerSessions(data_link(settings), self._dialer).forget,
+            dialer=self._dialer,
+            hardware=self._hardware,
             disk=self._disk,
+            on_change=self._slot_changed,
         )
         self._reconciler = Reconciler(
             self._device,
@@ -160,6 +144,7 @@ class Agent:
             supervisor=self._supervisor,
             clock=self._clock,
             on_desired=self._desired_changed,
+            locks=self._locks,
         )
         self._presence = Presence(
             self._device,
@@ -228,7 +213,13 @@ class Agent:
         self._clock_watch = ClockWatch(
             self._clock, on_event=self._event, on_change=self._uplink.report_soon
         )
-        self._local = LocalServer(self._state_dir, self.status)
+        desk = LockDesk(
+            self._locks,
+            known=lambda: self._reporter.slots(self._reconciler.desired),
+            busy=lambda: self._reconciler.busy,
+            on_change=self._locks_changed,
+        )
+        self._local = LocalServer(self._state_dir, self.status, desk)
         http = http_server(settings, RUN_FOLDER, self._reporter.agent_version)
         self._http = HttpProcess(http) if http is not None else None
         self._watchdog = Watchdog(ServiceManager(environment), self._signs)
@@ -366,6 +357,14 @@ class Agent:
 
     def _desired_changed(self, desired: DesiredState) -> None:
         self._uplink.interval_s = health_interval_s(self._settings, desired)
+        self._uplink.report_soon()
+
+    def _locked_until(self, slot: str) -> float | None:
+        lock = self._locks.of(slot)
+        return lock.until if lock is not None else None
+
+    def _locks_changed(self) -> None:
+        self._reconciler.wake()
         self._uplink.report_soon()
 
     def _room_again(self) -> None:

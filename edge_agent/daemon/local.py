@@ -1,4 +1,4 @@
-"""The local door: a unix socket in the state directory that answers `edge-agent status`.
+"""The local door: a unix socket in the state directory that answers `edge-agent status` and `lock`.
 
 One request and one answer a connection, each a line of JSON. Only who may enter the state
 directory can connect. One thread, one client at a time, each with a deadline.
@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from edge_agent.daemon.lock_desk import LockAnswer, LockDesk
 from edge_agent.daemon.status import AgentStatus
 from edge_agent.errors import ShoalError, Unavailable
 from edge_agent.store.files import storage_error
@@ -36,9 +37,18 @@ MAX_ANSWER_BYTES: Final = 16 * 2**20
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What may be asked."""
+    """What may be asked.
 
-    ask: Literal["status"]
+    Attributes:
+        slot: of what is about a lock; `*` for all.
+        for_s: how long to lock it, seconds.
+        reason: for people.
+    """
+
+    ask: Literal["status", "lock", "unlock", "locked"]
+    slot: str = ""
+    for_s: float = 0.0
+    reason: str = ""
 
 
 @contextmanager
@@ -57,11 +67,18 @@ class LocalServer:
     Args:
         state_dir: where the socket is; its lock is held, so an old socket there is a dead one.
         status: makes the answer; called on the server's thread.
+        locks: takes and releases locks; None where none can be taken.
     """
 
-    def __init__(self, state_dir: Path, status: Callable[[], AgentStatus]) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        status: Callable[[], AgentStatus],
+        locks: LockDesk | None = None,
+    ) -> None:
         self._state_dir = state_dir
         self._status = status
+        self._locks = locks
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._stop = threading.Event()
         self.progress: float | None = None
@@ -118,14 +135,26 @@ class LocalServer:
         # A client that goes away or sends nonsense is no concern of the agent's.
         with suppress(OSError, msgspec.DecodeError):
             line = _read_line(client, MAX_REQUEST_BYTES)
-            msgspec.json.decode(line, type=Request)
+            request = msgspec.json.decode(line, type=Request)
             try:
-                status = self._status()
+                answer = self._answer_to(request)
             except ShoalError as error:
                 log.error("event=status_failed code=%s text=%r", error.code, error.text)
                 return
             client.settimeout(CLIENT_S)
-            client.sendall(msgspec.json.encode(status) + b"\n")
+            client.sendall(msgspec.json.encode(answer) + b"\n")
+
+    def _answer_to(self, request: Request) -> AgentStatus | LockAnswer:
+        desk = self._locks
+        if request.ask == "status" or desk is None:
+            return self._status()
+        match request.ask:
+            case "lock":
+                return desk.lock(request.slot, request.for_s, request.reason)
+            case "unlock":
+                return desk.unlock(request.slot)
+            case _:
+                return desk.ask(request.slot)
 
 
 def ask_status(state_dir: Path) -> AgentStatus:
@@ -135,6 +164,22 @@ def ask_status(state_dir: Path) -> AgentStatus:
         Unavailable: no agent runs there (`agent_not_running`), or it does not answer
             (`agent_silent`).
     """
+    return _ask(state_dir, Request(ask="status"), AgentStatus)
+
+
+def ask_lock(state_dir: Path, request: Request) -> LockAnswer:
+    """Ask it about a lock.
+
+    Raises:
+        Unavailable: as `ask_status`.
+    """
+    return _ask(state_dir, request, LockAnswer)
+
+
+_A = TypeVar("_A", AgentStatus, LockAnswer)
+
+
+def _ask(state_dir: Path, request: Request, kind: type[_A]) -> _A:
     try:
         with (
             _address(state_dir) as address,
@@ -142,9 +187,9 @@ def ask_status(state_dir: Path) -> AgentStatus:
         ):
             client.settimeout(CLIENT_S)
             client.connect(address)
-            client.sendall(msgspec.json.encode(Request(ask="status")) + b"\n")
+            client.sendall(msgspec.json.encode(request) + b"\n")
             line = _read_line(client, MAX_ANSWER_BYTES)
-            return msgspec.json.decode(line, type=AgentStatus)
+            return msgspec.json.decode(line, type=kind)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise Unavailable(
             f"no agent runs on {state_dir}",

@@ -7,7 +7,7 @@ again, but told when what it works on is not wanted any more.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
@@ -16,10 +16,12 @@ from edge_agent.daemon.workforce import Workforce
 from edge_agent.errors import Conflict, ContractError, NotFound, ShoalError
 from edge_agent.reconcile.apply import Applier
 from edge_agent.reconcile.interruption import note_end
-from edge_agent.reconcile.plan import plan
+from edge_agent.reconcile.locking import LockSeen, begins
+from edge_agent.reconcile.plan import SlotSeen, plan, wanted_version
 from edge_agent.reconcile.steps import Step, TryAgain
 from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
+from edge_agent.store.locks import Locks
 
 log: Final = logging.getLogger("edge_agent.reconcile")
 
@@ -44,6 +46,7 @@ class Reconciler:
         clock: for everything that waits.
         on_desired: told when a new desired state was accepted; must not block.
         begin_work: carries a slot's steps out; who drives `round` itself may do it in place.
+        locks: what programs on the device said "not now" to; None where none can be taken.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Reconciler:
         clock: Clock,
         on_desired: Callable[[DesiredState], None],
         begin_work: Callable[[str, Callable[[], None]], None] = on_own_thread,
+        locks: Locks | None = None,
     ) -> None:
         self._device = device
         self._journal = journal
@@ -64,6 +68,7 @@ class Reconciler:
         self._clock = clock
         self._on_desired = on_desired
         self._begin_work = begin_work
+        self._locks = locks
         self._desired = journal.desired()
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -223,7 +228,8 @@ class Reconciler:
                 return
             # Taken once: what is wanted by the time a step begins may be something else.
             desired = self._desired
-            plans = plan(desired, self._applier.observe())
+            seen = self._applier.observe()
+            plans = plan(desired, seen, self._holding(desired, seen))
         except ShoalError as error:
             # The journal cannot be read: what runs goes on running, and the next round tries.
             log.error("event=round_failed code=%s text=%r", error.code, error.text)
@@ -232,18 +238,48 @@ class Reconciler:
             asked = {slot: (TryAgain(slot),) for slot in self._to_retry if slot not in self._busy}
             self._to_retry -= asked.keys()
         for slot, steps in {**plans, **asked}.items():
-            self._begin(slot, steps, _wish(desired, slot))
+            wish = _wish(desired, slot)
+            self._begin(slot, steps, wish, self._may_wait(steps, seen.get(slot), wish))
 
-    def _begin(self, slot: str, steps: Sequence[Step], wish: WantedSlot | None) -> None:
+    def _holding(
+        self, desired: DesiredState | None, seen: Mapping[str, SlotSeen]
+    ) -> dict[str, LockSeen]:
+        """The locks that put updates off now."""
+        found: dict[str, LockSeen] = {}
+        if self._locks is None or desired is None:
+            return found
+        for slot, wish in desired.slots.items():
+            lock = self._locks.of(slot)
+            since = _put_off_since(seen.get(slot), wish)
+            if lock is not None and self._locks.may_put_off(since, wish.lock_max_s):
+                until = self._locks.put_off_until(lock, since, wish.lock_max_s)
+                found[slot] = LockSeen(until=until, reason=lock.reason)
+        return found
+
+    def _may_wait(
+        self, steps: Sequence[Step], seen: SlotSeen | None, wish: WantedSlot | None
+    ) -> bool:
+        """Whether these steps stop for a lock that is taken while they are carried out."""
+        if self._locks is None or wish is None or not begins(steps):
+            return False
+        return self._locks.may_put_off(_put_off_since(seen, wish), wish.lock_max_s)
+
+    def _begin(
+        self, slot: str, steps: Sequence[Step], wish: WantedSlot | None, may_wait: bool
+    ) -> None:
         with self._lock:
             if slot in self._busy or self._stop.is_set():
                 return
             self._busy[slot] = self._clock.monotonic()
-        self._begin_work(slot, lambda: self._work(slot, steps, wish))
+        self._begin_work(slot, lambda: self._work(slot, steps, wish, may_wait))
 
-    def _work(self, slot: str, steps: Sequence[Step], wish: WantedSlot | None) -> None:
+    def _work(
+        self, slot: str, steps: Sequence[Step], wish: WantedSlot | None, may_wait: bool
+    ) -> None:
         def is_superseded() -> bool:
             self._busy[slot] = self._clock.monotonic()
+            if may_wait and self._locks is not None and self._locks.of(slot) is not None:
+                return True
             return self._stop.is_set() or self._paused or _wish(self._desired, slot) != wish
 
         is_done = False
@@ -260,3 +296,10 @@ class Reconciler:
 
 def _wish(desired: DesiredState | None, slot: str) -> WantedSlot | None:
     return desired.slots.get(slot) if desired is not None else None
+
+
+def _put_off_since(seen: SlotSeen | None, wish: WantedSlot) -> float | None:
+    """When a lock first put off what is wanted in a slot; None if none did."""
+    if seen is None or seen.record.target != wanted_version(wish):
+        return None
+    return seen.record.put_off_since

@@ -44,6 +44,7 @@ class Reporter:
         pid: of the agent.
         clock: for the times that are reported.
         hardware: what the device is, now.
+        locked_until: when a slot's lock ends, seconds since 1970; None if it is not locked.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Reporter:
         journal: Journal,
         supervisor: Workforce,
         hardware: Callable[[], Hardware],
+        locked_until: Callable[[str], float | None] = lambda _slot: None,
     ) -> None:
         self.device = device
         self.boot_id = boot_id
@@ -69,6 +71,7 @@ class Reporter:
         self._supervisor = supervisor
         self._agent = agent_info(started)
         self._hardware = hardware
+        self._locked_until = locked_until
         self._applied = journal.counter(REVISION_APPLIED)
         self._shares = MemoryShares(clock.monotonic)
         self._cpu: dict[int, float] = {}
@@ -132,7 +135,10 @@ class Reporter:
         health = self._supervisor.health()
         return {
             slot: reported_slot(
-                records.get(slot) or SlotRecord(slot=slot), wanted.get(slot), health.get(slot)
+                records.get(slot) or SlotRecord(slot=slot),
+                wanted.get(slot),
+                health.get(slot),
+                locked_until=self._locked_until(slot),
             )
             for slot in sorted({*records, *wanted})
         }
@@ -232,7 +238,11 @@ class Reporter:
 
 
 def reported_slot(
-    record: SlotRecord, wanted: WantedSlot | None, health: SlotHealth | None
+    record: SlotRecord,
+    wanted: WantedSlot | None,
+    health: SlotHealth | None,
+    *,
+    locked_until: float | None = None,
 ) -> ReportedSlot:
     """A slot as it is reported. What runs is what a live worker says, not what was planned."""
     is_up = health is not None and health.state == "running"
@@ -249,4 +259,5 @@ def reported_slot(
         attempts=record.attempts,
         next_retry=record.next_retry,
         since=record.since,
+        locked_until=locked_until,
     )

@@ -52,6 +52,7 @@ def status_lines(status: AgentStatus) -> Iterator[str]:
         f"{name}: waits {span(wait_s)}, so that a fleet does not ask at once"
         for name, wait_s in _turns(status).items()
     ]
+    remarks += _locks(status)
     if remarks:
         yield ""
         yield from remarks
@@ -123,6 +124,19 @@ def _turns(status: AgentStatus) -> dict[str, float]:
     }
 
 
+def _locks(status: AgentStatus) -> Iterator[str]:
+    """Slots that a program on this device has locked, and what it puts off."""
+    for name, slot in status.slots.items():
+        state = slot.state
+        if state.locked_until is None:
+            continue
+        text = f"{name}: locked for {span(max(0.0, state.locked_until - status.time))}"
+        if state.is_put_off and state.error is not None and state.next_retry is not None:
+            goes_on = span(max(0.0, state.next_retry - status.time))
+            text += f"; an update waits for at most {goes_on}: {state.error.text}"
+        yield from textwrap.wrap(text, COLUMNS, subsequent_indent="  ")
+
+
 def _failures(status: AgentStatus) -> Iterator[str]:
     """Slots whose wanted version did not get there: why, what follows, and where to read more."""
     for name, slot in status.slots.items():
@@ -153,7 +167,7 @@ def _slot(name: str, slot: SlotStatus, is_held: bool) -> tuple[str, ...]:
         )
     runs, wanted = state.running_version or NOTHING, state.wanted_version or NOTHING
     version = str(runs) if runs == wanted else f"{wanted} -> {runs}"
-    phase = "waits" if is_held else state.phase.value.replace("_", " ")
+    phase = "waits" if is_held or state.is_put_off else state.phase.value.replace("_", " ")
     return (name, version, phase, *figures)
 
 

@@ -14,11 +14,12 @@ from typing import Final
 from edge_agent.contract.admission import check_manifest
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES, Manifest, Trial, read_manifest
 from edge_agent.contract.state import Phase, SlotError
-from edge_agent.errors import ContractError, ShoalError, StorageError, Superseded, Unsupported
+from edge_agent.errors import ShoalError, StorageError, Superseded, Unsupported
 from edge_agent.link.answer import TryLater
 from edge_agent.link.download import Downloader, Wanted
 from edge_agent.reconcile import transition
 from edge_agent.reconcile.arrival import Arrival
+from edge_agent.reconcile.failure import after_failure
 from edge_agent.reconcile.garbage import needed
 from edge_agent.reconcile.interruption import take_interruption
 from edge_agent.reconcile.manifests import Manifests
@@ -33,6 +34,7 @@ from edge_agent.reconcile.steps import (
     Fetch,
     Install,
     Prove,
+    PutOff,
     Reject,
     Remove,
     RollBack,
@@ -43,7 +45,7 @@ from edge_agent.reconcile.steps import (
     Switch,
     TryAgain,
 )
-from edge_agent.reconcile.workers import WorkerRefused, Workers
+from edge_agent.reconcile.workers import Workers
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.clock import Clock
 from edge_agent.store.disk import DiskWatch
@@ -116,7 +118,9 @@ class Applier:
                 self._put(record, transition.restarted(record, was_interrupted=was_interrupted))
             except StorageError as error:
                 log.error("event=journal_failed slot=%s text=%r", record.slot, error.text)
-            self._due[record.slot] = now + remaining_s(record.next_retry, record.since, wall)
+            # What a lock put off is due as soon as the lock is gone.
+            due = None if record.is_put_off else record.next_retry
+            self._due[record.slot] = now + remaining_s(due, record.since, wall)
 
     def observe(self) -> dict[str, SlotSeen]:
         """Every slot that is in the journal or has a worker, as it is now."""
@@ -179,6 +183,8 @@ class Applier:
         match step:
             case Begin(target=target, spread_s=spread_s):
                 self._begin(record, target, spread_s, now)
+            case PutOff(target=target, until=until, reason=reason):
+                self._put(record, transition.put_off(record, target, until, reason, now))
             case Fetch(target=target):
                 self._fetch(record, target, is_superseded)
             case Install(target=target):
@@ -342,31 +348,13 @@ class Applier:
             seconds = self._wait(record, error.after_s if isinstance(error, TryLater) else 0.0)
             if not isinstance(step, Begin | Fetch | Install | Prove | Switch):
                 return
-            self._put(record, self._after_failure(record, step.target, error, reason, seconds))
+            now = self._clock.wall()
+            failed = after_failure(record, step.target, error, reason, wait_s=seconds, now=now)
+            self._put(record, failed)
         except ShoalError as again:
             log.error(
                 "event=journal_failed slot=%s code=%s text=%r", step.slot, again.code, again.text
             )
-
-    def _after_failure(
-        self,
-        record: SlotRecord,
-        target: Installed,
-        error: ShoalError,
-        reason: SlotError,
-        seconds: float,
-    ) -> SlotRecord:
-        now = self._clock.wall()
-        if record.target != target:
-            record = transition.begun(record, target, now)
-        if isinstance(error, WorkerRefused) and not error.is_retryable:
-            if record.serving is None:
-                return transition.rejected(record, target, reason, now)
-            if record.serving != target:
-                return transition.rolled_back(record, reason, now)
-        if isinstance(error, Unsupported | ContractError):
-            return transition.rejected(record, target, reason, now)
-        return transition.failed(record, reason, now + seconds, now)
 
     def room_again(self) -> None:
         """There is space again: what failed for want of it is due at once. Any thread."""

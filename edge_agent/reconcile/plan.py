@@ -5,6 +5,7 @@ plan for a slot that is where it should be is empty.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from edge_agent.contract.shadows import SHADOW_MISFIT, check_outputs, check_shadow
 from edge_agent.contract.state import DesiredState, Phase, SlotError, WantedSlot
 from edge_agent.errors import ContractError
+from edge_agent.reconcile.locking import LockSeen, put_off
 from edge_agent.reconcile.steps import (
     Begin,
     Commit,
@@ -34,6 +36,9 @@ from edge_agent.store.slots import FINAL_FAILURES, Installed, SlotRecord
 FIRST_TRIAL_S: Final = 2.0
 """Longest trial of a slot's first version: there is nothing to go back to, so it is watched only
 long enough to see that it stays up."""
+
+
+NO_LOCKS: Final[Mapping[str, LockSeen]] = MappingProxyType({})
 
 
 class SlotSeen(Struct, frozen=True, kw_only=True):
@@ -67,12 +72,17 @@ def wanted_version(wanted: WantedSlot) -> Installed:
     )
 
 
-def plan(desired: DesiredState | None, seen: Mapping[str, SlotSeen]) -> dict[str, tuple[Step, ...]]:
+def plan(
+    desired: DesiredState | None,
+    seen: Mapping[str, SlotSeen],
+    locks: Mapping[str, LockSeen] = NO_LOCKS,
+) -> dict[str, tuple[Step, ...]]:
     """The steps of every slot that needs any, by slot; slots do not wait for one another.
 
     Args:
         desired: what should run; None before anything was ever wanted, which leaves all as it is.
         seen: every slot that is in the journal or has a worker.
+        locks: of the slots whose updates are put off.
     """
     wanted = desired.slots if desired is not None else {}
     names = sorted({*wanted, *seen})
@@ -84,6 +94,8 @@ def plan(desired: DesiredState | None, seen: Mapping[str, SlotSeen]) -> dict[str
             if desired is None
             else plan_slot(wanted.get(name), found, shadow_error(name, wanted, seen))
         )
+        if name in locks:
+            steps = put_off(steps, found.record, locks[name])
         if steps:
             plans[name] = steps
     spread_s = desired.settings.fetch_spread_s if desired is not None else 0.0

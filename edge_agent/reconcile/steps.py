@@ -22,6 +22,20 @@ class Begin(Struct, frozen=True):
     spread_s: float = 0.0
 
 
+class PutOff(Struct, frozen=True):
+    """Note that this version is not begun, because a program on the device said "not now".
+
+    Attributes:
+        until: when it goes on at the latest, seconds since 1970.
+        reason: for people; may be empty.
+    """
+
+    slot: str
+    target: Installed
+    until: float
+    reason: str
+
+
 class Fetch(Struct, frozen=True):
     """Bring the manifest and every file of it onto the device; verify those that are here."""
 
@@ -110,6 +124,7 @@ class Remove(Struct, frozen=True):
 
 Step = (
     Begin
+    | PutOff
     | Fetch
     | Install
     | Prove

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from edge_agent.contract.manifest import Trial
-from edge_agent.contract.state import Phase, SlotError, check_transition
+from edge_agent.contract.state import UPDATE_LOCKED, Phase, SlotError, check_transition
 from edge_agent.reconcile.trial import MOST_INTERRUPTIONS
 from edge_agent.store.slots import Installed, SlotRecord
 
@@ -45,9 +45,26 @@ def begun(
     Attempts are counted on only if it was the target before.
     """
     if record.target != target:
-        record = replace(record, target=target, attempts=0, error=None, interruptions={})
+        record = replace(
+            record, target=target, attempts=0, error=None, interruptions={}, put_off_since=None
+        )
+    elif record.is_put_off:
+        record = replace(record, error=None)
     step = None if due is None else ""  # who waits for its turn does nothing yet
     return _move(replace(record, next_retry=due), Phase.FETCHING, now, step=step)
+
+
+def put_off(
+    record: SlotRecord, target: Installed, until: float, reason: str, now: float
+) -> SlotRecord:
+    """`target` is not begun before `until` (seconds since 1970), because of a lock."""
+    record = begun(record, target, now, due=until)
+    told = f": {reason}" if reason else ""
+    error = SlotError(
+        code=UPDATE_LOCKED, text=f"a program on this device asked for no update now{told}"
+    )
+    since = now if record.put_off_since is None else record.put_off_since
+    return replace(record, error=error, put_off_since=since)
 
 
 def listed(record: SlotRecord, files: tuple[str, ...]) -> SlotRecord:
@@ -109,6 +126,7 @@ def committed(record: SlotRecord, now: float) -> SlotRecord:
             error=None,
             attempts=0,
             next_retry=None,
+            put_off_since=None,
         ),
         Phase.ACTIVE,
         now,
@@ -130,6 +148,7 @@ def settled(record: SlotRecord, now: float) -> SlotRecord:
             error=None,
             attempts=0,
             next_retry=None,
+            put_off_since=None,
         ),
         Phase.ACTIVE,
         now,

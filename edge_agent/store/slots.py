@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from edge_agent.contract.manifest import Trial
-from edge_agent.contract.state import Phase, SlotConfig, SlotError
+from edge_agent.contract.state import UPDATE_LOCKED, Phase, SlotConfig, SlotError
 
 FINAL_FAILURES: Final = frozenset({Phase.REJECTED, Phase.ROLLED_BACK})
 """Not tried again until something else is wanted, or somebody asks for it."""
@@ -46,6 +46,7 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
         attempts: how often the target failed.
         next_retry: when it is due, for the first time or again, seconds since 1970, or None.
         since: when the phase was entered, seconds since 1970.
+        put_off_since: when a lock first put the target off, seconds since 1970; None if none did.
         blobs: digests of the files that each manifest (by its digest) needs, to keep them.
     """
 
@@ -62,7 +63,13 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
     attempts: int = 0
     next_retry: float | None = None
     since: float = 0.0
+    put_off_since: float | None = None
     blobs: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether the target is not begun, because a program on the device said "not now"."""
+        return self.error is not None and self.error.code == UPDATE_LOCKED
 
     @property
     def serving(self) -> Installed | None:

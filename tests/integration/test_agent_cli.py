@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,21 +12,10 @@ from cloud_sync.authoring.build import build
 from cloud_sync.authoring.built_folder import write_build
 from cloud_sync.authoring.init import init_module
 from tests.support import onnx_zoo as zoo
-from tests.support.agents import AgentProcess
+from tests.support.agents import AgentProcess, edge_agent
 from tests.support.brokers import EmbeddedBroker
 from tests.support.fake_cloud import FakeCloud, wanted
 from tests.support.models import build_module
-
-
-def edge_agent(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edge_agent.cli", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture

@@ -86,3 +86,15 @@ class AgentProcess:
         if process.poll() is None:
             process.send_signal(number)
         return process.wait(15)
+
+
+def edge_agent(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of the device's command line in a folder with its settings, and wait for it."""
+    return subprocess.run(
+        [sys.executable, "-m", "edge_agent.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

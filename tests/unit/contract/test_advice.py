@@ -29,6 +29,8 @@ NEVER_A_SLOTS = {
     "database_missing": "of who only looks at the state directory",
     "frame_too_large": "of the local HTTP server's connection to a worker",
     "frame_unreadable": "of the local HTTP server's connection to a worker",
+    "lock_too_long": "of who asks for a lock",
+    "too_many_locks": "of who asks for a lock",
     "label_invalid": "of a delayed label, which only the service reads",
     "message_invalid": "of one message",
     "mirror_invalid": "of a shadow's socket; the frame is left out and counted",

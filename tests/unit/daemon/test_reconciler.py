@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from edge_agent.contract.manifest import MAX_MANIFEST_BYTES
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
@@ -20,6 +21,7 @@ from edge_agent.runtime.launcher import Launcher
 from edge_agent.runtime.protocol import BrokerAddress
 from edge_agent.store.blobs import BlobStore
 from edge_agent.store.journal import Journal
+from edge_agent.store.locks import Locks
 from edge_agent.store.slots import SlotRecord
 from tests.support.models import BuiltModule, build_module
 from tests.support.real_clock import RealClock
@@ -105,6 +107,7 @@ class World:
             on_change=lambda _slot, before, after: self.changes.append((before, after)),
             forget_session=lambda _client_id: None,
         )
+        self.locks = Locks(self._folder, RealClock(), 3600.0)
         self.reconciler = Reconciler(
             "line-1",
             journal=self.journal,
@@ -112,7 +115,11 @@ class World:
             supervisor=supervisor,
             clock=RealClock(),
             on_desired=lambda _desired: None,
+            locks=self.locks,
         )
+
+    def reached(self, phase: Phase) -> bool:
+        return any(after.phase is phase for _, after in list(self.changes))
 
     def stop(self) -> None:
         self.downloader.may_answer.set()
@@ -190,3 +197,34 @@ def test_a_wish_that_comes_while_the_slots_are_looked_at_voids_the_plan(world: W
     world.reconciler.start()
     assert world.downloader.asked.wait(10)
     assert {after.target.version for _, after in world.changes if after.target} == {2}
+
+
+def test_a_lock_stops_an_update_that_is_under_way_and_it_goes_on_afterwards(world: World) -> None:
+    world.journal.accept_desired(world.want(1))
+    world.start()
+    world.reconciler.start()
+    assert world.downloader.asked.wait(10)
+    world.locks.take("probe", 600)
+    world.downloader.may_answer.set()
+    wait_for(lambda: world.journal.slot("probe").is_put_off)
+    wait_for(lambda: not world.reconciler.busy)
+    record = world.journal.slot("probe")
+    assert record.phase is Phase.FETCHING
+    assert record.serving is None
+    assert record.attempts == 0
+    world.locks.release("probe")
+    world.reconciler.wake()
+    wait_for(lambda: world.reached(Phase.FAILED))  # there is no more than the manifest
+    assert not world.journal.slot("probe").is_put_off
+
+
+def test_whoever_wants_an_update_may_allow_no_lock_to_put_it_off(world: World) -> None:
+    wanted = replace(world.wanted(), lock_max_s=0)
+    desired = DesiredState(device="line-1", revision=1, slots={"probe": wanted})
+    world.journal.accept_desired(desired)
+    world.start()
+    world.locks.take("probe", 600)
+    world.downloader.may_answer.set()
+    world.reconciler.start()
+    wait_for(lambda: world.reached(Phase.FAILED))
+    assert not any(after.is_put_off for _, after in world.changes)
