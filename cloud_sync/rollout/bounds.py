@@ -79,6 +79,10 @@ class Room:
         self._total = self._in_flight.total()
         self._total_waiting = self._waiting.total()
 
+    def has_waiting(self) -> bool:
+        """Whether a device waits for another try."""
+        return self._total_waiting > 0
+
     def is_full(self) -> bool:
         """Whether nobody at all may be offered anything."""
         return self._total >= self._bound

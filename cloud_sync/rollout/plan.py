@@ -107,7 +107,7 @@ def _offers(rollout: Rollout, world: World, now: float) -> Iterator[Offer]:
     steps = _open_stages(rollout)
     deadline = now + rollout.wish.policy.download_s
     # First those that were asked before: they may begin any time, and are counted already.
-    for asks_again in (True, False):
+    for asks_again in (True, False) if room.has_waiting() else (False,):
         for one in rollout.assignments.values():
             if room.is_full():
                 return

@@ -32,11 +32,32 @@ def reported(rollout: Rollout, world: World, now: float) -> Iterator[Move | Reve
     assignments = rollout.assignments
     for device, seen in world.devices.items():
         assignment = assignments.get(device)
-        if assignment is None or assignment.state in ENDED:
+        if assignment is None or _is_quiet(assignment, seen) or assignment.state in ENDED:
             continue
         decision = _decide(assignment, seen, rollout, now)
         if decision is not None:
             yield decision
+
+
+def _is_quiet(assignment: Assignment, seen: DeviceNow) -> bool:
+    """Whether a device is as most are in most rounds: done, or there and waiting for its turn.
+
+    Only a short way to what is found anyhow.
+    """
+    if seen.is_taken:
+        return False
+    state = assignment.state
+    if state is _A.COMMITTED:
+        slot = seen.slot
+        return assignment.is_wanted and slot is not None and slot.running == assignment.digest
+    if state is _A.QUEUED:
+        previous = assignment.previous
+        return (
+            seen.away_since is None
+            and not assignment.is_wanted
+            and (previous is None or previous.digest != assignment.digest)
+        )
+    return False
 
 
 def is_away(seen: DeviceNow, now: float, for_s: float = 0.0) -> bool:
