@@ -88,15 +88,24 @@ class _Draft:
 def _go_forward(draft: _Draft, world: World, now: float) -> None:
     """A running rollout."""
     draft.add(_joined(draft.rollout, world, now))
+    shown = _at_work(draft.rollout)
     while draft.add(next_step(draft.rollout, world, now)):
-        stage = current_stage(draft.rollout)
         if draft.rollout.state is not _R.RUNNING:
             return
+        stage = current_stage(draft.rollout)
         if stage is not None and stage.state is _S.JUDGING:
             break  # all of its devices have to be shown for that, which a filling stage needs not
+        if stage is not None and stage.state is not _S.WAITING and _at_work(draft.rollout) != shown:
+            break  # what is measured is of the step before
     if current_stage(draft.rollout) is None and draft.add(_completed(draft.rollout, world, now)):
         return
     draft.add(_offers(draft.rollout, world, now))
+
+
+def _at_work(rollout: Rollout) -> tuple[int, Step] | None:
+    """The stage and step that measurements are of."""
+    stage = current_stage(rollout)
+    return None if stage is None else (stage.number, stage.step)
 
 
 def _offers(rollout: Rollout, world: World, now: float) -> Iterator[Offer]:

@@ -3,6 +3,8 @@
 from msgspec.structs import replace
 
 from cloud_sync.rollout.decisions import Judged, MoveRollout, MoveStage, Offer
+from cloud_sync.rollout.evolve import evolve
+from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
 from edge_agent.contract.state import Phase
 from tests.support.rollouts import (
@@ -190,3 +192,15 @@ def test_a_verdict_that_changes_nothing_is_shown_once() -> None:
     shown = [d for d in fleet.drive() if isinstance(d, Judged)]
     assert [d.verdict.text for d in shown] == ["3 inferences seen, 10 are needed"]
     assert fleet.drive() == []
+
+
+def test_measurements_of_one_stage_say_nothing_about_the_next() -> None:
+    fleet = Fleet(rollout_of(candidates(20), replace(QUICK, soak_messages=10))).start()
+    fleet.evidence = messages(10)
+    fleet.obey()
+    first = plan(fleet.rollout, fleet.world(), fleet.now)
+    fleet.rollout = evolve(fleet.rollout, first, fleet.now)
+    second = plan(fleet.rollout, fleet.world(), fleet.now)
+    after = evolve(fleet.rollout, second, fleet.now)
+    assert [str(stage.state) for stage in after.stages[:2]] == ["passed", "filling"]
+    assert after.stages[1].verdict is None
