@@ -188,7 +188,9 @@ def _free(
     connection: Connection, slot: str, names: tuple[str, ...], change: Change
 ) -> frozenset[str]:
     """Take a slot from all rollouts; the devices on which one of them had put a shadow beside."""
-    claim = Claim(slot=slot, rollout=0, priority=None, by=f"a removal by {change.actor}")
+    claim = Claim(
+        slot=slot, rollout=0, priority=None, started=None, by=f"a removal by {change.actor}"
+    )
     found = rivals(connection, claim, names)
     supersede(connection, found, claim, change.actor, journal.stamp(connection, change.time))
     return frozenset(rival.device for rival in found if rival.has_shadow)

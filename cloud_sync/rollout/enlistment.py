@@ -113,7 +113,7 @@ def enlist(
     previous = previous_of(connection, rollout.slot, fit)
     sites = _sites(connection, wish.policy.site_tag)
     hardware = _hardware(connection, sorted(fit))
-    claim = of_rollout(rollout.slot, rollout.id, wish.policy.priority)
+    claim = of_rollout(rollout)
     return Enlisted(
         slot=rollout.slot,
         candidates=tuple(

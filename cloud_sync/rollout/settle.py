@@ -73,7 +73,7 @@ def settle(
         starts_per_s: devices that may begin in a second with what many are told at once.
     """
     time = journal.stamp(connection, now)
-    claim = of_rollout(rollout.slot, rollout.id, rollout.wish.policy.priority)
+    claim = of_rollout(rollout)
     found = rivals(connection, claim, sorted(_slots_needed(rollout, decisions)))
     shadows = [d.device for d in decisions if isinstance(d, Offer) and d.mode == "shadow"]
     if shadows:

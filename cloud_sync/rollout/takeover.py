@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
 from cloud_sync.rollout import journal
+from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.rows import LIVE
 from cloud_sync.rollout.states import ACTIVE
 from cloud_sync.rollout.summary import rollout_name
@@ -33,12 +34,15 @@ class Claim(Struct, frozen=True, kw_only=True):
     Attributes:
         rollout: its number; 0 for a person who takes the slot away.
         priority: None to go before every rollout.
+        started: when the rollout did; None if it starts now. Those that came later and have to
+            wait go on waiting.
         by: for the history: "r17 took this device's slot".
     """
 
     slot: str
     rollout: int
     priority: int | None
+    started: float | None
     by: str
 
 
@@ -48,6 +52,7 @@ class Rival(Struct, frozen=True, kw_only=True):
     Attributes:
         is_at_work: its rollout is neither over nor ended.
         goes_first: it cannot be superseded by the claim.
+        waits: it came later, and waits for who claims the slot.
         has_shadow: it put a shadow beside the slot.
     """
 
@@ -57,6 +62,7 @@ class Rival(Struct, frozen=True, kw_only=True):
     state: str
     is_at_work: bool
     goes_first: bool
+    waits: bool
     has_shadow: bool
 
 
@@ -65,7 +71,7 @@ def rivals(connection: Connection, claim: Claim, devices: Sequence[str]) -> list
     found: list[Rival] = []
     for start in range(0, len(devices), BATCH):
         query = (
-            select(rollout_assignments, _R.priority, _R.state.label("rollout_state"))
+            select(rollout_assignments, _R.priority, _R.started, _R.state.label("rollout_state"))
             .join(rollouts, _R.id == _A.rollout)
             .where(
                 _A.device.in_(devices[start : start + BATCH]),
@@ -96,7 +102,7 @@ def supersede(
     """
     by_rollout: dict[int, list[Rival]] = {}
     for rival in losers:
-        if not rival.goes_first:
+        if not (rival.goes_first or rival.waits):
             by_rollout.setdefault(rival.rollout, []).append(rival)
     reason = f"{claim.by} took this device's slot"
     for number, lost in by_rollout.items():
@@ -140,9 +146,15 @@ def supersede(
     return frozenset(by_rollout)
 
 
-def of_rollout(slot: str, number: int, priority: int) -> Claim:
-    """A rollout's claim."""
-    return Claim(slot=slot, rollout=number, priority=priority, by=rollout_name(number))
+def of_rollout(rollout: Rollout) -> Claim:
+    """A rollout's claim of its slot."""
+    return Claim(
+        slot=rollout.slot,
+        rollout=rollout.id,
+        priority=rollout.wish.policy.priority,
+        started=rollout.started,
+        by=rollout_name(rollout.id),
+    )
 
 
 def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
@@ -155,6 +167,10 @@ def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
         state=row.state,
         is_at_work=is_at_work,
         goes_first=is_at_work and outranks,
+        waits=not row.is_active
+        and claim.started is not None
+        and row.started is not None
+        and (row.started, row.rollout) > (claim.started, claim.rollout),
         has_shadow=row.is_wanted and row.mode == "shadow",
     )
 
