@@ -9,7 +9,7 @@ from tests.support.brokers import find_mosquitto
 
 NOT_BENCHMARKS = {
     *("__init__", "__main__", "report"),
-    *("device", "echo", "echo_peers", "echoes", "load", "tabular", "trend"),
+    *("crew", "device", "echo", "echo_peers", "echoes", "load", "tabular", "trend"),
 }
 
 

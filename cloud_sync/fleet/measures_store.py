@@ -14,6 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, s
 from cloud_sync.db.fleet_tables import devices
 from cloud_sync.db.measure_tables import slot_measures
 from cloud_sync.fleet.measures import SlotMeasures, add_labels, add_report, is_later
+from cloud_sync.fleet.news import note_news
 from edge_agent.contract.messages import Health, SlotHealth
 
 MOST_DIGESTS: Final = 20
@@ -84,7 +85,10 @@ def count_labels(
     wrong: int,
     now: float,
 ) -> None:
-    """Count messages whose label came; negative numbers take back what was counted before."""
+    """Count messages whose label came; negative numbers take back what was counted before.
+
+    Whoever drives a rollout of the device is told: a label may take a finished one back.
+    """
     query = select(_M.sums).where(_M.device == device, _M.slot == slot, _M.digest == digest)
     found = connection.scalar(query)
     measures = SlotMeasures(since=now) if found is None else _DECODER.decode(found)
@@ -93,6 +97,7 @@ def count_labels(
         _insert(connection, device, slot, digest, after, now)
     else:
         _change(connection, device, slot, digest, after, now)
+    note_news(connection, device)
 
 
 def read_measures(

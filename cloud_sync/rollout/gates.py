@@ -75,7 +75,7 @@ def check_gates(gates: Gates) -> None:
             )
 
 
-def tests_of(policy: Policy) -> int:
+def number_of_tests(policy: Policy) -> int:
     """How many tests may stop a good version in a whole rollout."""
     if policy.gates is None:
         return 0
@@ -95,7 +95,7 @@ def ask(evidence: StageEvidence, step: Step, policy: Policy) -> tuple[GateFindin
     if gates is None:
         return ()
     # One test more: labels may still come after the end.
-    each = gates.false_alarm / max(1, tests_of(policy) + (gates.wrong is not None))
+    each = gates.false_alarm / max(1, number_of_tests(policy) + (gates.wrong is not None))
     risks = Risks(stop=math.log(1 / each), go=math.log(gates.miss))
     limits = _limits(gates)
     found = []

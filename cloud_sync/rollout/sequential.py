@@ -21,11 +21,13 @@ standard deviation is a third of their mean. Larger says that devices are alike.
 
 ALIKE: Final = 16.0
 """The same when a version is to pass: it must pass in every stage, and the later ones have many
-devices, while one stage is enough to stop it. Also how much a device differs from itself, a day
-before, when that would stop a version."""
+devices, while one stage is enough to stop it."""
+
+LATER: Final = 36.0
+"""How a device differs from itself a day later, when that would stop a version: by a sixth."""
 
 ITSELF: Final = 400.0
-"""How much it does when that would let a version pass."""
+"""The same when that would let it pass."""
 
 
 class Share(Struct, frozen=True, kw_only=True):
@@ -80,13 +82,13 @@ def surplus_ratio(share: Share, champion: Share) -> float:
     """Evidence that a rate is above the champion's, against that they are the same; 0 if below.
 
     The generalized likelihood ratio of two Poisson counts. What both are compared by is the same
-    devices, which are more like themselves (`ALIKE`) than like each other.
+    devices, which are more like themselves (`LATER`) than like each other.
     """
     if share.rate <= champion.rate or not share.of:
         return 0.0
     pooled = (share.hits + champion.hits) / (share.of + champion.of)
-    own = _independent(share, pooled, ALIKE)
-    other = _independent(champion, pooled, ALIKE)
+    own = _independent(share, pooled, LATER)
+    other = _independent(champion, pooled, LATER)
     both = (share.rate * own + champion.rate * other) / (own + other)
     ratio = _information(share.rate, both) * own
     return ratio + _information(champion.rate, both) * other

@@ -5,6 +5,7 @@ one only when that is to be judged. What is not known never passes: it waits, an
 that is over the stage is inconclusive, which is a person's business.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -37,6 +38,7 @@ FORGED: Final = frozenset({"digest_mismatch", "signature_invalid"})
 _A: Final = AssignmentState
 _BAD: Final = frozenset({_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT})
 _GONE: Final = frozenset({_A.EXPIRED, _A.SUPERSEDED, _A.NOT_APPLICABLE, _A.ALREADY_PRESENT})
+_ENDED: Final = _BAD | _GONE
 _FIRST_SHOWN: Final = 3
 
 
@@ -117,15 +119,12 @@ def _devices_done(
     stage: Stage, assignments: Sequence[Assignment], policy: Policy
 ) -> Iterator[GateFinding]:
     """How many devices run it, of those that were attempted and are at an end."""
-    done = _A.SHADOW if stage.step == "shadow" else _A.COMMITTED
-    bad = sum(1 for found in assignments if found.state in _BAD)
-    good = sum(1 for found in assignments if found.state in (done, _A.COMMITTED))
+    done = {_A.COMMITTED, _A.SHADOW if stage.step == "shadow" else _A.COMMITTED}
+    counts = Counter(found.state for found in assignments)
+    bad = sum(counts[state] for state in _BAD)
+    good = sum(counts[state] for state in done)
     attempted = good + bad
-    open_ones = sum(
-        1
-        for found in assignments
-        if found.state not in _BAD | _GONE and found.state not in (done, _A.COMMITTED)
-    )
+    open_ones = sum(count for state, count in counts.items() if state not in _ENDED | done)
     is_early = stage.state in (StageState.WAITING, StageState.FILLING)
     is_small = attempted < policy.min_sample and (is_early or open_ones > 0)
     is_ok = may_fail(bad, attempted, policy) and (good > 0 or not bad or policy.min_success <= 0)
