@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from cloud_sync.db.engine import Database
 from cloud_sync.db.fleet_tables import desired_states, wanted_slots
@@ -21,11 +21,19 @@ from edge_agent.contract.wire import decode, encode
 
 _PAGE: Final = 200
 _D: Final = desired_states.c
+_W: Final = wanted_slots.c
+# Built once: a rollout asks these for thousands of devices in one transaction.
+_READ: Final = select(_D.state).where(_D.device == bindparam("of_device"))
+_AGAIN: Final = update(desired_states).where(_D.device == bindparam("of_device"))
+_FIRST: Final = insert(desired_states)
+_FORGET: Final = delete(wanted_slots).where(_W.device == bindparam("of_device"))
+_WANT: Final = insert(wanted_slots)
+_CONFIGS: Final = select(_W.slot, _W.config).where(_W.device == bindparam("of_device"))
 
 
 def read_desired(connection: Connection, device: str) -> DesiredState:
     """What a device is told; revision 0 and nothing if it was never told anything."""
-    data = connection.scalar(select(_D.state).where(_D.device == device))
+    data = connection.scalar(_READ, {"of_device": device})
     return DesiredState(device=device, revision=0) if data is None else _decode(data)
 
 
@@ -46,9 +54,8 @@ def read_many(
     while names := list(islice(remaining, _PAGE)):
         query = select(_D.device, _D.state).where(_D.device.in_(names))
         told = {row.device: _decode(row.state) for row in connection.execute(query)}
-        w = wanted_slots.c
         own: dict[str, dict[str, SlotConfig]] = defaultdict(dict)
-        configs = select(w.device, w.slot, w.config).where(w.device.in_(names))
+        configs = select(_W.device, _W.slot, _W.config).where(_W.device.in_(names))
         for row in connection.execute(configs):
             own[row.device][row.slot] = msgspec.json.decode(row.config, type=SlotConfig)
         for name in names:
@@ -98,13 +105,13 @@ def write_desired(
         settings=replace(settings or before.settings, health_interval_s=interval_s),
     )
     values = {"revision": after.revision, "state": encode(after), "changed": now}
-    key = _D.device == after.device
-    if connection.execute(update(desired_states).where(key).values(**values)).rowcount == 0:
-        connection.execute(insert(desired_states).values(device=after.device, **values))
-    connection.execute(delete(wanted_slots).where(wanted_slots.c.device == after.device))
+    of = {"of_device": after.device}
+    if connection.execute(_AGAIN, {**of, **values}).rowcount == 0:
+        connection.execute(_FIRST, {"device": after.device, **values})
+    connection.execute(_FORGET, of)
     if own:
         connection.execute(
-            insert(wanted_slots),
+            _WANT,
             [
                 {
                     "device": after.device,
@@ -140,8 +147,7 @@ def _with_configs(told: DesiredState, own: Mapping[str, SlotConfig]) -> DesiredS
 
 def _own_configs(connection: Connection, device: str) -> dict[str, SlotConfig]:
     """What deployments say of the configuration of a device's slots."""
-    w = wanted_slots.c
-    rows = connection.execute(select(w.slot, w.config).where(w.device == device))
+    rows = connection.execute(_CONFIGS, {"of_device": device})
     return {row.slot: msgspec.json.decode(row.config, type=SlotConfig) for row in rows}
 
 
