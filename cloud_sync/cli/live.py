@@ -5,7 +5,7 @@ Draws nothing itself: whoever watches says how what was seen looks.
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -17,6 +17,15 @@ from cloud_sync.cli.watch import count_down, look_again
 from cloud_sync.errors import Unavailable
 
 T = TypeVar("T")
+
+
+NOTE_LINES: Final = 3
+"""An empty line, and a note that may take two."""
+
+
+def live_rows() -> int:
+    """Lines of the screen that are left for what was seen."""
+    return console().height - NOTE_LINES
 
 
 def watch_live(

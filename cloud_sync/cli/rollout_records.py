@@ -11,9 +11,11 @@ from cloud_sync.cli.rollout_watch import Id
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cloud_sync.cli.output import Row
     from cloud_sync.client import ShoalClient
-    from cloud_sync.rollout_resources import AssignmentSummary, RolloutSummary
+    from cloud_sync.rollout_resources import AssignmentSummary, RolloutEvent, RolloutSummary
 
 DeviceFilter = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Only of this device.")
@@ -132,23 +134,8 @@ def history(
     if as_json:
         print_json(found)
         return
-    columns = [
-        Column("time"), Column("stage"), Column("what"), Column("from"), Column("to"),
-        Column("by"), Column("why", wraps=True), Column("evidence", wraps=True),
-    ]  # fmt: skip
-    rows: list[Row] = [
-        (
-            words.clock(event.time),
-            words.NOTHING if event.stage is None else str(event.stage + 1),
-            event.device or ("rollout" if event.stage is None else "stage"),
-            words.spaced(event.before) or words.NOTHING,
-            words.spaced(event.after),
-            event.actor,
-            event.reason or words.NOTHING,
-            words.short(words.tags(event.evidence)),
-        )
-        for event in found
-    ]
+    rows: list[Row] = [row for event in found for row in _told(event)]
+    columns = [Column("time"), Column("what happened", wraps=True)]
     print_table(columns, rows, "nothing happened yet")
     if len(found) == limit:
         print_line(f"the first {limit}: --limit shows more")
@@ -171,6 +158,17 @@ def policy(as_json: JsonFlag = False) -> None:
         print_json(Policy())
         return
     sys.stdout.write(TEMPLATE)
+
+
+def _told(event: "RolloutEvent") -> "Iterator[Row]":
+    """A transition, and below it what it rests on, if that says more."""
+    from cloud_sync.cli.output import Cell
+    from cloud_sync.cli.rollout_view import event_line
+
+    yield (words.clock(event.time), event_line(event))
+    for key, value in event.evidence.items():
+        if value not in (event.reason, event.after):
+            yield ("", Cell(f"  {words.spaced(key)}: {words.short(value)}", "dim"))
 
 
 def _line(rollout: "RolloutSummary", now: float) -> "Row":

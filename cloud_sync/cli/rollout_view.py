@@ -4,12 +4,8 @@ A terminal of 80 characters has no room for every column: the least important on
 there, and no value is cut. Stages are counted from 1, as people do.
 """
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
-
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from cloud_sync.cli import words
 from cloud_sync.cli.output import (
@@ -17,12 +13,11 @@ from cloud_sync.cli.output import (
     Column,
     Row,
     Strip,
-    facts_table,
+    console,
     print_facts,
     print_line,
     print_table,
     right,
-    table,
     table_width,
     terminal_columns,
 )
@@ -74,6 +69,11 @@ _SHARES: Final = frozenset(
     {"success", "failure", "offline", "error_rate", "slow", "old", "disagreement", "wrong"}
 )
 _LEFT_OUT_FIRST: Final = ("messages", "ends", "for")
+
+
+def outcome_style(outcome: str) -> str:
+    """The colour of what a gate or a verdict says."""
+    return _OUTCOMES.get(outcome, "")
 
 
 def state_cell(state: str, more: str = "") -> Cell:
@@ -156,7 +156,8 @@ def stage_sheet(stages: Sequence[StageSummary], now: float, width: int | None) -
 def can_draw() -> bool:
     """Whether blocks can be written to standard output."""
     try:
-        "█▓▒·".encode(sys.stdout.encoding or "ascii")
+        # A live display stands in front of standard output, and knows no encoding.
+        "█▓▒·".encode(getattr(console().file, "encoding", None) or "ascii")
     except (LookupError, UnicodeEncodeError):
         return False
     return True
@@ -174,7 +175,7 @@ def verdict_sheet(stages: Sequence[StageSummary]) -> Sheet:
     rows: list[Row] = [
         (
             str(stage.number + 1),
-            Cell(stage.verdict.outcome, _OUTCOMES.get(stage.verdict.outcome, "")),
+            Cell(stage.verdict.outcome, outcome_style(stage.verdict.outcome)),
             stage.verdict.text,
         )
         for stage in stages
@@ -198,7 +199,7 @@ def evidence_sheet(stage: StageSummary) -> Sheet:
     rows: list[Row] = [
         (
             words.spaced(finding.gate),
-            Cell(finding.outcome, _OUTCOMES.get(finding.outcome, "")),
+            Cell(finding.outcome, outcome_style(finding.outcome)),
             measured(finding, finding.value),
             measured(finding, finding.limit),
             words.count(finding.samples),
@@ -237,24 +238,6 @@ def print_rollout(detail: RolloutDetail, now: float) -> None:
     for sheet in sheets(detail.summary, now, terminal_columns()):
         print_line("")
         print_table(sheet.columns, sheet.rows, "")
-
-
-def rollout_view(detail: RolloutDetail, events: Sequence[RolloutEvent], now: float) -> Group:
-    """A rollout for a live display, with what happened last.
-
-    Args:
-        detail: how far it is.
-        events: of the rollout and its stages, the newest last; the last few are shown.
-        now: seconds since 1970.
-    """
-    parts: list[RenderableType] = [facts_table(facts(detail.summary, now))]
-    for sheet in sheets(detail.summary, now, terminal_columns()):
-        parts += [Text(), table(sheet.columns, sheet.rows)]
-    columns = (Column("when"), Column("what happened", wraps=True))
-    rows = [(words.since(event.time, now), event_line(event)) for event in reversed(events)]
-    if rows:
-        parts += [Text(), table(columns, rows)]
-    return Group(*parts)
 
 
 def sheets(rollout: RolloutSummary, now: float, width: int | None) -> Iterator[Sheet]:

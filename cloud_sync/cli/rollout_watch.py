@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cloud_sync.errors import Unavailable
     from cloud_sync.rollout_resources import RolloutDetail, RolloutEvent
 
-SHOWN_EVENTS: Final = 6
+SHOWN_EVENTS: Final = 20
 EVERY_S: Final = 2.0
 
 Id = Annotated[str, typer.Argument(metavar="ROLLOUT", help="Its id, r17.")]
@@ -139,14 +139,15 @@ def _live(
     is_over: "Callable[[], bool]",
 ) -> "RolloutDetail":
     """The live view; what was seen last stays on the screen, also after Ctrl-C."""
-    from cloud_sync.cli.live import watch_live
-    from cloud_sync.cli.rollout_view import print_rollout, rollout_view
+    from cloud_sync.cli.live import live_rows, watch_live
+    from cloud_sync.cli.rollout_screen import rollout_view
+    from cloud_sync.cli.rollout_view import print_rollout
 
     try:
         detail = watch_live(
             follower.look,
             every_s,
-            lambda seen: rollout_view(seen, follower.shown, time.time()),
+            lambda seen: rollout_view(seen, follower.shown, time.time(), live_rows()),
             lambda seen: f"Ctrl-C ends the watch, {seen.summary.id} goes on without it",
             is_last=is_last,
             is_over=is_over,

@@ -171,7 +171,16 @@ EVENTS = (
     event(2, "draft", "ready", actor="ada"),
     event(3, "ready", "running", actor="ada", reason="started by ada"),
     event(4, "waiting", "filling", stage=0),
-    event(9, "judging", "passed", stage=0, reason="2 gates passed"),
+    event(
+        9,
+        "judging",
+        "passed",
+        stage=0,
+        reason="2 gates passed",
+        verdict="passed",
+        text="2 gates passed",
+        error_rate="passed: none of 2,400 messages failed",
+    ),
     event(12, "waiting", "filling", stage=1),
 )
 

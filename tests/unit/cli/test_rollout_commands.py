@@ -199,10 +199,13 @@ def test_a_status_shows_the_rollout_and_its_devices(shoal: Shoal, service: Scrip
 
 def test_a_history_tells_who_did_what_and_why(shoal: Shoal, service: ScriptedService) -> None:
     lines = shoal.ok("rollout", "history", "r17").out.splitlines()
-    assert lines[1].split()[2:] == ["-", "rollout", "-", "draft", "ada", "better", "recall", "-"]
-    assert lines[5].split()[2:] == [
-        "1", "stage", "judging", "passed", "service", "2", "gates", "passed", "-",
-    ]  # fmt: skip
+    told = [line[21:] for line in lines]
+    assert told[1] == "rollout draft, by ada: better recall"
+    assert told[5:8] == [
+        "stage 1 judging -> passed, by service: 2 gates passed",
+        "  error rate: passed: none of 2,400 messages failed",
+        "stage 2 waiting -> filling, by service",
+    ]
     assert service.requests[0].query["overview"] == ["true"]
     service.on("GET", f"{ONE}/events", answer(EVENTS))
     found = shoal.ok("rollout", "history", "r17", "--device", "line-1", "--json")

@@ -5,14 +5,16 @@ import sys
 
 import pytest
 from msgspec.structs import replace
+from rich.live import Live
 
-from cloud_sync.cli.output import table_width
+from cloud_sync.cli.output import console, table_width
+from cloud_sync.cli.rollout_screen import rollout_view
 from cloud_sync.cli.rollout_tally import Tally, bar, legend, style_of, tally
 from cloud_sync.cli.rollout_view import (
+    can_draw,
     event_line,
     evidence_sheet,
     print_rollout,
-    rollout_view,
     sheets,
     stage_sheet,
     verdict_sheet,
@@ -158,13 +160,33 @@ def test_values_stand_in_the_unit_of_their_gate() -> None:
 
 
 def test_the_live_view_ends_with_what_happened_last(capsys: pytest.CaptureFixture[str]) -> None:
-    from cloud_sync.cli.output import console
-
     console().print(rollout_view(running(), EVENTS[-3:], NOW))
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert lines[-4].startswith("when")
     assert lines[-3].endswith("stage 2 waiting -> filling, by service")
     assert lines[-2].endswith("stage 1 judging -> passed, by service: 2 gates passed")
+
+
+def test_a_live_display_draws_as_the_terminal_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="utf-8"))
+    with Live(console=console(), auto_refresh=False) as live:
+        live.update(rollout_view(running(), EVENTS, NOW), refresh=True)
+        assert can_draw()
+    sys.stdout.flush()
+    assert "▓▓▓".encode() in written.getvalue()
+
+
+@pytest.mark.parametrize("height", [8, 16, 21, 24, 40])
+def test_a_small_screen_shows_what_matters_most(height: int) -> None:
+    drawn = console().render_lines(rollout_view(paused(), EVENTS, NOW, height), pad=False)
+    text = ["".join(part.text for part in line).rstrip() for line in drawn]
+    assert any(line.startswith("what to do") for line in text)
+    assert any(line.startswith("5      ") for line in text)
+    if height >= 16:
+        assert len(text) <= height
+    assert any("131 of 420 messages differ" in line for line in text) == (height >= 17)
+    assert any("stage 1 judging -> passed" in line for line in text) == (height >= 24)
 
 
 def test_where_only_ascii_can_be_written_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
