@@ -6,11 +6,24 @@ Drawn from values: it asks for nothing and waits for nothing.
 from collections.abc import Sequence
 from typing import Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from cloud_sync.cli import words
-from cloud_sync.cli.output import Column, clean, console, facts_table, table, terminal_columns
+from cloud_sync.cli.output import (
+    PADDING,
+    Cell,
+    Column,
+    Strip,
+    clean,
+    console,
+    facts_table,
+    table,
+    table_width,
+    terminal_columns,
+)
 from cloud_sync.cli.rollout_view import (
     event_line,
     evidence_sheet,
@@ -59,10 +72,24 @@ def rollout_view(
     for sheet in (evidence, happened):
         room = len(sheet.rows) if left is None else min(len(sheet.rows), left - _AROUND_ROWS)
         if room > 0:
-            columns = [Column(column.title, column.justify) for column in sheet.columns]
-            parts += [Text(), table(columns, sheet.rows[:room])]
+            parts += [Text(), _one_line_each(sheet, room, width)]
             left = None if left is None else left - room - _AROUND_ROWS
     return Group(*parts)
+
+
+def _one_line_each(sheet: Sheet, count: int, width: int | None) -> Table:
+    """The first rows of a table whose last column is cut where a line would be too long."""
+    columns = [Column(column.title, column.justify) for column in sheet.columns]
+    rows = sheet.rows[:count]
+    if width is not None:
+        room = width - table_width(columns[:-1], [row[:-1] for row in rows]) - PADDING
+        rows = [(*row[:-1], _cut(row[-1], room)) for row in rows]
+    return table(columns, rows)
+
+
+def _cut(cell: str | Cell | Strip, room: int) -> str:
+    text = cell if isinstance(cell, str) else cell.text
+    return text if cell_len(text) <= room else f"{set_cell_size(text, max(room, 1) - 1)}…"
 
 
 def _verdict_line(stage: int, verdict: Verdict) -> Text:
