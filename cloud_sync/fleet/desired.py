@@ -5,7 +5,7 @@ of that and of the layers (`read_desired`), which is what the device is told.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -104,25 +104,87 @@ def write_desired(
         slots=layering.effective(before.device, own),
         settings=replace(settings or before.settings, health_interval_s=interval_s),
     )
-    values = {"revision": after.revision, "state": encode(after), "changed": now}
-    of = {"of_device": after.device}
-    if connection.execute(_AGAIN, {**of, **values}).rowcount == 0:
-        connection.execute(_FIRST, {"device": after.device, **values})
-    connection.execute(_FORGET, of)
-    if own:
-        connection.execute(
-            _WANT,
-            [
-                {
-                    "device": after.device,
-                    "slot": name,
-                    "digest": slot.digest,
-                    "config": msgspec.json.encode(slot.config).decode(),
-                }
-                for name, slot in own.items()
-            ],
-        )
+    _store(connection, [(after, own)], now)
     return after
+
+
+def write_many(
+    connection: Connection,
+    changes: Iterable[tuple[DesiredState, dict[str, WantedSlot]]],
+    now: float,
+    *,
+    settings: AgentSettings,
+    layering: Layering,
+) -> dict[str, int]:
+    """Want something else of many devices, in a few statements for all of them.
+
+    Args:
+        connection: of the transaction in which the states were read.
+        changes: the state until now, from `read_orders` or the second of `read_many`; and what
+            should run from now on, each slot with what its deployment says.
+        now: seconds since 1970.
+        settings: as for `write_desired`.
+        layering: of this transaction.
+
+    Returns:
+        Device to its new revision.
+    """
+    states = [
+        (
+            replace(
+                before,
+                revision=before.revision + 1,
+                slots=layering.effective(before.device, own),
+                settings=replace(
+                    settings, health_interval_s=layering.health_interval_s(before.device)
+                ),
+            ),
+            own,
+        )
+        for before, own in changes
+    ]
+    _store(connection, states, now)
+    return {after.device: after.revision for after, _ in states}
+
+
+def _store(
+    connection: Connection,
+    states: Sequence[tuple[DesiredState, Mapping[str, WantedSlot]]],
+    now: float,
+) -> None:
+    """Write what devices are told, and what was asked for each of their slots."""
+    known = _stored(connection, [after.device for after, _ in states])
+    values = {
+        after.device: {"revision": after.revision, "state": encode(after), "changed": now}
+        for after, _ in states
+    }
+    wanted = [
+        {
+            "device": after.device,
+            "slot": name,
+            "digest": slot.digest,
+            "config": msgspec.json.encode(slot.config).decode(),
+        }
+        for after, own in states
+        for name, slot in own.items()
+    ]
+    for statement, rows in (
+        (_AGAIN, [{"of_device": d} | row for d, row in values.items() if d in known]),
+        (_FIRST, [{"device": d} | row for d, row in values.items() if d not in known]),
+        (_FORGET, [{"of_device": device} for device in values]),
+        (_WANT, wanted),
+    ):
+        if rows:
+            connection.execute(statement, rows)
+
+
+def _stored(connection: Connection, devices: Sequence[str]) -> set[str]:
+    """Those of some devices that were told something before."""
+    found: set[str] = set()
+    for start in range(0, len(devices), _PAGE):
+        query = select(_D.device).where(_D.device.in_(devices[start : start + _PAGE]))
+        found |= set(connection.scalars(query))
+    return found
 
 
 def all_desired(database: Database) -> Iterator[str]:

@@ -28,6 +28,8 @@ LEASE_S: Final = 30.0
 PRESENCE_S: Final = 5.0
 """Who is there is read this often; a device counts as silent only after minutes."""
 IDLE_S: Final = 60.0
+DECISIONS_AT_ONCE: Final = 500
+"""Most of one transaction, so that reports are taken in between."""
 MOST_ROUNDS: Final = 20
 _BUSY: Final = frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.ROLLING_BACK})
 _R: Final = rollouts.c
@@ -92,7 +94,8 @@ class Course:
             sightings.read_presence(connection, now)
             self._presence_at = now
         world = self._surroundings.read(connection, rollout, sightings.devices, now)
-        decisions = plan(rollout, world, now)
+        # The beginning of a plan is a plan: what is cut off is decided again in the next round.
+        decisions = plan(rollout, world, now)[:DECISIONS_AT_ONCE]
         settled = settle(
             connection,
             rollout,

@@ -15,7 +15,7 @@ from cloud_sync.db.audit import Change, record
 from cloud_sync.db.engine import Database
 from cloud_sync.errors import Conflict, NotFound
 from cloud_sync.fleet.checks import Manifests, check_misfits, check_shadows_left
-from cloud_sync.fleet.desired import read_many, read_orders, write_desired
+from cloud_sync.fleet.desired import read_many, read_orders, write_many
 from cloud_sync.fleet.known import count_known
 from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.publisher import DesiredPublisher
@@ -228,12 +228,9 @@ def _take_off(
         version=0,
         digest="",
         slot=slot,
-        revisions={
-            before.device: write_desired(
-                connection, before, after, change.time, settings=together, layering=layering
-            ).revision
-            for before, after in changes
-        },
+        revisions=write_many(
+            connection, changes, change.time, settings=together, layering=layering
+        ),
         unchanged=tuple(unchanged),
         replaced={before.device: _replaced(before.slots[slot]) for before, _ in changes},
     )

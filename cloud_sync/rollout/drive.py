@@ -227,6 +227,7 @@ class Driver:
             self._due[number] = played.next_look
             if not played.decided or self._stopping.is_set():
                 return
+        self._woken.set()  # there is more to decide
 
     def _give_up(self, number: int, now: float) -> None:
         """Begin again from what is stored, a little later."""

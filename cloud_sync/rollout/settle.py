@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from cloud_sync.errors import ShoalError
 from cloud_sync.fleet.checks import Manifests
-from cloud_sync.fleet.desired import read_many, read_orders, write_desired
+from cloud_sync.fleet.desired import read_many, read_orders, write_desired, write_many
 from cloud_sync.fleet.known import count_known, known_of
 from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.spread import spread_s
@@ -228,16 +228,10 @@ class _Desk:
             fetch_spread_s=spread_s(len(self._after), starts_per_s),
             reconnect_spread_s=spread_s(count_known(self._connection), starts_per_s),
         )
-        for device, slots in self._after.items():
-            after = write_desired(
-                self._connection,
-                self._before[device],
-                slots,
-                now,
-                settings=together,
-                layering=self._layering,
-            )
-            revisions[device] = after.revision
+        changes = [(self._before[device], slots) for device, slots in self._after.items()]
+        revisions |= write_many(
+            self._connection, changes, now, settings=together, layering=self._layering
+        )
         for step, places in self._offered.items():
             if places and self._rollout.wish.policy.gates is not None:
                 # What the version did there in an earlier rollout is no evidence of this one.
