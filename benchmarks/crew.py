@@ -79,11 +79,8 @@ class Crew:
         self._chance = chance
         self._traffic = ROUND_MESSAGES * np.exp(chance.normal(0, TRAFFIC_SPREAD, size))
         own = self._factors()
-        self._version = {name: np.minimum(rate * own, 1) for name, rate in case.rates.items()}
-        shared = own if case.is_shared else self._factors()
-        self._champion = {
-            name: np.minimum(rate * shared, 1) for name, rate in case.champion.items()
-        }
+        self._version = rates_of(case.rates, own)
+        self._champion = rates_of(case.champion, own if case.is_shared else self._factors())
         self._memory = math.log(case.memory) + chance.normal(0, MEMORY_NOISE, size)
         self._psi = np.maximum(0, chance.normal(case.psi, PSI_NOISE * min(1, case.psi * 10), size))
         self.before = self._champion_measures() if case.has_champion else Measures()
@@ -93,23 +90,16 @@ class Crew:
         """A step begins: nothing is counted."""
         self.rounds = 0
         self._messages = np.zeros(self._size)
-        self._of = {name: np.zeros(self._size) for name in _SHARES}
-        self._hits = {name: np.zeros(self._size) for name in _SHARES}
-        self._squares = {name: np.zeros(self._size) for name in _SHARES}
+        self._of, self._hits, self._squares = np.zeros((3, len(_SHARES), self._size))
         self._scores = np.zeros(_BINS)
 
-    def report(self, names: tuple[str, ...], rounds: int) -> None:
+    def report(self, rounds: int) -> None:
         """Rounds of reports come, one after the other, and nobody looks in between."""
         self.rounds += rounds
-        messages = self._chance.poisson(self._traffic, (rounds, self._size)).astype(float)
-        self._messages += messages.sum(axis=0)
-        for name in names:
-            if name in self._version:
-                labelled = name == "wrong"
-                of = self._chance.binomial(messages.astype(int), LABELLED) if labelled else messages
-                self._count(name, of.astype(float), self._version[name])
+        messages = self._count(self._version, rounds)
+        self._messages += messages
         if not self._case.has_champion:
-            independent = self._chance.poisson(messages.sum() / BURST)
+            independent = self._chance.poisson(float(messages.sum()) / BURST)
             found = self._chance.multinomial(independent, tilted(self._case.psi))
             self._scores += BURST * found
 
@@ -119,15 +109,7 @@ class Crew:
         version = Measures(
             devices=self._size,
             messages=int(self._messages.sum()),
-            counted={
-                name: _counted(
-                    self._hits[name],
-                    self._of[name],
-                    self._squares[name],
-                    0 if name == "wrong" else self.rounds,  # labels come without reports
-                )
-                for name in names
-            },
+            counted={name: self._counted(name) for name in names},
             memory=Sample(
                 devices=self._size,
                 mean=float(self._memory.mean()),
@@ -148,35 +130,40 @@ class Crew:
     def _factors(self) -> Array:
         """How much worse than the mean each device is; their mean is 1."""
         shape = 1 / self._case.spread**2
-        factors = self._chance.gamma(shape, 1 / shape, self._size)
+        factors: Array = self._chance.gamma(shape, 1 / shape, self._size)
         if self._case.only < 1:
             factors *= (self._chance.random(self._size) < self._case.only) / self._case.only
         return factors
 
-    def _count(self, name: str, of: Array, rates: Array) -> None:
-        """Count what happened to `of` messages, [rounds, devices]."""
-        hits = np.minimum(of, bursts(self._chance, of * rates))
-        self._hits[name] += hits.sum(axis=0)
-        self._of[name] += of.sum(axis=0)
-        squares = np.divide(hits * hits, of, out=np.zeros_like(of), where=of > 0)
-        self._squares[name] += squares.sum(axis=0)
+    def _count(self, rates: Array, rounds: int) -> Array:
+        """Count what happens to the messages of some rounds; the messages of each device."""
+        messages = self._chance.poisson(self._traffic, (rounds, self._size))
+        of = np.repeat(messages[np.newaxis].astype(float), len(_SHARES), axis=0)
+        of[_SHARES.index("wrong")] = self._chance.binomial(messages, LABELLED)
+        hits = np.minimum(of, bursts(self._chance, of * rates[:, np.newaxis]))
+        self._hits += hits.sum(axis=1)
+        self._of += of.sum(axis=1)
+        self._squares += np.divide(hits * hits, of, out=np.zeros_like(of), where=of > 0).sum(axis=1)
+        whole: Array = messages.sum(axis=0).astype(float)
+        return whole
+
+    def _counted(self, name: str) -> Counted:
+        at = _SHARES.index(name)
+        columns = (self._hits[at], self._of[at], self._squares[at])
+        tallies = [
+            Tally(hits=hits, of=of, squares=squares)
+            for hits, of, squares in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+        # Labels come without reports.
+        return counted_of(tallies, 0.0 if name == "wrong" else float(self.rounds * self._size))
 
     def _champion_measures(self) -> Measures:
         self.begin()
-        shape = (CHAMPION_ROUNDS, self._size)
-        messages = self._chance.poisson(self._traffic, shape).astype(float)
-        counted = {}
-        for name in _SHARES:
-            if name != "disagreement":
-                self._count(name, messages, self._champion.get(name, np.zeros(self._size)))
-                counted[name] = _counted(
-                    self._hits[name],
-                    self._of[name],
-                    self._squares[name],
-                    0 if name == "wrong" else CHAMPION_ROUNDS,
-                )
+        self.rounds = CHAMPION_ROUNDS
+        self._count(self._champion, CHAMPION_ROUNDS)
+        counted = {name: self._counted(name) for name in _SHARES if name != "disagreement"}
         # All in one bucket: what the bound of ages is derived from, and nothing else.
-        whole = int(self._of["old"].sum())
+        whole = int(self._of[_SHARES.index("old")].sum())
         ages = (0, 0, 0, whole, *(0,) * 12)
         return Measures(devices=self._size, messages=whole, ages=ages, counted=counted)
 
@@ -198,6 +185,12 @@ class Crew:
         )
 
 
+def rates_of(rates: Mapping[str, float], factors: Array) -> Array:
+    """Of each kind and device, [kinds, devices]."""
+    means = np.array([[rates.get(name, 0.0)] for name in _SHARES])
+    return np.minimum(means * factors, 1.0)
+
+
 def bursts(chance: np.random.Generator, mean: Array) -> Array:
     """Counts with these means that come in bursts: their variance is `BURST` times the mean."""
     return chance.negative_binomial(mean / (BURST - 1) + _NOTHING, 1 / BURST).astype(float)
@@ -216,11 +209,3 @@ def tilted(psi: float) -> Array:
         index = float(((shares - 1 / _BINS) * np.log(shares * _BINS)).sum())
         low, high = (tilt, high) if index < psi else (low, tilt)
     return shares
-
-
-def _counted(hits: Array, of: Array, squares: Array, rounds: int) -> Counted:
-    tallies = [
-        Tally(hits=found, of=whole, squares=square)
-        for found, whole, square in zip(hits.tolist(), of.tolist(), squares.tolist(), strict=True)
-    ]
-    return counted_of(tallies, float(rounds * len(tallies)))

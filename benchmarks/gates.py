@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from benchmarks.crew import Case, Crew
 from benchmarks.report import Figure, finish, say
-from cloud_sync.rollout.gates import GATES_OF
 from cloud_sync.rollout.observation import DeviceNow
 from cloud_sync.rollout.rollout import Assignment, Stage, Step
 from cloud_sync.rollout.verdict import judge
@@ -34,8 +33,9 @@ SOAK_ROUNDS: Final = 20
 """Rounds of reports before a stage may pass; it may fail in each of them."""
 
 JUDGE_ROUNDS: Final = 240
+SOAK_LOOK_ROUNDS: Final = 2
 LOOK_ROUNDS: Final = 5
-"""Rounds between two looks at a stage that has soaked."""
+"""Rounds between two looks at a stage while it soaks, and after that."""
 
 
 CLEAN: Final = {"error_rate": 0.001, "slow": 0.001, "old": 0.001, "disagreement": 0.002}
@@ -117,8 +117,7 @@ def _step(crew: Crew, number: int, step: Step) -> tuple[Ending, str]:
     )
     devices = {name: DeviceNow(device=name, presence="online") for name in names}
     while True:
-        # As long as it soaks, it is looked at after each round.
-        crew.report(GATES_OF[step], 1 if crew.rounds < SOAK_ROUNDS else LOOK_ROUNDS)
+        crew.report(SOAK_LOOK_ROUNDS if crew.rounds < SOAK_ROUNDS else LOOK_ROUNDS)
         rounds = crew.rounds
         is_soaked = rounds >= SOAK_ROUNDS
         stage = Stage(

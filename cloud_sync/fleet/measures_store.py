@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from cloud_sync.db.fleet_tables import devices
 from cloud_sync.db.measure_tables import slot_measures
@@ -24,14 +24,23 @@ _AT_ONCE: Final = 400
 """Rows of one question: SQLite bounds the parameters of a statement."""
 
 _M: Final = slot_measures.c
-_CHANGE: Final = update(slot_measures).where(
+_DECODER: Final = msgspec.json.Decoder(SlotMeasures)
+_ENCODER: Final = msgspec.json.Encoder()
+
+# Built once: building a statement takes the library longer than the database takes to run it.
+_KEY: Final = and_(
     _M.device == bindparam("of_device"),
     _M.slot == bindparam("of_slot"),
     _M.digest == bindparam("of_digest"),
 )
+_SELECT: Final = select(_M.sums).where(_KEY)
+_INSERT: Final = insert(slot_measures)
+_CHANGE: Final = (
+    update(slot_measures)
+    .where(_KEY)
+    .values(updated=bindparam("updated"), messages=bindparam("messages"), sums=bindparam("sums"))
+)
 _BOOT: Final = select(devices.c.boot_id).where(devices.c.device == bindparam("of_device"))
-_DECODER: Final = msgspec.json.Decoder(SlotMeasures)
-_ENCODER: Final = msgspec.json.Encoder()
 
 Place = tuple[str, str]
 """Device and digest."""
@@ -55,24 +64,13 @@ def count_report(connection: Connection, health: Health, before: Health | None, 
     }
     if not moved or not _is_of_current_boot(connection, health):
         return
-    rows = connection.execute(
-        select(_M.slot, _M.digest, _M.sums).where(
-            _M.device == health.device,
-            or_(
-                *(and_(_M.slot == slot, _M.digest == found.digest) for slot, found in moved.items())
-            ),
-        )
-    )
-    known = {(row.slot, row.digest): _DECODER.decode(row.sums) for row in rows}
     for slot, found in moved.items():
-        measures = known.get((slot, found.digest))
+        measures = _read(connection, health.device, slot, found.digest)
         after = add_report(
             measures or SlotMeasures(), before.slots.get(slot) if before else None, found, now
         )
-        if measures is None:
-            _insert(connection, health.device, slot, found.digest, after, now)
-        else:
-            _change(connection, health.device, slot, found.digest, after, now)
+        write = _insert if measures is None else _change
+        write(connection, health.device, slot, found.digest, after, now)
 
 
 def count_labels(
@@ -89,14 +87,10 @@ def count_labels(
 
     Whoever drives a rollout of the device is told: a label may take a finished one back.
     """
-    query = select(_M.sums).where(_M.device == device, _M.slot == slot, _M.digest == digest)
-    found = connection.scalar(query)
-    measures = SlotMeasures(since=now) if found is None else _DECODER.decode(found)
-    after = add_labels(measures, right=right, wrong=wrong)
-    if found is None:
-        _insert(connection, device, slot, digest, after, now)
-    else:
-        _change(connection, device, slot, digest, after, now)
+    measures = _read(connection, device, slot, digest)
+    after = add_labels(measures or SlotMeasures(since=now), right=right, wrong=wrong)
+    write = _insert if measures is None else _change
+    write(connection, device, slot, digest, after, now)
     note_news(connection, device)
 
 
@@ -183,11 +177,8 @@ def _insert(
         connection.execute(
             delete(slot_measures).where(_M.device == device, _M.slot == slot, _M.digest.in_(others))
         )
-    connection.execute(
-        insert(slot_measures).values(
-            device=device, slot=slot, digest=digest, **_columns(measures, now)
-        )
-    )
+    key = {"device": device, "slot": slot, "digest": digest}
+    connection.execute(_INSERT, key | _columns(measures, now))
 
 
 def _change(
@@ -198,8 +189,14 @@ def _change(
     measures: SlotMeasures,
     now: float,
 ) -> None:
-    of = {"of_device": device, "of_slot": slot, "of_digest": digest}
-    connection.execute(_CHANGE, {**of, **_columns(measures, now)})
+    key = {"of_device": device, "of_slot": slot, "of_digest": digest}
+    connection.execute(_CHANGE, key | _columns(measures, now))
+
+
+def _read(connection: Connection, device: str, slot: str, digest: str) -> SlotMeasures | None:
+    key = {"of_device": device, "of_slot": slot, "of_digest": digest}
+    found = connection.scalar(_SELECT, key)
+    return None if found is None else _DECODER.decode(found)
 
 
 def _columns(measures: SlotMeasures, now: float) -> dict[str, float | bytes]:
