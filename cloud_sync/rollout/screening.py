@@ -101,7 +101,8 @@ def _machines(connection: Connection, devices: Sequence[str]) -> dict[str, Machi
         found[row.device] = Machine(
             onnxruntime=said.agent.onnxruntime,
             hardware=said.hardware,
-            disk_free_mb=disk.disk_free_mb if disk is not None else None,
+            # An older agent says nothing of it; who has nothing left says that it is low.
+            disk_free_mb=disk.disk_free_mb or None if disk is not None else None,
             is_disk_low=disk is not None and disk.disk_low,
         )
     return found

@@ -44,7 +44,9 @@ def test_who_cannot_take_it_is_told_and_who_has_not_spoken_may_try(parts_of_clou
     agent = AgentInfo(version="0", onnxruntime="1.22.0")
     said = replace(reported("old", hardware=Hardware(memory_mb=100)), agent=agent)
     parts_of_cloud.ingest.write([letter(said), letter(reported("full"))])
+    silent_about_its_disk = health("old")
     parts_of_cloud.ingest.write([letter(health("full", disk_low=True))])
+    parts_of_cloud.ingest.write([letter(silent_about_its_disk)])
     with parts_of_cloud.parts.database.read() as connection:
         found = screen(connection, versions_of(parts_of_cloud, "new", "old", "full"))
         files = files_of(connection, {first.digest, second.digest})
