@@ -9,7 +9,7 @@ from cloud_sync.fleet.presence import presence
 from cloud_sync.fleet.spread import spread_s
 from cloud_sync.rollout.cohort import compose
 from cloud_sync.rollout.enlistment import enlist, refuse_bad_shadows
-from cloud_sync.rollout.progress import has_champion
+from cloud_sync.rollout.hearing import has_champion
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
 from cloud_sync.rollout_resources import PlannedStage, RolloutPlan
 

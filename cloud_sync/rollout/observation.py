@@ -17,6 +17,7 @@ class DeviceNow(Struct, frozen=True, kw_only=True, gc=False):
         away_since: when it was last heard of if it is not online, seconds since 1970; None if it
             is online. A device that never spoke is away since it became known.
         revision_seen: of its last report; -1 if there is none.
+        revision_applied: the newest that all of its slots are as wanted by; -1 as well.
         reported_at: when that report came, by the service's clock.
         slot: what it reported of the rollout's slot; None if it has none.
         shadow: the same of the rollout's shadow slot.
@@ -28,6 +29,7 @@ class DeviceNow(Struct, frozen=True, kw_only=True, gc=False):
     presence: Literal["online", "offline", "unknown"]
     away_since: float | None = None
     revision_seen: int = -1
+    revision_applied: int = -1
     reported_at: float | None = None
     slot: ReportedSlot | None = None
     shadow: ReportedSlot | None = None

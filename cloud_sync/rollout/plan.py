@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from cloud_sync.rollout.bounds import Room
 from cloud_sync.rollout.decisions import Decision, Join, MoveRollout, MoveStage, Offer
 from cloud_sync.rollout.evolve import evolve
+from cloud_sync.rollout.hearing import has_champion, is_away, is_put_off
 from cloud_sync.rollout.observation import DeviceNow, World
-from cloud_sync.rollout.progress import has_champion, is_away, is_put_off, reported
+from cloud_sync.rollout.progress import reported
 from cloud_sync.rollout.returning import finished, taken_back
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage, Step
 from cloud_sync.rollout.staging import current_stage, is_settled, next_step

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 from cloud_sync.rollout.bounds import Room
 from cloud_sync.rollout.decisions import Move, MoveRollout, Revert
+from cloud_sync.rollout.hearing import is_away
 from cloud_sync.rollout.observation import DeviceNow, World
-from cloud_sync.rollout.progress import is_away
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.states import ENDED, IN_FLIGHT
 from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState

@@ -136,6 +136,7 @@ class Sightings:
             presence=there,
             away_since=away,
             revision_seen=-1 if row.revision_seen is None else row.revision_seen,
+            revision_applied=-1 if row.revision_applied is None else row.revision_applied,
             reported_at=row.reported_at,
             slot=slot,
             shadow=shadow,
@@ -151,6 +152,7 @@ def _facts() -> Select[Any]:  # Any: columns of several types
         _D.interval_s,
         _D.created,
         _P.revision_seen,
+        _P.revision_applied,
         _P.received.label("reported_at"),
         _P.state.label("report"),
     ).outerjoin_from(devices, reported_states, _P.device == _D.device)

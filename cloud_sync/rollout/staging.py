@@ -9,8 +9,8 @@ from math import ceil
 
 from cloud_sync.rollout.bounds import at_most
 from cloud_sync.rollout.decisions import Decision, Judged, MoveRollout, MoveStage
+from cloud_sync.rollout.hearing import has_champion, is_away
 from cloud_sync.rollout.observation import DeviceNow, Measures, World
-from cloud_sync.rollout.progress import has_champion, is_away
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage, Step
 from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
 from cloud_sync.rollout.verdict import judge

@@ -190,14 +190,16 @@ class Fleet:
         *,
         shadow: ReportedSlot | None = None,
         revision: int | None = None,
+        applied: int | None = None,
     ) -> None:
-        """A report comes, of the newest revision if no other is given."""
+        """A report comes, of the newest revision if no other is given, and that all applied."""
         seen = self.revisions.get(device, 0) if revision is None else revision
         self.tell(
             device,
             presence="online",
             away_since=None,
             revision_seen=seen,
+            revision_applied=seen if applied is None else applied,
             reported_at=self.now,
             slot=slot,
             shadow=shadow,

@@ -181,6 +181,35 @@ def test_the_same_version_with_another_configuration_is_something_new() -> None:
     assert fleet.those(A.OFFERED)
 
 
+def test_another_configuration_of_the_same_version_is_there_when_it_was_applied() -> None:
+    previous = replace(wanted(2, NEW), config=SlotConfig(output_topic="elsewhere"))
+    fleet = Fleet(rollout_of(candidates(1, previous=previous), ALONE)).start()
+    fleet.report("d0", reported(NEW), applied=0)
+    fleet.drive()
+    assert fleet.state("d0") is A.OFFERED
+    fleet.report("d0", reported(NEW))
+    fleet.drive()
+    assert fleet.state("d0") is A.COMMITTED
+    fleet.order("rollback")
+    fleet.drive()
+    fleet.report("d0", reported(NEW), applied=1)
+    fleet.drive()
+    assert fleet.state("d0") is A.REVERTING
+    fleet.report("d0", reported(NEW))
+    fleet.drive()
+    assert fleet.state("d0") is A.ROLLED_BACK
+
+
+def test_another_configuration_is_there_when_its_trial_was_seen_whatever_other_slots_do() -> None:
+    previous = replace(wanted(2, NEW), config=SlotConfig(output_topic="elsewhere"))
+    fleet = Fleet(rollout_of(candidates(1, previous=previous), ALONE)).start()
+    fleet.report("d0", reported(NEW, Phase.TRIAL), applied=0)
+    fleet.drive()
+    fleet.report("d0", reported(NEW), applied=0)
+    fleet.drive()
+    assert fleet.state("d0") is A.COMMITTED
+
+
 def test_an_update_lock_holds_an_offer_back_and_has_a_maximum() -> None:
     fleet = Fleet(rollout_of(candidates(1), replace(ALONE, lock_max_s=7200)))
     fleet.tell("d0", locked_until=DAY)
