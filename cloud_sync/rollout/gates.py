@@ -19,7 +19,7 @@ from cloud_sync.errors import InvalidInput
 from cloud_sync.rollout.drift import drift_of
 from cloud_sync.rollout.durations import longer, quantile_ms
 from cloud_sync.rollout.observation import Counted, Measures, Sample, StageEvidence
-from cloud_sync.rollout.pooling import PROCESS_MB
+from cloud_sync.rollout.pooling import memory_limit
 from cloud_sync.rollout.rollout import Step
 from cloud_sync.rollout.weighing import Outcome, Risks, weigh_sample, weigh_share
 from cloud_sync.rollout_resources import GateFinding, Gates, Limit, Policy
@@ -214,8 +214,7 @@ def _ask_wrong(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | 
 
 def _ask_memory(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
     version = evidence.version
-    allowed = evidence.memory_mb + PROCESS_MB if evidence.memory_mb else 0.0
-    allowed = max(allowed, evidence.champion.memory_mb)
+    allowed = memory_limit(evidence.memory_mb, evidence.champion.memory_mb)
     sample = version.memory
     if sample is None:
         if not allowed:

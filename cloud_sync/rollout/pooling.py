@@ -82,8 +82,8 @@ def compare_memory(
 ) -> Sample | None:
     """How many times what it may a version takes, on each device; logarithms.
 
-    It may take what its manifest says, or what the champion takes on the same device if that is
-    more.
+    It may take what its manifest says and what a worker takes without a model, or what the champion
+    takes on the same device if that is more.
 
     Args:
         version, champion: by device.
@@ -96,10 +96,17 @@ def compare_memory(
     for device, row in version.items():
         own = memory_of(row)
         other = memory_of(champion[device]) if device in champion else 0.0
-        limit = max(other, 0.0 if allowed_mb is None else allowed_mb + PROCESS_MB)
+        limit = memory_limit(allowed_mb, other)
         if own > 0 and limit > 0:
             found.append(math.log(own / limit))
     return _sample(found) if found else None
+
+
+def memory_limit(allowed_mb: float | None, champion_mb: float) -> float:
+    """What a worker may take, MiB; 0 if nobody can say. Never less than one without a model."""
+    if not allowed_mb and champion_mb <= 0:
+        return 0.0
+    return max(champion_mb, PROCESS_MB + (allowed_mb or 0.0))
 
 
 def counted_of(tallies: Sequence[Tally], reports: float) -> Counted:

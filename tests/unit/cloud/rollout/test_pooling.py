@@ -136,6 +136,9 @@ def test_memory_is_compared_with_the_manifest_or_with_the_champion_on_the_same_d
     assert found is not None
     assert found.mean == pytest.approx(math.log(2) / 2)
     assert compare_memory(version, {}, None) is None
+    small = compare_memory({"d0": SlotMeasures(memory_mb=16)}, {"d0": SlotMeasures(memory_mb=9)}, 0)
+    assert small is not None
+    assert small.mean < 0, "less than a worker takes without a model is never too much"
     assert compare_memory({"d0": SlotMeasures()}, champion, 64) is None
 
 
