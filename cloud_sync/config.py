@@ -101,9 +101,11 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
         health_days: health reports are kept for so many days.
         events_days: events likewise.
         results_days: results that devices sent home, likewise.
+        labels_days: delayed labels likewise, from when they were told last.
         health_rows: newest health reports that are kept at most.
         events_rows: events likewise.
         results_rows: results likewise.
+        labels_rows: delayed labels likewise.
         received_days: how long it is remembered which of a device's rows were taken in; one that
             is sent again after that is counted twice.
         received_rows: newest of these memories that are kept at most, some 100 bytes each.
@@ -117,6 +119,8 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
     health_rows: Rows = 2_000_000
     events_rows: Rows = 1_000_000
     results_rows: Rows = 5_000_000
+    labels_days: Days = 90
+    labels_rows: Rows = 1_000_000
     received_days: Days = 60
     received_rows: Rows = 10_000_000
     unused_blob_days: Days = 1

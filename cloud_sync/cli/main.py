@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cloud_sync.cli import deploy, device, fleet, model, module, records, rollout
+from cloud_sync.cli import deploy, device, fleet, label, model, module, records, rollout
 from cloud_sync.cli.demo import demo
 from cloud_sync.cli.failure import FAILED, INTERRUPTED, fail, silence_output
 from cloud_sync.cli.session import DEFAULT_SERVER, Session, login_name
@@ -32,6 +32,7 @@ app.command("deploy")(deploy.deploy)
 app.command("remove")(deploy.remove)
 app.command("events")(records.events)
 app.command("results")(records.results)
+app.add_typer(label.app, name="label")
 app.command("audit")(records.audit)
 app.command("info")(records.info)
 app.command("demo")(demo)

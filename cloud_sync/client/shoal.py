@@ -9,6 +9,7 @@ from typing import Final, Self
 from cloud_sync.client.blobs import Blobs
 from cloud_sync.client.deployments import Deployments
 from cloud_sync.client.devices import Devices
+from cloud_sync.client.labels import Labels
 from cloud_sync.client.models import Models
 from cloud_sync.client.modules import Modules
 from cloud_sync.client.rollouts import Rollouts
@@ -37,6 +38,7 @@ class ShoalClient:
         devices: the fleet.
         deployments: what devices should run.
         rollouts: the same in stages, each judged by what the version did.
+        labels: what the right answers to messages were.
         telemetry: events, results, the audit log, the service itself.
         blobs: files by their digest.
     """
@@ -51,6 +53,7 @@ class ShoalClient:
         self.devices = Devices(self._transport)
         self.deployments = Deployments(self._transport, self.devices)
         self.rollouts = Rollouts(self._transport)
+        self.labels = Labels(self._transport)
         self.telemetry = Telemetry(self._transport)
 
     @property

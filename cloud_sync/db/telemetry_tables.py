@@ -10,6 +10,9 @@ _DOUBTFUL: Final = text("uptime_s IS NOT NULL AND true_time IS NULL")
 """Rows whose time came from a clock that was not synchronized, and that can still be corrected."""
 
 
+_NAMED: Final = text("message IS NOT NULL")
+
+
 def _device_clock(table: str) -> tuple[Column[str] | Column[float] | Index, ...]:
     """What tells the true time of a row that a device stamped with a wrong clock.
 
@@ -76,7 +79,17 @@ results: Final = Table(
     Column("device", String(63), nullable=False),
     Column("slot", String(63), nullable=False),
     Column("result", LargeBinary, nullable=False),
+    # The id of the message that it answers, as text; by it a delayed label finds it.
+    Column("message", String(200), nullable=True),
     *_device_clock("results"),
+    Index(
+        "ix_results_message",
+        "device",
+        "slot",
+        "message",
+        sqlite_where=_NAMED,
+        postgresql_where=_NAMED,
+    ),
     Index("ix_results_device_id", "device", "id"),
     Index("ix_results_slot_id", "slot", "id"),
 )

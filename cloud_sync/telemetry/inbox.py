@@ -5,12 +5,13 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from cloud_sync.errors import ContractError
+from edge_agent.contract.labels import Labels, check_label
 from edge_agent.contract.messages import Ack, CommandResult, Health, Status, Telemetry
 from edge_agent.contract.state import ReportedState
 from edge_agent.contract.topics import Channel, ControlTopic, parse
 from edge_agent.contract.wire import decode
 
-Message = Status | ReportedState | Health | Telemetry | CommandResult
+Message = Status | ReportedState | Health | Telemetry | CommandResult | Labels
 
 KINDS: Final[dict[Channel, type[Message]]] = {
     Channel.STATUS: Status,
@@ -18,6 +19,7 @@ KINDS: Final[dict[Channel, type[Message]]] = {
     Channel.HEALTH: Health,
     Channel.TELEMETRY: Telemetry,
     Channel.RESULT: CommandResult,
+    Channel.LABELS: Labels,
 }
 
 
@@ -68,6 +70,9 @@ def open_letter(topic: str, payload: bytes, *, is_retained: bool) -> Letter | No
             f"{kind.__name__} on the topic of {parsed.device!r} speaks for {message.device!r}",
             code="device_mismatch",
         )
+    if isinstance(message, Labels):
+        for label in message.labels:
+            check_label(label)
     return Letter(parsed, message, is_retained)
 
 

@@ -29,12 +29,15 @@ from cloud_sync.broker.session import Received
 from cloud_sync.db.engine import Database
 from cloud_sync.errors import ContractError, StorageError, Unavailable
 from cloud_sync.fleet import reports
+from cloud_sync.fleet.known import is_known
 from cloud_sync.fleet.news import note_news
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.telemetry import records
 from cloud_sync.telemetry.complaints import Complaints
 from cloud_sync.telemetry.device_time import anchor
 from cloud_sync.telemetry.inbox import Letter, open_letter, rows_of
+from cloud_sync.telemetry.labels import take_labels
+from edge_agent.contract.labels import Labels
 from edge_agent.contract.messages import Ack, CommandResult, Event, Health, Status, Telemetry
 from edge_agent.contract.state import ReportedState
 from edge_agent.contract.topics import Channel, control
@@ -209,6 +212,13 @@ class Ingest:
         message = letter.message
         if isinstance(message, Status):
             outcome = reports.take_status(connection, message, now, is_retained=letter.is_retained)
+        elif isinstance(message, Labels):
+            # No sign of the device: somebody else looked at what it answered.
+            if is_known(connection, device):
+                take_labels(connection, device, message.labels, now)
+            else:
+                logger.warning("event=unknown_device device=%s channel=up/labels", device)
+            return
         elif not reports.saw(connection, device, now):
             # Not acknowledged to the device: it keeps its rows until it is known.
             logger.warning(

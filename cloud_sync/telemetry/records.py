@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from cloud_sync.db.telemetry_tables import events, health_history, received_rows, results
 from cloud_sync.telemetry.device_time import Anchor, anchor, is_doubtful, true_time
+from cloud_sync.telemetry.labels import key_of, match_results
 from edge_agent.contract.messages import Event, Health, Telemetry, TelemetryRow
 from edge_agent.contract.wire import encode
 
@@ -49,6 +50,7 @@ def take_rows(connection: Connection, batch: Telemetry, now: float) -> int:
     new = unseen(connection, batch.device, batch.boot_id, tuple(rows), now)
     found_results = [rows[seq] for seq in new if rows[seq].kind == "result"]
     if found_results:
+        keys = {row.seq: key_of(bytes(row.data)) for row in found_results}
         connection.execute(
             insert(results),
             [
@@ -58,11 +60,17 @@ def take_rows(connection: Connection, batch: Telemetry, now: float) -> int:
                     "device": batch.device,
                     "slot": row.slot,
                     "result": bytes(row.data),
+                    "message": keys[row.seq],
                     **_clock(row, batch),
                 }
                 for row in found_results
             ],
         )
+        named: dict[str, list[str]] = {}
+        for row in found_results:
+            if key := keys[row.seq]:
+                named.setdefault(row.slot, []).append(key)
+        match_results(connection, batch.device, named, now)
     for seq in new:
         if rows[seq].kind == "event":
             row = rows[seq]

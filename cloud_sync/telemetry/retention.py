@@ -11,6 +11,7 @@ from sqlalchemy import Column, ColumnElement, Table, delete, func, select, tuple
 
 from cloud_sync.config import RetentionSettings
 from cloud_sync.db.engine import Database
+from cloud_sync.db.label_tables import labels
 from cloud_sync.db.telemetry_tables import events, health_history, received_rows, results
 
 DAY_S: Final = 86_400.0
@@ -39,6 +40,7 @@ def rules(settings: RetentionSettings) -> tuple[Rule, ...]:
         Rule(health_history, health_history.c.id, settings.health_days, settings.health_rows),
         Rule(events, events.c.id, settings.events_days, settings.events_rows),
         Rule(results, results.c.id, settings.results_days, settings.results_rows),
+        Rule(labels, labels.c.id, settings.labels_days, settings.labels_rows),
         # A device may keep a row for longer than that, if it never heard that we have it.
         Rule(
             received_rows,

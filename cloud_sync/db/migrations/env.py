@@ -4,6 +4,7 @@ from alembic import context
 
 from cloud_sync.db import (
     fleet_tables,
+    label_tables,
     measure_tables,
     registry_tables,
     rollout_tables,
@@ -11,7 +12,14 @@ from cloud_sync.db import (
 )
 from cloud_sync.db.metadata import metadata
 
-_FILL_METADATA = (registry_tables, fleet_tables, measure_tables, rollout_tables, telemetry_tables)
+_FILL_METADATA = (
+    registry_tables,
+    fleet_tables,
+    label_tables,
+    measure_tables,
+    rollout_tables,
+    telemetry_tables,
+)
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _measures()
     _groups()
     _config()
+    _labels()
 
 
 def _rollouts() -> None:
@@ -225,3 +226,31 @@ def _config() -> None:
                 key = (wanted.c.device == device) & (wanted.c.slot == slot)
                 own = json.dumps(config)
                 connection.execute(sa.update(wanted).where(key).values(config=own))
+
+
+def _labels() -> None:
+    op.create_table(
+        "labels",
+        sa.Column("id", _ROW_ID, nullable=False),
+        sa.Column("device", sa.String(length=63), nullable=False),
+        sa.Column("slot", sa.String(length=63), nullable=False),
+        sa.Column("message", sa.String(length=200), nullable=False),
+        sa.Column("label", sa.LargeBinary(), nullable=False),
+        sa.Column("received", sa.Float(), nullable=False),
+        sa.Column("result", sa.BigInteger(), nullable=True),
+        sa.Column("digest", sa.String(length=71), nullable=False),
+        sa.Column("is_right", sa.Boolean(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_labels")),
+    )
+    op.create_index(op.f("ix_labels_received"), "labels", ["received"])
+    op.create_index("ix_labels_message", "labels", ["device", "slot", "message"], unique=True)
+    # Results that are here already stay without: labels find only those that come from now on.
+    op.add_column("results", sa.Column("message", sa.String(length=200), nullable=True))
+    named = sa.text("message IS NOT NULL")
+    op.create_index(
+        "ix_results_message",
+        "results",
+        ["device", "slot", "message"],
+        sqlite_where=named,
+        postgresql_where=named,
+    )
