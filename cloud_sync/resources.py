@@ -336,6 +336,37 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     detail: dict[str, str] = {}
 
 
+class EndingWish(Struct, frozen=True, kw_only=True):
+    """Take many versions out of use, or delete them.
+
+    Attributes:
+        name: a pattern with `*` and `?`.
+        version: only versions of this number; None for all.
+        keep: so many of each name stay as they are, the newest.
+        dry_run: only say which it would concern.
+    """
+
+    kind: Literal["model", "module"]
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    version: int | None = None
+    keep: Annotated[int, Meta(ge=0)] = 0
+    dry_run: bool = False
+
+
+class KeptVersion(Struct, frozen=True, kw_only=True):
+    """A version, `name/version`, that was meant and stays, and why."""
+
+    ref: str
+    reason: str
+
+
+class EndedVersions(Struct, frozen=True, kw_only=True):
+    """What became of many versions, as `name/version`."""
+
+    ended: tuple[str, ...]
+    kept: tuple[KeptVersion, ...] = ()
+
+
 class Deleted(Struct, frozen=True, kw_only=True):
     """What was deleted."""
 

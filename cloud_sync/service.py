@@ -22,10 +22,13 @@ from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.migrate import migrate
 from cloud_sync.errors import Conflict, ShoalError, StorageError
 from cloud_sync.fleet.commands import Commands
+from cloud_sync.fleet.configuration import Configuration
 from cloud_sync.fleet.devices import Devices
+from cloud_sync.fleet.groups import Groups
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.objects import Objects
 from cloud_sync.registry.blobs import Blobs
+from cloud_sync.registry.endings import Endings
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import ServiceInfo
@@ -91,7 +94,10 @@ class Service:
             blobs=self.blobs,
             models=Models(self.database),
             modules=Modules(self.database, self.blobs),
+            endings=Endings(self.database),
             devices=devices,
+            groups=Groups(self.database, self.publisher),
+            configuration=Configuration(self.database, self.publisher),
             commands=Commands(self.database, self.session, devices),
             deployments=Deployments(
                 self.database,

@@ -12,8 +12,11 @@ from msgspec import Struct
 from cloud_sync.db.audit import Change
 from cloud_sync.db.engine import Database
 from cloud_sync.fleet.commands import Commands
+from cloud_sync.fleet.configuration import Configuration
 from cloud_sync.fleet.devices import Devices
+from cloud_sync.fleet.groups import Groups
 from cloud_sync.registry.blobs import Blobs
+from cloud_sync.registry.endings import Endings
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import ServiceInfo
@@ -37,7 +40,10 @@ class Parts(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     models: Models
     modules: Modules
+    endings: Endings
     devices: Devices
+    groups: Groups
+    configuration: Configuration
     commands: Commands
     deployments: Deployments
     rollouts: Rollouts

@@ -9,10 +9,12 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from cloud_sync.api.blobs import BlobController
+from cloud_sync.api.configuration import ConfigController
 from cloud_sync.api.crowd import Crowd, DownloadGate
 from cloud_sync.api.deployments import DeploymentController
 from cloud_sync.api.devices import DeviceController
-from cloud_sync.api.labels import LabelController
+from cloud_sync.api.endings import EndingController
+from cloud_sync.api.groups import GroupController
 from cloud_sync.api.models import ModelController
 from cloud_sync.api.modules import ModuleController
 from cloud_sync.api.parts import Parts, providers
@@ -36,11 +38,13 @@ def build(parts: Parts, version: str) -> Litestar:
             BlobController,
             ModelController,
             ModuleController,
+            EndingController,
             DeviceController,
+            GroupController,
+            ConfigController,
             DeploymentController,
             RolloutController,
             TelemetryController,
-            LabelController,
         ],
         dependencies=providers(parts),
         middleware=[DefineMiddleware(DownloadGate, crowd=Crowd(parts.max_downloads))],

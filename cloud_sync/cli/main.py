@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from cloud_sync.cli import deploy, device, fleet, label, model, module, records, rollout
+from cloud_sync.cli import (
+    config,
+    deploy,
+    device,
+    fleet,
+    group,
+    model,
+    module,
+    records,
+    rollout,
+)
 from cloud_sync.cli.demo import demo
 from cloud_sync.cli.failure import FAILED, INTERRUPTED, fail, silence_output
 from cloud_sync.cli.session import DEFAULT_SERVER, Session, login_name
@@ -27,12 +37,13 @@ app.add_typer(module.app, name="module")
 app.add_typer(model.app, name="model")
 app.add_typer(device.app, name="device")
 app.add_typer(fleet.app, name="fleet")
+app.add_typer(group.app, name="group")
+app.add_typer(config.app, name="config")
 app.add_typer(rollout.app, name="rollout")
 app.command("deploy")(deploy.deploy)
 app.command("remove")(deploy.remove)
 app.command("events")(records.events)
 app.command("results")(records.results)
-app.add_typer(label.app, name="label")
 app.command("audit")(records.audit)
 app.command("info")(records.info)
 app.command("demo")(demo)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import ending, words
-from cloud_sync.cli.options import ExactRef, JsonFlag, Limit, Reason, Retired, TagFilter, pairs
+from cloud_sync.cli.options import ExactRef, JsonFlag, Most, Reason, Retired, TagFilter, pairs
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def list_models(
     tag: TagFilter = None,
     properties: PropertyFilter = None,
     retired: Retired = False,
-    limit: Limit = 200,
+    limit: Most = 1000,
     as_json: JsonFlag = False,
 ) -> None:
     """List the versions of all models.
@@ -113,7 +113,7 @@ def search(
     tag: TagFilter = None,
     properties: PropertyFilter = None,
     retired: Retired = False,
-    limit: Limit = 200,
+    limit: Most = 1000,
     as_json: JsonFlag = False,
 ) -> None:
     """Find models by a part of their name, by tags and by properties.
@@ -233,28 +233,42 @@ def tag(
 
 @app.command()
 def retire(
-    context: typer.Context, ref: ExactRef, reason: Reason = "", as_json: JsonFlag = False
+    context: typer.Context,
+    ref: ending.Ref,
+    keep: ending.Keep = 0,
+    dry_run: ending.DryRun = False,
+    reason: Reason = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Take a version out of use without deleting it.
 
     \b
     Example:
       shoal model retire shuttle/2 --reason "replaced by 3"
+      shoal model retire 'line-*' --keep 1
     """
-    ending.retire(context, "model", ref, reason, as_json=as_json)
+    ending.end(context, "model", "retire", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
 def delete(
-    context: typer.Context, ref: ExactRef, reason: Reason = "", as_json: JsonFlag = False
+    context: typer.Context,
+    ref: ending.Ref,
+    keep: ending.Keep = 0,
+    dry_run: ending.DryRun = False,
+    reason: Reason = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Delete a version. Refused while devices run, or should run, what was made of it.
+
+    With a pattern, those that a device or a rollout needs stay, and are listed.
 
     \b
     Example:
       shoal model delete shuttle/1 --reason "trained on the wrong rows"
+      shoal model delete 'line-*/1' --dry-run
     """
-    ending.delete(context, "model", ref, reason, as_json=as_json)
+    ending.end(context, "model", "delete", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json)
 
 
 def _exact(ref: str) -> tuple[str, int]:

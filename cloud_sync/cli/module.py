@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import ending, module_folder, words
-from cloud_sync.cli.options import ExactRef, JsonFlag, Reason, Retired
+from cloud_sync.cli.options import JsonFlag, Most, Reason, Retired
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def list_modules(
     context: typer.Context,
     name: Annotated[str, typer.Option("--name", metavar="GLOB", help="Only these names.")] = "",
     retired: Retired = False,
+    limit: Most = 1000,
     as_json: JsonFlag = False,
 ) -> None:
     """List the published versions of all modules.
@@ -43,7 +44,7 @@ def list_modules(
     from cloud_sync.cli.output import Column, print_json, print_table, right
 
     with open_client(context) as client:
-        modules = client.modules.search(name=name, retired=retired)
+        modules = list(client.modules.search(name=name, retired=retired, limit=limit))
     if as_json:
         print_json(modules)
         return
@@ -110,28 +111,46 @@ def show(
 
 @app.command()
 def retire(
-    context: typer.Context, ref: ExactRef, reason: Reason = "", as_json: JsonFlag = False
+    context: typer.Context,
+    ref: ending.Ref,
+    keep: ending.Keep = 0,
+    dry_run: ending.DryRun = False,
+    reason: Reason = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Take a version out of use. Devices that run it go on; it is no longer deployed.
 
     \b
     Example:
       shoal module retire shuttle-anomaly/1 --reason "replaced by 2"
+      shoal module retire 'model-for-*' --keep 1 --dry-run
     """
-    ending.retire(context, "module", ref, reason, as_json=as_json)
+    ending.end(
+        context, "module", "retire", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json
+    )
 
 
 @app.command()
 def delete(
-    context: typer.Context, ref: ExactRef, reason: Reason = "", as_json: JsonFlag = False
+    context: typer.Context,
+    ref: ending.Ref,
+    keep: ending.Keep = 0,
+    dry_run: ending.DryRun = False,
+    reason: Reason = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Delete a version. Refused while devices run it or should run it; they are named.
+
+    With a pattern, those that a device or a rollout needs stay, and are listed.
 
     \b
     Example:
       shoal module delete shuttle-anomaly/1 --reason "never deployed"
+      shoal module delete 'model-for-*' --keep 2
     """
-    ending.delete(context, "module", ref, reason, as_json=as_json)
+    ending.end(
+        context, "module", "delete", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json
+    )
 
 
 def _metrics(module: "ModuleVersion") -> str:

@@ -1,10 +1,11 @@
 """Modules in the registry: a manifest and its blobs, ready for devices."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from cloud_sync.client.blobs import Blobs
 from cloud_sync.client.files import Source
+from cloud_sync.client.paging import pages
 from cloud_sync.client.progress import Progress, ignore
 from cloud_sync.client.transport import Params, Transport, path_of
 from cloud_sync.client.versions import newest
@@ -56,15 +57,29 @@ class Modules:
             "POST", path_of("modules"), ModulePublished, body=body, reason=reason
         )
 
-    def search(self, *, name: str = "", retired: bool = False) -> list[ModuleVersion]:
-        """Every published version.
+    def search(
+        self, *, name: str = "", retired: bool = False, limit: int | None = None
+    ) -> Iterator[ModuleVersion]:
+        """Every published version, page by page.
 
         Args:
             name: a glob, `shuttle-*`; empty for all.
             retired: whether retired versions are given too.
+            limit: stop after so many; None for all.
         """
-        params: Params = {"name": name or None, "retired": None if retired else False}
-        return self._transport.ask("GET", path_of("modules"), list[ModuleVersion], params=params)
+
+        def fetch(count: int, offset: int) -> list[ModuleVersion]:
+            params: Params = {
+                "name": name or None,
+                "retired": None if retired else False,
+                "limit": count,
+                "offset": offset,
+            }
+            return self._transport.ask(
+                "GET", path_of("modules"), list[ModuleVersion], params=params
+            )
+
+        return pages(fetch, lambda module: (module.name, module.version), limit)
 
     def versions(self, name: str) -> list[ModuleVersion]:
         """Every version of a module, newest first.

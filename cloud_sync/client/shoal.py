@@ -7,9 +7,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from cloud_sync.client.blobs import Blobs
+from cloud_sync.client.configuration import Configuration
 from cloud_sync.client.deployments import Deployments
 from cloud_sync.client.devices import Devices
-from cloud_sync.client.labels import Labels
+from cloud_sync.client.endings import Endings
+from cloud_sync.client.groups import Groups
 from cloud_sync.client.models import Models
 from cloud_sync.client.modules import Modules
 from cloud_sync.client.rollouts import Rollouts
@@ -35,10 +37,12 @@ class ShoalClient:
     Attributes:
         models: named, versioned files.
         modules: what can be deployed.
+        endings: of many versions at once, by pattern.
         devices: the fleet.
+        groups: devices put together by name.
+        configuration: of the fleet, of groups and of devices, in layers.
         deployments: what devices should run.
         rollouts: the same in stages, each judged by what the version did.
-        labels: what the right answers to messages were.
         telemetry: events, results, the audit log, the service itself.
         blobs: files by their digest.
     """
@@ -50,10 +54,12 @@ class ShoalClient:
         self.blobs = Blobs(self._transport)
         self.models = Models(self._transport, self.blobs)
         self.modules = Modules(self._transport, self.blobs)
+        self.endings = Endings(self._transport)
         self.devices = Devices(self._transport)
+        self.groups = Groups(self._transport)
+        self.configuration = Configuration(self._transport)
         self.deployments = Deployments(self._transport, self.devices)
         self.rollouts = Rollouts(self._transport)
-        self.labels = Labels(self._transport)
         self.telemetry = Telemetry(self._transport)
 
     @property

@@ -11,10 +11,13 @@ from cloud_sync.db.audit import Change
 from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.migrate import migrate
 from cloud_sync.fleet.commands import Commands
+from cloud_sync.fleet.configuration import Configuration
 from cloud_sync.fleet.devices import Devices
+from cloud_sync.fleet.groups import Groups
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.objects import Objects
 from cloud_sync.registry.blobs import Blobs
+from cloud_sync.registry.endings import Endings
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import ModelUpload, ModulePublished, ServiceInfo
@@ -155,7 +158,10 @@ def cloud(
         blobs=blobs,
         models=Models(database),
         modules=Modules(database, blobs),
+        endings=Endings(database),
         devices=devices,
+        groups=Groups(database, publisher),
+        configuration=Configuration(database, publisher),
         commands=Commands(database, line, devices),
         deployments=Deployments(database, publisher, driver.wake),
         rollouts=Rollouts(database, publisher, driver.wake),

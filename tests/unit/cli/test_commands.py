@@ -215,6 +215,9 @@ COMPLETE = {
     "module init": ("--model", "missing.onnx"),  # it needs no service, and would succeed
     "device tag": ("a=b",),
     "model tag": ("a=b",),
+    "group set": ("--rank", "1"),
+    "config set": ("uplink=all", "--fleet"),
+    "config unset": ("--fleet",),
     "rollout plan": ("x/1",),
     "rollout start": ("x/1", "--to", "all"),
 }

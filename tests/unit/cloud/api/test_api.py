@@ -164,6 +164,9 @@ def test_who_asked_and_why_is_in_the_audit_log(http: Http, parts_of_cloud: Cloud
 CHANGING = (
     ("PUT", "/v1/devices/line-9", None),
     ("PATCH", "/v1/devices/line-9/tags", {"set": {"a": "b"}}),
+    ("POST", "/v1/groups/line-9", {"add": "line-9"}),
+    ("POST", "/v1/config", {"layer": "group", "name": "line-9", "set": {"uplink": "all"}}),
+    ("DELETE", "/v1/groups/line-9", None),
     ("POST", "/v1/rollouts", {"module": "probe", "to": "line-9"}),
     ("POST", "/v1/rollouts/r1/orders", {"action": "abort"}),
     ("POST", "/v1/deployments", {"module": "probe", "to": "line-9"}),
@@ -173,6 +176,8 @@ CHANGING = (
     ("DELETE", "/v1/models/shuttle/1", None),
     ("POST", "/v1/modules/probe/1/retire", None),
     ("DELETE", "/v1/modules/probe/1", None),
+    ("POST", "/v1/retirements", {"kind": "module", "name": "prob*"}),
+    ("POST", "/v1/deletions", {"kind": "module", "name": "prob*"}),
     ("DELETE", "/v1/devices/line-9", None),
 )
 
@@ -180,6 +185,7 @@ CHANGING = (
 def test_every_change_leaves_a_trace(http: Http, parts_of_cloud: Cloud) -> None:
     parts_of_cloud.register()
     parts_of_cloud.publish()
+    parts_of_cloud.publish(data=b"second")
     for method, path, body in CHANGING:
         before = http.get("/v1/audit?limit=1").json()[0]["id"]
         answer = http.request(method, path, json=body)
