@@ -23,6 +23,9 @@ from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.scores import Profile
 
 EVIDENCE_S: Final = 2.0
+EVIDENCE_EACH_S: Final = 0.001
+"""More for each device of the stage: reading what one did takes a tenth of that."""
+
 JOINERS_S: Final = 30.0
 _JUDGED: Final = frozenset({StageState.FILLING, StageState.SOAKING, StageState.JUDGING})
 _OVER: Final = frozenset({RolloutState.COMPLETED, RolloutState.COMPLETED_DEGRADED})
@@ -67,7 +70,8 @@ class Surroundings:
         if stage is None or (policy.gates is None and policy.soak_messages == 0):
             return StageEvidence()
         key = (stage.number, stage.step, stage.state)
-        if key == self._evidence_of and 0 <= now - self._evidence_at < EVIDENCE_S:
+        kept_s = max(EVIDENCE_S, stage.size * EVIDENCE_EACH_S)
+        if key == self._evidence_of and 0 <= now - self._evidence_at < kept_s:
             return self._evidence
         members = members_of(rollout, stage)
         self._know(connection, members)
