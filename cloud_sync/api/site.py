@@ -15,6 +15,7 @@ from cloud_sync.api.deployments import DeploymentController
 from cloud_sync.api.devices import DeviceController
 from cloud_sync.api.endings import EndingController
 from cloud_sync.api.groups import GroupController
+from cloud_sync.api.labels import LabelController
 from cloud_sync.api.models import ModelController
 from cloud_sync.api.modules import ModuleController
 from cloud_sync.api.parts import Parts, providers
@@ -45,6 +46,7 @@ def build(parts: Parts, version: str) -> Litestar:
             DeploymentController,
             RolloutController,
             TelemetryController,
+            LabelController,
         ],
         dependencies=providers(parts),
         middleware=[DefineMiddleware(DownloadGate, crowd=Crowd(parts.max_downloads))],

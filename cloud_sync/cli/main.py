@@ -15,6 +15,7 @@ from cloud_sync.cli import (
     device,
     fleet,
     group,
+    label,
     model,
     module,
     records,
@@ -44,6 +45,7 @@ app.command("deploy")(deploy.deploy)
 app.command("remove")(deploy.remove)
 app.command("events")(records.events)
 app.command("results")(records.results)
+app.add_typer(label.app, name="label")
 app.command("audit")(records.audit)
 app.command("info")(records.info)
 app.command("demo")(demo)

@@ -12,6 +12,7 @@ from cloud_sync.client.deployments import Deployments
 from cloud_sync.client.devices import Devices
 from cloud_sync.client.endings import Endings
 from cloud_sync.client.groups import Groups
+from cloud_sync.client.labels import Labels
 from cloud_sync.client.models import Models
 from cloud_sync.client.modules import Modules
 from cloud_sync.client.rollouts import Rollouts
@@ -43,6 +44,7 @@ class ShoalClient:
         configuration: of the fleet, of groups and of devices, in layers.
         deployments: what devices should run.
         rollouts: the same in stages, each judged by what the version did.
+        labels: what the right answers to messages were.
         telemetry: events, results, the audit log, the service itself.
         blobs: files by their digest.
     """
@@ -60,6 +62,7 @@ class ShoalClient:
         self.configuration = Configuration(self._transport)
         self.deployments = Deployments(self._transport, self.devices)
         self.rollouts = Rollouts(self._transport)
+        self.labels = Labels(self._transport)
         self.telemetry = Telemetry(self._transport)
 
     @property
