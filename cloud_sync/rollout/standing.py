@@ -54,6 +54,7 @@ def going_back(assignment: Assignment, seen: DeviceNow, policy: Policy, now: flo
             and previous is not None
             and slot.wanted == previous.digest
             and slot.phase in GAVE_UP
+            and slot.running != previous.digest
         ):
             return move(
                 assignment, _A.FAILED, "the device can go neither forward nor back", slot=slot

@@ -4,10 +4,14 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from edge_agent.contract.messages import Health, SlotHealth
 from edge_agent.contract.state import (
+    UNSETTLED,
     DesiredState,
     Hardware,
+    Phase,
     ReportedSlot,
     ReportedState,
     WantedSlot,
@@ -18,7 +22,7 @@ from edge_agent.daemon.memory import MemoryShares, with_memory
 from edge_agent.daemon.status import AgentStatus, LinkStatus, RecentEvent, SlotStatus
 from edge_agent.daemon.workforce import Workforce
 from edge_agent.errors import StorageError
-from edge_agent.reconcile.plan import is_settled
+from edge_agent.reconcile.plan import is_settled, wanted_version
 from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
 from edge_agent.store.outbox_row import OutboxSize
@@ -246,6 +250,15 @@ def reported_slot(
 ) -> ReportedSlot:
     """A slot as it is reported. What runs is what a live worker says, not what was planned."""
     is_up = health is not None and health.state == "running"
+    if (
+        wanted is not None
+        and record.phase in UNSETTLED
+        and record.target is not None
+        and record.target != wanted_version(wanted)
+    ):
+        # What failed is not wanted any more, and what is wanted is about to begin: whoever waits
+        # for that must not take the old failure for its own.
+        record = replace(record, phase=Phase.FETCHING, error=None, attempts=0, next_retry=None)
     module = wanted.module if wanted else (record.target.module if record.target else "")
     return ReportedSlot(
         module=module or (health.module if health else ""),

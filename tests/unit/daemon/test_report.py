@@ -1,4 +1,4 @@
-"""What the device says about its own load: measured over an interval, or not at all."""
+"""What the device says about its slots, and about its own load: measured, or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from edge_agent.contract.messages import SlotHealth
-from edge_agent.contract.state import Hardware
-from edge_agent.daemon.report import SHORTEST_LOAD_S, Reporter
+from edge_agent.contract.state import Hardware, Phase, SlotError, WantedSlot
+from edge_agent.daemon.report import SHORTEST_LOAD_S, Reporter, reported_slot
 from edge_agent.store.journal import Journal
 from edge_agent.store.outbox_row import OutboxSize
+from edge_agent.store.slots import Installed, SlotRecord
 from edge_agent.store.space import DiskState
 from tests.support.simulated_clock import SimulatedClock
 
@@ -76,3 +77,24 @@ def test_a_report_soon_after_another_repeats_its_load(
     assert load(reporter) == 0.0
     clock.advance(SHORTEST_LOAD_S / 1e9)
     assert load(reporter) == 0.0
+
+
+@pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.REJECTED, Phase.FAILED])
+def test_a_version_that_failed_before_says_nothing_about_the_one_that_is_wanted_now(
+    phase: Phase,
+) -> None:
+    record = SlotRecord(
+        slot="pump",
+        phase=phase,
+        target=Installed(module="pump", version=2, digest="sha256:" + "2" * 64),
+        error=SlotError(code="trial_failed", text="it failed"),
+        attempts=3,
+        next_retry=100.0,
+    )
+    same = WantedSlot(module="pump", version=2, digest="sha256:" + "2" * 64)
+    newer = WantedSlot(module="pump", version=3, digest="sha256:" + "3" * 64)
+    told = reported_slot(record, same, None)
+    assert (told.phase, told.attempts, told.error) == (phase, 3, record.error)
+    told = reported_slot(record, newer, None)
+    assert (told.phase, told.attempts, told.error) == (Phase.FETCHING, 0, None)
+    assert not told.is_waiting_its_turn

@@ -267,6 +267,18 @@ def test_a_device_without_anything_before_has_its_slot_taken_away_again() -> Non
     assert fleet.state("d0") is A.ROLLED_BACK
 
 
+def test_a_device_that_went_back_by_itself_just_then_is_not_stuck() -> None:
+    fleet = one()
+    fleet.order("rollback")
+    fleet.drive()
+    fleet.report("d0", reported(OLD, Phase.ROLLED_BACK))
+    fleet.drive()
+    assert fleet.state("d0") is A.REVERTING
+    fleet.report("d0", reported(OLD))
+    fleet.drive()
+    assert fleet.state("d0") is A.ROLLED_BACK
+
+
 def test_a_device_that_does_not_go_back_is_a_failure_in_the_end() -> None:
     fleet = one()
     fleet.obey()
