@@ -68,7 +68,7 @@ def read_evidence(
         version=replace(
             found,
             memory=compare_memory(version, champion, known.memory_mb),
-            drift=found.drift if step == "shadow" else _drift_beside(shadow),
+            drift=found.drift if step == "shadow" else _drift_beside(shadow, assignments),
         ),
         champion=pool(tuple(champion.values()), slow_ms=slow_ms, old_ms=old_ms),
     )
@@ -90,6 +90,15 @@ def _read(connection: Connection, slot: str, digests: dict[str, str]) -> dict[st
     return {device: row for (device, _), row in read_measures(connection, slot, digests.items())}
 
 
-def _drift_beside(shadow: dict[str, SlotMeasures]) -> Sample | None:
+def _drift_beside(
+    shadow: dict[str, SlotMeasures], assignments: Sequence[Assignment]
+) -> Sample | None:
     """How its scores were beside the champion's, when both saw the same inputs."""
-    return pool(tuple(shadow.values())).drift
+    compared = [
+        row
+        for found in assignments
+        if (row := shadow.get(found.device)) is not None
+        and found.previous is not None
+        and row.against == found.previous.version
+    ]
+    return pool(compared).drift
