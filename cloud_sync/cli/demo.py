@@ -29,7 +29,8 @@ def demo(
 
     Starts the service with its broker and three device agents on this machine, trains and
     publishes a model, deploys it, replays held-out rows over MQTT, and deploys a second version
-    while rows keep coming. Ends with what was found, lost and answered twice.
+    while rows keep coming. Then a third version, which is subtly wrong, goes to a simulated fleet
+    in stages, is caught in the first one and taken back.
 
     Example: shoal demo --once --rate 500
     """
@@ -58,6 +59,7 @@ def demo(
             with ShoalClient(service.url, actor="demo") as client:
                 story.deploy(client, story.publish(client, versions[0]))
                 went_well = story.replay(client, service, versions)
+                went_well = went_well and story.mislead(client, versions[1])
             if went_well and not once:
                 stay(screen, story, service, programs, module.name)
     except KeyboardInterrupt:

@@ -39,7 +39,9 @@ def _commands(
     shoal = f"{_shown('shoal')} -s {service.url}"
     agent = _shown("edge-agent")
     device, config = next(iter(settings.items()))
-    yield f"{shoal} fleet status --watch", "versions, rates and latencies, live"
+    yield f"{shoal} fleet status --watch --name 'line-*'", "versions, rates and latencies, live"
+    yield f"{shoal} fleet status --versions", "which version runs on how many devices"
+    yield f"{shoal} rollout list", "the rollouts, and why the last one was taken back"
     yield f"{shoal} module list", "what is in the registry"
     yield f"{shoal} events", "what happened"
     yield f"{shoal} deploy {module}/1 --to {device} --wait 30", "one device back to version 1"

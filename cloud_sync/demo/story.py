@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 from cloud_sync.client import ShoalClient
+from cloud_sync.demo.fleet_act import DEVICES as FLEET
+from cloud_sync.demo.fleet_act import FleetAct, disagreement
 from cloud_sync.demo.fleet_view import DEVICES, FleetView
 from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
 from cloud_sync.demo.reader import Reader
@@ -75,7 +77,7 @@ class Story:
 
     def start_fleet(self) -> Service:
         """Act 1: the service with its broker, and three devices."""
-        self._screen.act(1, "a service and three devices")
+        self._screen.act(1, "three devices, and a model from data to a verified module")
         data = self._folder / "cloud"
         with self._screen.step("starting") as report:
             report("cloud-sync", 0.1)
@@ -119,8 +121,7 @@ class Story:
         return service
 
     def train(self) -> tuple[TrainedVersion, TrainedVersion]:
-        """Act 2: two versions of a model from the first rows of a real data set."""
-        self._screen.act(2, "a model, from data to a verified module")
+        """Two versions of a model from the first rows of a real data set."""
         made: list[TrainedVersion] = []
         for number in (1, 2):
             with self._screen.step(f"version {number}") as report:
@@ -178,8 +179,8 @@ class Story:
     def replay(
         self, client: ShoalClient, service: Service, versions: tuple[TrainedVersion, TrainedVersion]
     ) -> bool:
-        """Act 3: held-out rows over MQTT, version 2 deployed on the way; True if all is well."""
-        self._screen.act(3, "held-out rows over MQTT, and a new version under load")
+        """Act 2: held-out rows over MQTT, version 2 deployed on the way; True if all is well."""
+        self._screen.act(2, "held-out rows over MQTT, and a new version under load")
         begun = time.monotonic()
         held_out = self._module.held_out()
         count = len(held_out.rows) if self._limit == 0 else min(self._limit, len(held_out.rows))
@@ -221,6 +222,23 @@ class Story:
             device_table(view.devices(), wanted=view.wanted, phases=view.phases, rates=None)
         )
         return self._judge(verdict, held_out.labels, versions, late, time.monotonic() - begun)
+
+    def mislead(self, client: ShoalClient, champion: TrainedVersion) -> bool:
+        """Act 3: a version that is subtly wrong goes to a fleet; True if it was caught."""
+        self._screen.act(3, f"a version that is subtly wrong, and a fleet of {FLEET}")
+        with self._screen.step("version 3") as report:
+            wrong = self._module.make(3, report)
+            client.models.register(self._module.name, [wrong.model_file], tags={"data": "shuttle"})
+            client.modules.publish(wrong.built)
+        act = FleetAct(self._screen, client, self._programs, self._module.name)
+        share = disagreement(champion.labels, wrong.labels)
+        self._screen.fact(
+            "published",
+            f"v3, one tree in place of a hundred: starts, is fast, golden cases passed; and on "
+            f"{share:.1%} of the held-out rows it does not say what v2 says",
+        )
+        act.gather(champion, wrong)
+        return act.roll_out(wrong, champion)
 
     def sensor(self, service: Service, *, count: int, rate_per_s: float) -> list[str]:
         """The command that publishes held-out rows; `count` 0 goes on for ever."""

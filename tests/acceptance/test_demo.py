@@ -11,7 +11,7 @@ SHOAL = str(Path(sysconfig.get_path("scripts")) / "shoal")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_the_story_ends_well_and_leaves_nothing_behind(tmp_path: Path):
     done = subprocess.run(
         [SHOAL, "demo", "--once", "--rows", "1500", "--rate", "300"],
@@ -20,7 +20,7 @@ def test_the_story_ends_well_and_leaves_nothing_behind(tmp_path: Path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout
@@ -32,6 +32,12 @@ def test_the_story_ends_well_and_leaves_nothing_behind(tmp_path: Path):
     assert offline is not None
     assert over_mqtt[1] == offline[1]
     assert re.search(r"v1: [\d,]+, v2: [\d,]+", said), "both versions answered rows"
+    # The third act, and why: the shadow's answers, on the first stage's devices only.
+    assert re.search(r"caught\s+stage 1, as a shadow: .*differ", said), said
+    assert re.search(r"taken back\s+r\d+ rolled back after .*: 4 of 200 devices", said), said
+    closing = " ".join(said.split())
+    assert "Version 3 started, was fast and passed its own tests, and was still rolled" in closing
+    assert "on live data it gave another answer to" in closing
     assert "Traceback" not in done.stderr
     assert list(tmp_path.glob("shoal-demo-*")) == []
     assert _processes_with(str(tmp_path)) == []
