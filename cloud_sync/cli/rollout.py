@@ -25,6 +25,7 @@ from cloud_sync.cli.rollout_options import (
     Soak,
     Stages,
 )
+from cloud_sync.cli.rollout_replay import replay
 from cloud_sync.cli.rollout_watch import EVERY_S, follow, watch
 from cloud_sync.cli.session import open_client
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command()(replay)
 
 Module = Annotated[
     str, typer.Argument(metavar="[MODULE[/VERSION]]", help="The newest if no version.")
