@@ -141,8 +141,8 @@ class Policy(Struct, frozen=True, kw_only=True):
             for always.
         lock_max_s: how long a module on the device may put an update off.
         late_joiners: what becomes of devices that match the target only later.
-        priority: of two rollouts that want a device at the same time the higher goes first, then
-            the older.
+        priority: of two rollouts that want a device the higher goes first and the other waits; of
+            equal ones the newer takes it.
     """
 
     stages: Annotated[tuple[Share, ...], Meta(min_length=1, max_length=50)] = (

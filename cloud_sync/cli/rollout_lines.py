@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from cloud_sync.cli import words
 from cloud_sync.cli.rollout_tally import tally
-from cloud_sync.cli.rollout_view import event_line, measured, name_of
+from cloud_sync.cli.rollout_view import by_weight, event_line, measured, name_of
 from cloud_sync.rollout_resources import (
     GateFinding,
     RolloutDetail,
@@ -54,7 +54,9 @@ def _of_stage(before: StageSummary | None, after: StageSummary) -> Iterator[str]
         return
     # While evidence comes in its text changes with every look: that is no change yet.
     is_new = old is None or old.outcome != new.outcome
-    if is_new or (old is not None and old.text != new.text and new.outcome != "waiting"):
+    is_other = old is not None and old.text != new.text and new.outcome != "waiting"
+    # The transition that it led to says it already.
+    if (is_new or is_other) and new.text != after.reason:
         yield f"verdict {new.outcome}: {new.text}"
     for finding in _changed(old, new):
         yield (
@@ -84,6 +86,6 @@ def _progress(stage: StageSummary) -> str:
 
 def _changed(before: Verdict | None, after: Verdict) -> Iterator[GateFinding]:
     known = {finding.gate: finding.outcome for finding in before.findings} if before else {}
-    for finding in after.findings:
+    for finding in by_weight(after.findings):
         if known.get(finding.gate) != finding.outcome:
             yield finding

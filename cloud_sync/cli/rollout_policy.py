@@ -44,36 +44,46 @@ def read_policy(text: str, source: str, settings: Sequence[str] = ()) -> Policy:
         InvalidInput: a key that there is not, or a value that does not fit.
     """
     found = read_toml(text, PolicyFile, source=source, error=InvalidInput)
-    if settings:
-        data = _plain(found)
-        for setting in settings:
-            key, equals, value = setting.partition("=")
-            if not equals or not key.strip():
-                raise InvalidInput(
-                    f"--set expected KEY=VALUE, found {setting!r}",
-                    hint="for example --set soak_s=30m, or --set gates.psi.bad=0.3",
-                )
-            _put(data, tuple(key.strip().split(".")), value.strip())
-        found = fitted(data, PolicyFile, place=_place, error=InvalidInput)
-    return _without(found)
+    return _without(_changed(msgspec.to_builtins(found), settings) if settings else found)
 
 
-def _plain(policy: PolicyFile) -> dict[str, Any]:  # Any: tables, lists and values
-    """A policy as tables, without what is None: TOML knows no such value."""
-    data: dict[str, Any] = msgspec.to_builtins(policy)
+def change_policy(policy: Policy, settings: Sequence[str]) -> Policy:
+    """A policy with some of its settings changed.
+
+    Args:
+        policy: as it is; gates that it does not ask stay away.
+        settings: as in `read_policy`.
+
+    Raises:
+        InvalidInput: as in `read_policy`.
+    """
+    data: dict[str, Any] = msgspec.to_builtins(policy)  # Any: tables, lists and values
     gates = data["gates"]
     if gates is None:
-        del data["gates"]
+        data |= {"gates": msgspec.to_builtins(Gates()), "without_gates": ["all"]}
     else:
-        data["gates"] = {name: value for name, value in gates.items() if value is not None}
-    return data
+        data["without_gates"] = [name for name, value in gates.items() if value is None]
+    return _without(_changed(data, settings))
+
+
+def _changed(data: dict[str, Any], settings: Sequence[str]) -> PolicyFile:  # Any: as above
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise InvalidInput(
+                f"--set expected KEY=VALUE, found {setting!r}",
+                hint="for example --set soak_s=30m, or --set gates.psi.bad=0.3",
+            )
+        _put(data, tuple(key.strip().split(".")), value.strip())
+    return fitted(data, PolicyFile, place=_place, error=InvalidInput)
 
 
 def _put(data: dict[str, Any], path: tuple[str, ...], text: str) -> None:  # Any: as above
     """Set what a person wrote at a place, in the kind that is there already."""
     table = data
     for part in path[:-1]:
-        inner = table.setdefault(part, {})
+        # A gate that is not asked is nothing there; it needs both of its limits.
+        inner = table[part] = {} if table.get(part) is None else table[part]
         if not isinstance(inner, dict):
             raise InvalidInput(
                 f"--set {'.'.join(path)}: {part} is a value and has no keys",
@@ -189,7 +199,7 @@ windows = []
 lock_max_s = 86400
 # Devices that match the target only later: "ignore" or "include".
 late_joiners = "ignore"
-# Of two rollouts that want a device the higher goes first, then the older.
+# Of two rollouts that want a device the higher goes first; of equal ones the newer takes it.
 priority = 0
 
 # Gates that are not asked, of error_rate, slow, old, disagreement, memory, psi, wrong; or "all".

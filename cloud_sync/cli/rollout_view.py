@@ -194,7 +194,6 @@ def evidence_sheet(stage: StageSummary) -> Sheet:
         right("of"),
         Column("evidence", wraps=True),
     )
-    order = {"failed": 0, "waiting": 1, "passed": 2}
     findings = stage.verdict.findings if stage.verdict else ()
     rows: list[Row] = [
         (
@@ -205,9 +204,15 @@ def evidence_sheet(stage: StageSummary) -> Sheet:
             words.count(finding.samples),
             finding.text,
         )
-        for finding in sorted(findings, key=lambda finding: order[finding.outcome])
+        for finding in by_weight(findings)
     ]
     return Sheet(columns, rows)
+
+
+def by_weight(findings: Sequence[GateFinding]) -> list[GateFinding]:
+    """What failed first, then what waits, then what passed."""
+    order = {"failed": 0, "waiting": 1, "passed": 2}
+    return sorted(findings, key=lambda finding: order[finding.outcome])
 
 
 def measured(finding: GateFinding, value: float | None) -> str:

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from cloud_sync.cli.rollout_lines import changes, outcome
 from cloud_sync.rollout_resources import RolloutDetail, StageSummary
-from tests.support.rollout_samples import EVENTS, NOW, WAITING, completed, paused, running
+from tests.support.rollout_samples import EVENTS, FAILED, NOW, WAITING, completed, paused, running
 
 
 def said(before: RolloutDetail | None, after: RolloutDetail) -> list[str]:
@@ -39,20 +39,14 @@ def test_a_verdict_that_only_counts_up_is_no_change() -> None:
 
 
 def test_a_failed_gate_is_said_with_its_evidence_and_what_to_do() -> None:
-    assert said(running(), paused()) == [
-        (
-            "stage 2 verdict failed: its answers differ from the champion's in 31 % of 420 "
-            "messages, where 6 % is bad"
-        ),
-        (
-            "stage 2 gate disagreement failed, measured 31 %, limit 6 %, of 420: "
-            "131 of 420 messages differ"
-        ),
-        (
-            "what to do: `shoal rollout rollback r17` takes it back, "
-            "`shoal rollout resume r17` judges again"
-        ),
+    found = "measured 31 %, limit 6 %, of 420: 131 of 420 messages differ"
+    lines = [
+        f"stage 2 gate disagreement failed, {found}",
+        f"what to do: {paused().summary.needs}",
     ]
+    assert said(running(), paused()) == lines  # why it failed is said by the transition
+    early = with_stage(paused(), 1, reason="it has soaked")
+    assert said(running(), early) == [f"stage 2 verdict failed: {FAILED.text}", *lines]
 
 
 def test_devices_that_move_are_a_change_of_their_stage() -> None:

@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import fields, replace
 
 from cloud_sync.cli.moments import seconds
-from cloud_sync.cli.rollout_policy import TEMPLATE, read_policy, settings_of
+from cloud_sync.cli.rollout_policy import TEMPLATE, change_policy, read_policy, settings_of
 from cloud_sync.errors import InvalidInput
-from cloud_sync.rollout_resources import Gates, Limit, Policy
+from cloud_sync.rollout_resources import AT_ONCE, Gates, Limit, Policy
 
 
 def test_the_template_shows_every_key_and_is_the_default() -> None:
@@ -43,6 +43,18 @@ def test_gates_are_left_out_by_name_or_all_of_them() -> None:
         gates=replace(Gates(), psi=None, memory=None)
     )
     assert read_policy('without_gates = ["all"]', "policy.toml").gates is None
+
+
+def test_a_policy_that_is_there_is_changed_and_asks_no_gate_that_it_did_not_ask() -> None:
+    careful = Policy(soak_s=60, gates=replace(Gates(), psi=None))
+    assert change_policy(careful, ["retries=1"]) == replace(careful, retries=1)
+    again = ["without_gates=", "gates.psi.good=0.2", "gates.psi.bad=0.3"]
+    asked = change_policy(careful, again).gates
+    assert asked is not None
+    assert asked.psi == Limit(good=0.2, bad=0.3)
+    assert change_policy(AT_ONCE, ["retries=1"]) == replace(AT_ONCE, retries=1)
+    labels = read_policy("", "", ["gates.wrong.good=0.01", "gates.wrong.bad=0.1"]).gates
+    assert labels == Gates(wrong=Limit(good=0.01, bad=0.1))
 
 
 @pytest.mark.parametrize(
