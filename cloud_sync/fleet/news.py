@@ -29,7 +29,7 @@ _NOTE: Final = (
     update(rollout_assignments)
     .where(
         _A.device == bindparam("of_device"),
-        _A.has_news.is_(False),
+        ~_A.has_news,
         _A.state.in_([state.value for state in _WAITED_FOR]),
     )
     .values(has_news=True)

@@ -91,7 +91,7 @@ class Course:
         sightings = self._sightings
         sightings.read_news(connection, now)
         if not 0 <= now - self._presence_at < PRESENCE_S:
-            sightings.read_presence(connection, now)
+            sightings.read_presence(connection, rollout, now)
             self._presence_at = now
         world = self._surroundings.read(connection, rollout, sightings.devices, now)
         # The beginning of a plan is a plan: what is cut off is decided again in the next round.
@@ -146,7 +146,7 @@ class Course:
         self._rollout = stored.rollout
         self._sightings = Sightings(stored.rollout)
         self._surroundings = Surroundings()
-        self._sightings.read_presence(connection, now)
+        self._sightings.read_presence(connection, stored.rollout, now)
         self._presence_at = now
 
 
@@ -163,7 +163,7 @@ def play_at_once(
         starts_per_s: devices that may begin in a second with what many are told at once.
     """
     sightings = Sightings(rollout)
-    sightings.read_presence(connection, now)
+    sightings.read_presence(connection, rollout, now)
     surroundings = Surroundings()
     tell: frozenset[str] = frozenset()
     for _ in range(MOST_ROUNDS):

@@ -28,6 +28,8 @@ LOOK_S: Final = 1.0
 """Longest time between two looks: another service may have taken in a report."""
 PAUSE_S: Final = 0.05
 """After each look, so that a burst of reports makes a few rounds and not thousands."""
+BREATH_S: Final = 0.005
+"""Between two rounds, so that those who take reports in get their turn to write."""
 ROUNDS: Final = 100
 """Most rounds of one rollout in a row; the others want theirs, too."""
 RETRY_S: Final = 5.0
@@ -59,6 +61,8 @@ class Driver:
         publisher: tells the devices.
         starts_per_s: devices that may begin in a second with what many are told at once.
         clock: seconds since 1970.
+        owner: of the leases: a service that is started again goes on at once by the same name;
+            empty for one that no other run has.
     """
 
     def __init__(
@@ -68,12 +72,13 @@ class Driver:
         *,
         starts_per_s: float = STARTS_PER_S,
         clock: Callable[[], float] = time.time,
+        owner: str = "",
     ) -> None:
         self._database = database
         self._publisher = publisher
         self._starts_per_s = starts_per_s
         self._clock = clock
-        self._owner = uuid.uuid4().hex
+        self._owner = owner or uuid.uuid4().hex
         self._courses: dict[int, Course] = {}
         self._due: dict[int, float] = {}
         self._held: dict[int, float] = {}
@@ -140,7 +145,7 @@ class Driver:
             is_followed = and_(_R.state.in_(_OVER), _R.is_followed.is_(True))
             is_driven = or_(_R.state.in_(_DRIVEN), is_followed)
             driven = set(connection.scalars(select(_R.id).where(is_driven)))
-            query = select(_A.rollout).where(_A.has_news.is_(True)).distinct()
+            query = select(_A.rollout).where(_A.has_news).distinct()
             news = set(connection.scalars(query))
             if not 0 <= now - self._left_overs_at < LOOK_S:
                 is_open = exists().where(_A.rollout == _R.id, _A.state.in_(_OPEN))
@@ -182,7 +187,7 @@ class Driver:
             loud = set(
                 connection.scalars(
                     select(_A.rollout)
-                    .where(_A.rollout.in_(numbers), _A.has_news.is_(True), ~is_done)
+                    .where(_A.rollout.in_(numbers), _A.has_news, ~is_done)
                     .distinct()
                 )
             )
@@ -190,7 +195,7 @@ class Driver:
             if quiet:
                 connection.execute(
                     update(rollout_assignments)
-                    .where(_A.rollout.in_(quiet), _A.has_news.is_(True))
+                    .where(_A.rollout.in_(quiet), _A.has_news)
                     .values(has_news=False)
                 )
         return quiet
@@ -225,7 +230,7 @@ class Driver:
                 self._held[number] = now + LOOK_S
                 return
             self._due[number] = played.next_look
-            if not played.decided or self._stopping.is_set():
+            if not played.decided or self._stopping.wait(BREATH_S):
                 return
         self._woken.set()  # there is more to decide
 

@@ -105,7 +105,7 @@ def entries_of(
     """
     state = before.state.value
     stages = {stage.number: stage.state.value for stage in before.stages}
-    devices = {name: (a.stage, a.state.value) for name, a in before.assignments.items()}
+    devices: dict[str, tuple[int, str]] = {}
     found: list[RolloutEvent] = []
 
     def note(
@@ -142,7 +142,9 @@ def entries_of(
                 note(joined.stage, joined.device, "", joined.state.value, joined.reason, {})
                 devices[joined.device] = (joined.stage, joined.state.value)
             case Move() | Offer() | Revert():
-                stage, old = devices[decision.device]
+                was = before.assignments.get(decision.device)
+                known = devices.get(decision.device)
+                stage, old = known or ((was.stage, was.state.value) if was else (0, ""))
                 new, evidence = _of_device(decision, revisions)
                 # A desired state may go back before its device does, and after it.
                 if new != old:

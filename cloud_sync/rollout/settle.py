@@ -72,6 +72,8 @@ def settle(
         now: seconds since 1970.
         starts_per_s: devices that may begin in a second with what many are told at once.
     """
+    if not decisions:
+        return Settled(rollout=rollout)
     time = journal.stamp(connection, now)
     claim = of_rollout(rollout)
     found = rivals(connection, claim, sorted(_slots_needed(rollout, decisions)))

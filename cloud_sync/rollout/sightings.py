@@ -7,6 +7,7 @@ is kept here can be read again at any time: losing it loses nothing.
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, Select, select, update
 
@@ -17,18 +18,18 @@ from cloud_sync.rollout.observation import DeviceNow
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.rows import LIVE
 from cloud_sync.rollout.states import ACTIVE, ENDED
-from cloud_sync.rollout_resources import AssignmentState
 from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import ReportedSlot, ReportedState
 from edge_agent.contract.wire import decode
 from edge_agent.errors import ContractError
 
 BATCH: Final = 500
+TURNS: Final = 12
+"""In so many rounds everybody is looked up once."""
 _D: Final = devices.c
 _P: Final = reported_states.c
 _R: Final = rollouts.c
 _A: Final = rollout_assignments.c
-_OPEN: Final = sorted(set(AssignmentState) - ENDED)
 
 
 class Sightings:
@@ -43,6 +44,9 @@ class Sightings:
         self._slot = rollout.slot
         self._priority = rollout.wish.policy.priority
         self._shadow = _shadow_name(rollout)
+        self._turn = 0
+        self._heard: dict[str, _Heard] = {}
+        self._taken: set[str] = set()
         self.devices: dict[str, DeviceNow] = {}
 
     def read_news(self, connection: Connection, now: float) -> int:
@@ -56,7 +60,7 @@ class Sightings:
         Returns:
             How many devices had news.
         """
-        mine = (_A.rollout == self._number, _A.has_news.is_(True))
+        mine = (_A.rollout == self._number, _A.has_news)
         names = sorted(connection.scalars(select(_A.device).where(*mine)))
         if names:
             connection.execute(update(rollout_assignments).where(*mine).values(has_news=False))
@@ -70,38 +74,63 @@ class Sightings:
             found = {row.device: row for row in connection.execute(query)}
             for name in names[start : start + BATCH]:
                 row = found.get(name)
-                known = self.devices.get(name)
                 if row is None:
                     self.devices[name] = _deleted(name)
+                    self._heard.pop(name, None)
                 else:
+                    self._heard[name] = _heard(row)
                     seen = self._seen(row, now)
-                    is_taken = known is not None and known.is_taken
+                    is_taken = name in self._taken
                     self.devices[name] = replace(seen, is_taken=True) if is_taken else seen
 
-    def read_presence(self, connection: Connection, now: float) -> None:
-        """Read who is there, of all devices with whom the rollout is not done."""
-        query = (
-            select(_A.device, _D.state, _D.last_seen, _D.interval_s, _D.created)
-            .outerjoin_from(rollout_assignments, devices, _D.device == _A.device)
-            .where(_A.rollout == self._number, _A.state.in_(_OPEN))
-        )
-        unread: list[str] = []
-        for row in connection.execute(query).all():
-            known = self.devices.get(row.device)
-            if row.created is None:
-                self.devices[row.device] = _deleted(row.device)
-            elif known is None:
-                unread.append(row.device)
-            else:
-                there, away = _presence(row, now)
-                if (there, away) != (known.presence, known.away_since):
-                    self.devices[row.device] = replace(known, presence=there, away_since=away)
+    def read_presence(self, connection: Connection, rollout: Rollout, now: float) -> None:
+        """See who is there, of all devices with whom the rollout is not done.
+
+        Who comes or goes says so, and that is news; who falls silent does not. So those who seem
+        silent are looked up each time, and of the others a few, so that all have their turn.
+
+        Args:
+            connection: of a transaction.
+            rollout: as it is stored.
+            now: seconds since 1970.
+        """
+        names = [name for name, one in rollout.assignments.items() if one.state not in ENDED]
+        unread = [name for name in names if name not in self.devices]
         self.read(connection, unread, now)
+        turn = set(names[self._turn :: TURNS])
+        self._turn = (self._turn + 1) % TURNS
+        old = [name for name in names if name in turn or self._seems_silent(name, now)]
+        self._read_seen(connection, old, now)
         self._read_taken(connection)
+
+    def _seems_silent(self, name: str, now: float) -> bool:
+        heard = self._heard.get(name)
+        return heard is not None and heard.state == "online" and heard.there(now)[0] != "online"
+
+    def _read_seen(self, connection: Connection, names: Sequence[str], now: float) -> None:
+        """Read when devices were last heard of, and nothing else of them."""
+        for start in range(0, len(names), BATCH):
+            batch = names[start : start + BATCH]
+            query = select(_D.device, _D.state, _D.last_seen, _D.interval_s, _D.created).where(
+                _D.device.in_(batch)
+            )
+            found = {row.device: _heard(row) for row in connection.execute(query)}
+            for name in batch:
+                heard = found.get(name)
+                if heard is None:
+                    self.devices[name] = _deleted(name)
+                    self._heard.pop(name, None)
+                    continue
+                self._heard[name] = heard
+                known = self.devices[name]
+                there, away = heard.there(now)
+                if (there, away) != (known.presence, known.away_since):
+                    self.devices[name] = replace(known, presence=there, away_since=away)
 
     def take(self, names: Iterable[str]) -> None:
         """Note that another rollout goes first on these devices."""
         for name in names:
+            self._taken.add(name)
             self.devices[name] = replace(self.devices[name], is_taken=True)
 
     def _read_taken(self, connection: Connection) -> None:
@@ -116,12 +145,13 @@ class Sightings:
                 _A.rollout.in_(numbers), _A.slot == self._slot, _A.state.in_(sorted(ACTIVE))
             )
             taken = set(connection.scalars(query))
-        for name, known in self.devices.items():
-            if known.is_taken != (name in taken):
-                self.devices[name] = replace(known, is_taken=name in taken)
+        for name in taken ^ self._taken:
+            if name in self.devices:
+                self.devices[name] = replace(self.devices[name], is_taken=name in taken)
+        self._taken = taken
 
     def _seen(self, row: Row[Any], now: float) -> DeviceNow:  # Any: columns
-        there, away = _presence(row, now)
+        there, away = _heard(row).there(now)
         slot: ReportedSlot | None = None
         shadow: ReportedSlot | None = None
         locked: float | None = None
@@ -158,13 +188,24 @@ def _facts() -> Select[Any]:  # Any: columns of several types
     ).outerjoin_from(devices, reported_states, _P.device == _D.device)
 
 
-def _presence(
-    row: Any, now: float
-) -> tuple[Presence, float | None]:  # Any: a row of several queries
-    there = presence(now, row.state, row.last_seen, row.interval_s)
-    if there == "online":
-        return there, None
-    return there, row.created if row.last_seen is None else row.last_seen
+class _Heard(Struct, frozen=True):
+    """When a device was last heard of, and what its last status was."""
+
+    state: str
+    last_seen: float | None
+    interval_s: float
+    created: float
+
+    def there(self, now: float) -> tuple[Presence, float | None]:
+        """Whether it is there; and if not, since when it is away."""
+        there = presence(now, self.state, self.last_seen, self.interval_s)
+        if there == "online":
+            return there, None
+        return there, self.created if self.last_seen is None else self.last_seen
+
+
+def _heard(row: Any) -> _Heard:  # Any: a row of several queries
+    return _Heard(row.state, row.last_seen, row.interval_s, row.created)
 
 
 def _report(row: Row[Any]) -> ReportedState | None:  # Any: columns
