@@ -1,0 +1,186 @@
+"""Rollouts that are judged by what the version did: from health reports to the way back."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.rollout_resources import Policy, RolloutState, RolloutWish
+from edge_agent.contract.messages import (
+    TIME_BOUNDS_MS,
+    Health,
+    ShadowHealth,
+    SlotHealth,
+    Timing,
+)
+from tests.support.cloud import NOW, Cloud, change, cloud
+from tests.support.letters import letter
+from tests.support.puppets import Clock, Puppets
+
+NAMES = ("line-0", "line-1", "line-2")
+JUDGED = Policy(
+    stages=("1", "100%"),
+    shadow_stages=1,
+    soak_s=10,
+    judge_s=2_000,
+    max_in_flight="100%",
+    max_in_flight_per_site="100%",
+    on_error="rollback",
+)
+A_SECOND = 50
+R = RolloutState
+
+
+class Measured(Puppets):
+    """Puppets that tell what their slots do: so many messages each second.
+
+    Attributes:
+        errors: digest to how many of a hundred messages fail.
+        differing: of a hundred answers in shadow, those that differ.
+        is_mute: whether nothing is told.
+        counts: messages by device, slot and digest.
+    """
+
+    def __init__(self, cloud: Cloud, clock: Clock, names: Iterable[str]) -> None:
+        super().__init__(cloud, clock, names)
+        self.errors: dict[str, int] = {}
+        self.differing = 0
+        self.is_mute = False
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass, and all devices report."""
+        self.clock.now += seconds
+        uptime_s = self.clock.now - NOW
+        for name, slots in self.running.items():
+            report = Health(
+                device=name,
+                boot_id="boot",
+                time=self.clock.now,
+                uptime_s=uptime_s,
+                interval_s=30,
+                slots={
+                    slot: self._measure(name, slot, found.running, found.shadows, seconds)
+                    for slot, found in slots.items()
+                    if found.running and not self.is_mute
+                },
+            )
+            self.cloud.ingest.write([letter(report)])
+
+    def _measure(
+        self, name: str, slot: str, digest: str, shadows: str, seconds: float
+    ) -> SlotHealth:
+        self.counts[name, slot, digest] += int(A_SECOND * seconds)
+        count = self.counts[name, slot, digest]
+        buckets = [0] * (len(TIME_BOUNDS_MS) + 1)
+        buckets[TIME_BOUNDS_MS.index(2.5)] = count
+        failed = count * self.errors.get(digest, 0) // 100
+        shadow = ShadowHealth(
+            of=shadows,
+            version=1,
+            seen=count,
+            agreed=count - count * self.differing // 100,
+            psi=0.01 if count > 500 else None,
+        )
+        return SlotHealth(
+            module="probe",
+            version=1,
+            digest=digest,
+            state="running",
+            pid=len(digest),
+            messages_in=count,
+            failed={"model_failed": failed} if failed else {},
+            total=Timing(count=count, buckets=tuple(buckets), p50_ms=2, p99_ms=2.2, max_ms=2.4),
+            pss_mb=40,
+            shadow=shadow if shadows else None,
+        )
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Measured]:
+    clock = Clock()
+    with cloud(tmp_path, clock=clock) as made:
+        yield Measured(made, clock, NAMES)
+
+
+def begin(fleet: Measured) -> tuple[str, str, str]:
+    """All run a first version, measured for a while; a second one is to follow it.
+
+    Returns:
+        Number of the rollout, digests of the first version and the second.
+    """
+    first = fleet.deploy_first()
+    for _ in range(5):
+        fleet.tick(30)
+    second = fleet.cloud.publish(data=b"second").module.digest
+    wish = RolloutWish(module="probe", to="all", seed=7, policy=JUDGED)
+    made = fleet.cloud.parts.rollouts.create(wish, change(fleet.clock.now), start=True)
+    return made.summary.id, first, second
+
+
+def await_state(fleet: Measured, rollout: str, *states: RolloutState) -> RolloutState:
+    fleet.drive(lambda: fleet.show(rollout).summary.state in states, seconds=10)
+    return fleet.show(rollout).summary.state
+
+
+def runs(fleet: Measured) -> set[str]:
+    return {slots["probe"].running for slots in fleet.running.values()}
+
+
+ENDS = (R.COMPLETED, R.COMPLETED_DEGRADED, R.ROLLED_BACK, R.ROLLBACK_INCOMPLETE, R.PAUSED)
+
+
+def test_a_good_version_passes_all_gates_of_all_stages(fleet: Measured) -> None:
+    rollout, _first, second = begin(fleet)
+    assert await_state(fleet, rollout, *ENDS) is R.COMPLETED
+    assert runs(fleet) == {second}
+    verdict = fleet.show(rollout).summary.stages[-1].verdict
+    assert verdict is not None
+    assert {"error_rate", "slow", "memory"} <= {finding.gate for finding in verdict.findings}
+    assert {finding.outcome for finding in verdict.findings} == {"passed"}
+
+
+def test_a_version_that_answers_otherwise_never_gets_to_answer(fleet: Measured) -> None:
+    fleet.differing = 20
+    rollout, first, second = begin(fleet)
+    seen: set[str] = set()
+
+    def look() -> None:
+        seen.update(runs(fleet))
+        fleet.cloud.driver.look()
+
+    fleet.drive(lambda: fleet.show(rollout).summary.state in ENDS, seconds=10, look=look)
+    shown = fleet.show(rollout).summary
+    assert shown.state is R.ROLLED_BACK
+    assert seen == {first}
+    assert second not in {found.running for s in fleet.running.values() for found in s.values()}
+    verdict = shown.stages[0].verdict
+    assert verdict is not None
+    assert "differ from the champion" in verdict.text
+
+
+def test_a_version_that_fails_on_messages_is_taken_back(fleet: Measured) -> None:
+    rollout, first, second = begin(fleet)
+    fleet.errors[second] = 20
+    assert await_state(fleet, rollout, *ENDS) is R.ROLLED_BACK
+    assert runs(fleet) == {first}
+    verdict = fleet.show(rollout).summary.stages[0].verdict
+    assert verdict is not None
+    assert verdict.outcome == "failed"
+    assert "20.00%" in verdict.text
+
+
+def test_a_version_with_the_errors_of_its_champion_goes_on(fleet: Measured) -> None:
+    fleet.errors[fleet.cloud.publish(data=b"first").module.digest] = 20
+    rollout, _first, second = begin(fleet)
+    fleet.errors[second] = 20
+    assert await_state(fleet, rollout, *ENDS) is R.COMPLETED
+    assert runs(fleet) == {second}
+
+
+def test_a_version_of_which_nothing_is_told_never_passes(fleet: Measured) -> None:
+    rollout, first, _second = begin(fleet)
+    fleet.is_mute = True
+    assert await_state(fleet, rollout, *ENDS) is R.PAUSED
+    assert runs(fleet) == {first}
