@@ -18,9 +18,11 @@ from cloud_sync.db.migrate import migrate
 from cloud_sync.db.registry_tables import counters
 from cloud_sync.db.telemetry_tables import received_rows
 from cloud_sync.errors import InUse, InvalidInput, Unavailable
+from cloud_sync.label_resources import DeviceLabel, LabelsTaken
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import Deployment, ModelUpload, TagChange
+from cloud_sync.telemetry.labels import give, stored_labels
 from cloud_sync.telemetry.retention import DAY_S, clean
 from edge_agent.contract.manifest import canonical
 from edge_agent.contract.messages import Ack
@@ -87,6 +89,17 @@ def test_rows_of_a_wrong_clock_get_their_true_time(made: Cloud) -> None:
     made.ingest.write([letter(report)])
     (found,) = made.parts.telemetry.events(name="swapped")
     assert (found.time, found.device_time) == (NOW - 60, 0.0)
+
+
+def test_labels_and_results_find_each_other_whichever_comes_first(made: Cloud) -> None:
+    made.ingest.write([letter(status("line-1"))])
+    answers = [{"digest": "d", "id": seq, "outputs": {"label": 1}} for seq in (1, 2)]
+    labels = [DeviceLabel(device="line-1", slot="probe", id=seq, value=seq) for seq in (1, 2)]
+    made.ingest.write([letter(telemetry("line-1", result_row(1, answers[0])))])
+    assert give(made.parts.database, labels, NOW) == LabelsTaken(labels=2, right=1, waiting=1)
+    made.ingest.write([letter(telemetry("line-1", result_row(2, answers[1])))])
+    assert give(made.parts.database, labels, NOW) == LabelsTaken(labels=2, right=1, wrong=1)
+    assert [label.is_right for label in stored_labels(made.parts.database)] == [False, True]
 
 
 def test_a_module_is_published_deployed_reported_and_protected(made: Cloud) -> None:
