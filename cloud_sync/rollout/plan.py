@@ -32,6 +32,8 @@ _WELL = frozenset({_A.COMMITTED, _A.ALREADY_PRESENT, _A.NOT_APPLICABLE, _A.SUPER
 def plan(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...]:
     """Everything that a rollout does now, in order; empty if it waits for something.
 
+    The beginning of it may be done alone: what is left is decided again.
+
     Args:
         rollout: as it is stored.
         world: what is known; nothing is decided about a device that is missing there.
@@ -223,17 +225,14 @@ _SAID = {_A.QUEUED: "away", _A.TIMED_OUT: "timed out", _A.ROLLED_BACK: "rolled b
 
 def _taken_up_again(rollout: Rollout, world: World, now: float) -> Iterator[Decision]:
     """What can still happen to a rollout that was over."""
+    if current_stage(rollout) is not None:
+        yield MoveRollout(state=_R.RUNNING, reason="its last stage is in question again")
+        return
     last = rollout.stages[-1] if rollout.stages else None
     verdict = judge_labels(world.evidence, rollout.wish.policy)
     if last is not None and verdict.outcome == "failed":
         yield MoveStage(stage=last.number, state=_S.FAILED, reason=verdict.text, verdict=verdict)
         yield MoveRollout(state=_R.RUNNING, reason="labels came")
-        reason = f"labels: {verdict.text}"
-        if rollout.wish.policy.on_error == "rollback":
-            deadline = now + rollout.wish.policy.rollback_s
-            yield MoveRollout(state=_R.ROLLING_BACK, reason=reason, deadline=deadline)
-        else:
-            yield MoveRollout(state=_R.PAUSED, reason=reason)
         return
     joined = next(_joined(rollout, world, now), None)
     if joined is not None:

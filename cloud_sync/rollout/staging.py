@@ -7,6 +7,8 @@ passes by its verdict alone, and what is missing never passes it.
 from collections.abc import Mapping, Sequence
 from math import ceil
 
+from msgspec.structs import replace
+
 from cloud_sync.rollout.bounds import at_most
 from cloud_sync.rollout.decisions import Decision, Judged, MoveRollout, MoveStage
 from cloud_sync.rollout.hearing import has_champion, is_away
@@ -53,7 +55,7 @@ def next_step(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...
         case _S.JUDGING:
             return _judging(rollout, stage, members, world, now)
         case _:
-            return ()  # failed or inconclusive: a person has to look at it
+            return (_stopped(rollout, stage, now),)
 
 
 def members_of(rollout: Rollout, stage: Stage) -> list[Assignment]:
@@ -62,20 +64,22 @@ def members_of(rollout: Rollout, stage: Stage) -> list[Assignment]:
     return [one for one in rollout.assignments.values() if one.stage == number]
 
 
-def stop(
+def _stop(
     rollout: Rollout, stage: Stage, verdict: Verdict, state: StageState, now: float
 ) -> tuple[Decision, ...]:
     """A stage does not go on, and what the policy makes of it."""
-    policy = rollout.wish.policy
     moved = MoveStage(stage=stage.number, state=state, reason=verdict.text, verdict=verdict)
-    name = f"stage {stage.number + 1} {state}: {verdict.text}"
-    if state is _S.FAILED and policy.on_error == "rollback":
+    return moved, _stopped(rollout, replace(stage, state=state, reason=verdict.text), now)
+
+
+def _stopped(rollout: Rollout, stage: Stage, now: float) -> MoveRollout:
+    """What becomes of a rollout whose stage does not go on."""
+    policy = rollout.wish.policy
+    name = f"stage {stage.number + 1} {stage.state}: {stage.reason}"
+    if stage.state is _S.FAILED and policy.on_error == "rollback":
         deadline = now + policy.rollback_s
-        return (
-            moved,
-            MoveRollout(state=RolloutState.ROLLING_BACK, reason=name, deadline=deadline),
-        )
-    return moved, MoveRollout(state=RolloutState.PAUSED, reason=name)
+        return MoveRollout(state=RolloutState.ROLLING_BACK, reason=name, deadline=deadline)
+    return MoveRollout(state=RolloutState.PAUSED, reason=name)
 
 
 def is_settled(
@@ -139,7 +143,7 @@ def _filling(
 ) -> tuple[Decision, ...]:
     verdict = _early(rollout, stage, members, world, now)
     if verdict is not None and verdict.outcome == "failed":
-        return stop(rollout, stage, verdict, _S.FAILED, now)
+        return _stop(rollout, stage, verdict, _S.FAILED, now)
     devices = world.devices
     if all(is_settled(one, devices.get(one.device), rollout, stage, now) for one in members):
         soak_s = rollout.wish.policy.soak_s
@@ -154,7 +158,7 @@ def _filling(
     if stage.deadline is not None and now >= stage.deadline:
         text = "not all devices were done in time"
         late = Verdict(outcome="inconclusive", text=text)
-        return stop(rollout, stage, late, _S.INCONCLUSIVE, now)
+        return _stop(rollout, stage, late, _S.INCONCLUSIVE, now)
     return _shown(stage, verdict)
 
 
@@ -163,7 +167,7 @@ def _soaking(
 ) -> tuple[Decision, ...]:
     verdict = _early(rollout, stage, members, world, now)
     if verdict is not None and verdict.outcome == "failed":
-        return stop(rollout, stage, verdict, _S.FAILED, now)
+        return _stop(rollout, stage, verdict, _S.FAILED, now)
     if stage.deadline is None or now >= stage.deadline:
         return (
             MoveStage(
@@ -182,7 +186,7 @@ def _judging(
     policy = rollout.wish.policy
     verdict = judge(stage, members, world.devices, world.evidence, policy, now)
     if verdict.outcome == "failed":
-        return stop(rollout, stage, verdict, _S.FAILED, now)
+        return _stop(rollout, stage, verdict, _S.FAILED, now)
     if not stage.is_full:
         # It was stopped before it was full, and a person has resumed it.
         return (
@@ -214,7 +218,7 @@ def _judging(
         if verdict.outcome == "waiting":
             text = f"not enough was seen in time: {verdict.text}"
             verdict = Verdict(outcome="inconclusive", text=text, findings=verdict.findings)
-        return stop(rollout, stage, verdict, _S.INCONCLUSIVE, now)
+        return _stop(rollout, stage, verdict, _S.INCONCLUSIVE, now)
     return _shown(stage, verdict)
 
 

@@ -134,7 +134,7 @@ class Fleet:
 
     def order(self, action: Action, actor: str = "bert") -> None:
         """A person's order."""
-        self._take(order(self.rollout, RolloutOrder(action=action), actor, self.now))
+        self.carry_out(order(self.rollout, RolloutOrder(action=action), actor, self.now))
 
     def start(self) -> "Fleet":
         self.order("start")
@@ -148,7 +148,7 @@ class Fleet:
             decisions = plan(self.rollout, self.world(), self.now)
             if not decisions:
                 return self.decided[before:]
-            self._take(decisions)
+            self.carry_out(decisions)
         raise AssertionError(f"still deciding after {rounds} rounds: {self.decided[-5:]}")
 
     def world(self) -> World:
@@ -238,7 +238,7 @@ class Fleet:
 
     def take(self, *devices: str) -> None:
         """A newer rollout takes the slot of these devices."""
-        self._take(supersede(self.rollout, devices, "r2"))
+        self.carry_out(supersede(self.rollout, devices, "r2"))
 
     def tell_of(self, device: str) -> None:
         """There is a new device."""
@@ -256,7 +256,8 @@ class Fleet:
                 return self.rollout.state
         raise AssertionError("no end")
 
-    def _take(self, decisions: Iterable[Decision]) -> None:
+    def carry_out(self, decisions: Iterable[Decision]) -> None:
+        """Make decisions true: new revisions, and the rollout after them."""
         decisions = tuple(decisions)
         self.decided += decisions
         self.rollout = evolve(self.rollout, decisions, self.now)

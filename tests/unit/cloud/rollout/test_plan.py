@@ -345,3 +345,23 @@ def test_what_has_ended_stays_ended() -> None:
         fleet.report(device, reported(NEW))
     fleet.drive()
     assert fleet.those(A.ROLLED_BACK) == ended
+
+
+@pytest.mark.parametrize("on_error", ["pause", "rollback"])
+def test_the_beginning_of_a_plan_is_a_plan(on_error: str) -> None:
+    policy = replace(QUICK, stages=("100%",), gates=LABELS, on_error=on_error)
+    for labels, first in ((messages(1000), False), (messages(1000, wrong=1000), True)):
+        fleet = Fleet(rollout_of(candidates(2), replace(policy, max_in_flight="100%"))).start()
+        fleet.evidence = messages(1000)
+        if first:
+            assert fleet.finish() is R.COMPLETED
+            fleet.evidence = labels
+        else:
+            fleet.roll_back("d0", "d1")
+        for _ in range(50):
+            decisions = plan(fleet.rollout, fleet.world(), fleet.now)
+            if not decisions:
+                break
+            fleet.carry_out(decisions[:1])
+        assert fleet.rollout.stages[0].state is S.FAILED
+        assert fleet.rollout.state is not R.RUNNING
