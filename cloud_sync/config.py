@@ -106,6 +106,11 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
         events_rows: events likewise.
         results_rows: results likewise.
         labels_rows: delayed labels likewise.
+        rollouts_days: rollouts are kept for so many days after their end.
+        rollout_events_days: entries of their histories likewise, from when they were written.
+        rollout_rows: devices of rollouts that are kept at most; the oldest rollouts that are over
+            go first, and those that are not over stay.
+        rollout_events_rows: newest entries of histories that are kept at most.
         received_days: how long it is remembered which of a device's rows were taken in; one that
             is sent again after that is counted twice.
         received_rows: newest of these memories that are kept at most, some 100 bytes each.
@@ -121,6 +126,10 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
     results_rows: Rows = 5_000_000
     labels_days: Days = 90
     labels_rows: Rows = 1_000_000
+    rollouts_days: Days = 365
+    rollout_events_days: Days = 90
+    rollout_rows: Rows = 2_000_000
+    rollout_events_rows: Rows = 5_000_000
     received_days: Days = 60
     received_rows: Rows = 10_000_000
     unused_blob_days: Days = 1
@@ -174,6 +183,10 @@ data_dir = "{data_dir}"
 # health_rows = 2000000
 # events_rows = 1000000
 # results_rows = 5000000
+# rollouts_days = 365         # after their end
+# rollout_events_days = 90
+# rollout_rows = 2000000      # devices of rollouts; the oldest rollouts that are over go first
+# rollout_events_rows = 5000000
 # received_days = 60          # how long a row that is sent again is known to be here already
 # received_rows = 10000000
 # unused_blob_days = 1

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import time
+import uuid
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Final
@@ -34,6 +35,7 @@ from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import ServiceInfo
 from cloud_sync.rollout.deployments import Deployments
 from cloud_sync.rollout.drive import Driver
+from cloud_sync.rollout.forgetting import forget
 from cloud_sync.rollout.rollouts import Rollouts
 from cloud_sync.telemetry.ingest import Ingest
 from cloud_sync.telemetry.query import Telemetry
@@ -42,6 +44,9 @@ from cloud_sync.telemetry.retention import DAY_S, clean, nightly
 VERSION: Final = version("shoal")
 STUCK_S: Final = 90.0
 """No round of the ingest thread, or of the driver's, for so long means that it hangs."""
+
+IDENTITY_FILE: Final = "service-id"
+_IDENTITY_LENGTH: Final = 32
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +82,12 @@ class Service:
         self.session = BrokerSession(address, on_connected=self._connected)
         self.publisher = DesiredPublisher(self.database, self.session)
         self._starts_per_s = settings.fleet.starts_per_s
-        self.driver = Driver(self.database, self.publisher, starts_per_s=self._starts_per_s)
+        self.driver = Driver(
+            self.database,
+            self.publisher,
+            starts_per_s=self._starts_per_s,
+            owner=_identity(self.data_dir),
+        )
         self.ingest = Ingest(self.database, self.session, self.publisher, wake=self.driver.wake)
         self._scheduler = nightly(settings.retention.hour, self.clean)
 
@@ -183,6 +193,7 @@ class Service:
         try:
             now = time.time()
             clean(self.database, self._settings.retention, now)
+            forget(self.database, self._settings.retention, now)
             self.blobs.collect(now - self._settings.retention.unused_blob_days * DAY_S)
         except ShoalError as error:
             logger.error("event=cleaning_failed code=%s text=%r", error.code, error.text)
@@ -230,6 +241,30 @@ def _own(data_dir: Path) -> IO[str]:
     lock.write(f"{os.getpid()}\n")
     lock.flush()
     return lock
+
+
+def _identity(data_dir: Path) -> str:
+    """The name by which this service and every later run of it in the folder know their leases.
+
+    The folder belongs to one process at a time, so a lease by this name is never another's.
+    """
+    file = data_dir / IDENTITY_FILE
+    try:
+        if len(known := file.read_text().strip()) == _IDENTITY_LENGTH:
+            return known
+    except (FileNotFoundError, UnicodeDecodeError):
+        pass
+    made = uuid.uuid4().hex
+    temporary = file.with_name(f".{IDENTITY_FILE}")
+    try:
+        temporary.write_text(f"{made}\n")
+        temporary.replace(file)
+    except OSError as error:
+        raise StorageError(
+            f"data folder {data_dir} cannot be written: {error.strerror}",
+            hint="choose another with --data-dir",
+        ) from error
+    return made
 
 
 def _embedded_broker(settings: Settings, data_dir: Path) -> EmbeddedBroker | None:

@@ -12,11 +12,15 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from cloud_sync.db.fleet_tables import running_slots
+from cloud_sync.db.registry_tables import module_versions
 from cloud_sync.db.rollout_tables import rollout_assignments
+from cloud_sync.errors import Conflict
+from cloud_sync.rollout.rollout import Rollout
 from edge_agent.contract.state import WantedSlot
 
 BATCH: Final = 500
 LONGEST_WAY: Final = 20
+SHOWN: Final = 5
 _A: Final = rollout_assignments.c
 _RUNS: Final = running_slots.c
 _PREVIOUS: Final = msgspec.json.Decoder(WantedSlot)
@@ -54,6 +58,32 @@ def previous_of(
             break
         found |= before
     return found
+
+
+def refuse_lost(connection: Connection, rollout: Rollout) -> None:
+    """Refuse to take devices back to what is not published any more.
+
+    Raises:
+        Conflict: naming it.
+    """
+    needed = {
+        one.previous.digest: f"{one.previous.module}/{one.previous.version}"
+        for one in rollout.assignments.values()
+        if one.previous is not None and one.is_wanted
+    }
+    digests = sorted(needed)
+    kept: set[str] = set()
+    for start in range(0, len(digests), BATCH):
+        digest = module_versions.c.digest
+        query = select(digest).where(digest.in_(digests[start : start + BATCH]))
+        kept |= set(connection.scalars(query))
+    lost = sorted(needed[digest] for digest in needed.keys() - kept)
+    if lost:
+        raise Conflict(
+            f"devices would go back to {', '.join(lost[:SHOWN])}, which was deleted",
+            hint="publish it again, or deploy the version that should run instead",
+            code="previous_deleted",
+        )
 
 
 def _running(connection: Connection, slot: str, devices: Sequence[str]) -> dict[str, str]:

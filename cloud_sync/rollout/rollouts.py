@@ -17,6 +17,7 @@ from cloud_sync.fleet.spread import STARTS_PER_S
 from cloud_sync.rollout import orders
 from cloud_sync.rollout.birth import draft, gather, store_draft
 from cloud_sync.rollout.forecast import forecast
+from cloud_sync.rollout.previous import refuse_lost
 from cloud_sync.rollout.query import RolloutQuery, number_of, read_detail, rollout_not_found
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.settle import settle
@@ -108,7 +109,8 @@ class Rollouts:
 
         Raises:
             NotFound: there is none of this id.
-            Conflict: in its state that cannot be, or who approves it has asked for it.
+            Conflict: in its state that cannot be, who approves it has asked for it, or what
+                devices would go back to was deleted.
         """
         number = number_of(rollout)
         with self._database.write() as connection:
@@ -129,6 +131,8 @@ class Rollouts:
         decisions = orders.order(rollout, replace(wanted, reason=reason), change.actor, change.time)
         if wanted.action == "start" and rollout.state is RolloutState.DRAFT:
             rollout = gather(connection, rollout, change)
+        elif wanted.action == "rollback":
+            refuse_lost(connection, rollout)
         settled = settle(
             connection,
             rollout,

@@ -8,11 +8,13 @@ from msgspec.structs import replace
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from cloud_sync.config import RetentionSettings
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
 from cloud_sync.errors import Conflict, NotFound
 from cloud_sync.fleet.desired import read_desired
 from cloud_sync.resources import Deployment, Removal, TagChange
 from cloud_sync.rollout.drive import Driver
+from cloud_sync.rollout.forgetting import DAY_S, forget
 from cloud_sync.rollout_resources import (
     AssignmentState,
     Policy,
@@ -429,6 +431,39 @@ def test_what_would_do_nothing_is_refused(fleet: Puppets) -> None:
     with pytest.raises(NotFound):
         begin(fleet, to="site=nowhere")
     assert len(fleet.cloud.parts.rollouts.query.search()) == 1
+
+
+def test_nobody_goes_back_to_what_was_deleted(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    rollout = begin(fleet)
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.COMPLETED)
+    fleet.cloud.parts.modules.delete("probe", 1, change())
+    with pytest.raises(Conflict, match="probe/1") as caught:
+        order(fleet, rollout, "rollback")
+    assert caught.value.code == "previous_deleted"
+
+
+def test_old_rollouts_are_forgotten_and_the_newest_never(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    rollout = begin(fleet)
+    database = fleet.cloud.parts.database
+    kept = RetentionSettings(rollout_rows=30)
+    query = fleet.cloud.parts.rollouts.query
+    assert forget(database, kept, fleet.clock.now) == 1
+    assert [found.id for found in query.search()] == [rollout]
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.COMPLETED)
+    later = fleet.clock.now + 400 * DAY_S
+    assert forget(database, RetentionSettings(), later) == 0
+    assert [found.id for found in query.search()] == [rollout]
+    assert query.events(rollout) == []
+    third = begin(fleet, module="probe", slot="second")
+    forget(database, RetentionSettings(), later)
+    assert [found.id for found in query.search()] == [third]
+    fleet.cloud.driver.look()
+    forget(database, RetentionSettings(rollout_events_rows=2), fleet.clock.now)
+    assert len(query.events(third)) == 2
 
 
 def test_rollouts_are_found_by_state_and_module(fleet: Puppets) -> None:
