@@ -161,6 +161,24 @@ def test_a_version_that_answers_wrongly_is_caught_as_a_shadow_and_the_watch_says
         assert running(shoal)["wine", 1] == {"line-1"}
 
 
+def test_the_python_of_the_guide_starts_a_rollout_and_reads_its_events(
+    service: CloudService, tmp_path: Path
+) -> None:
+    shoal = Shoal(service.url)
+    publish_linear(shoal, tmp_path / "wine", bias=0.5)
+    shoal.ok("device", "add", "line-1")
+    shoal.ok("device", "tag", "line-1", "site=oslo")
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "rollouts.md"
+    code = guide.read_text().split("```python\n", 1)[1].split("```", 1)[0]
+    code = code.replace("http://127.0.0.1:8080", service.url)
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert said.startswith("()\n")
+    assert "None running ci: start" in said
+    assert detail(shoal, "r1").summary.created_by == "ci"
+
+
 @contextmanager
 def watching(
     shoal: Shoal, rollout: str, folder: Path
