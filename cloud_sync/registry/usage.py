@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Column, Connection, Select, select, union
 
-from cloud_sync.db.fleet_tables import running_slots, wanted_slots
+from cloud_sync.db.fleet_tables import devices, running_slots, wanted_slots
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
 from cloud_sync.errors import InUse
 from cloud_sync.rollout_resources import AssignmentState, RolloutState
@@ -71,10 +71,11 @@ def used_digests(connection: Connection) -> set[str]:
 
 
 def _under_way(column: Column[T]) -> Select[T]:
-    """A column of the assignments of rollouts that have not come to their end."""
+    """A column of the assignments, of devices that are known, of rollouts not at their end."""
     return (
         select(column)
         .join(rollouts, rollouts.c.id == _A.rollout)
+        .join(devices, devices.c.device == _A.device)
         .where(rollouts.c.state.in_(_UNDER_WAY), _A.state.in_(_NEEDS))
         .distinct()
     )
@@ -101,12 +102,12 @@ def refuse_if_used(connection: Connection, what: str, digests: Iterable[str]) ->
     Raises:
         InUse: naming the devices.
     """
-    devices = users_of(connection, digests)
-    if not devices:
+    users = users_of(connection, digests)
+    if not users:
         return
-    shown = ", ".join(devices[:_SHOWN])
-    if len(devices) > _SHOWN:
-        shown += f" and {len(devices) - _SHOWN} more"
+    shown = ", ".join(users[:_SHOWN])
+    if len(users) > _SHOWN:
+        shown += f" and {len(users) - _SHOWN} more"
     raise InUse(
         f"{what} cannot be deleted: it runs or should run on {shown}",
         hint="deploy another version or take it off these devices first; "

@@ -22,6 +22,8 @@ from cloud_sync.label_resources import DeviceLabel, LabelsTaken
 from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import Deployment, ModelUpload, TagChange
+from cloud_sync.rollout.drive import Driver
+from cloud_sync.rollout_resources import Policy, RolloutOrder, RolloutState, RolloutWish
 from cloud_sync.telemetry.labels import give, stored_labels
 from cloud_sync.telemetry.retention import DAY_S, clean
 from edge_agent.contract.manifest import canonical
@@ -33,6 +35,7 @@ from tests.support.cloud import NOW, Cloud, change, cloud, manifest_of
 from tests.support.device import ScriptedDevice, await_value
 from tests.support.letters import event_row, health, letter, reported, result_row, status, telemetry
 from tests.support.postgresql import PostgresqlServer
+from tests.support.puppets import Clock, Puppets
 from tests.support.service import CloudService
 
 pytestmark = pytest.mark.needs("postgresql")
@@ -239,3 +242,35 @@ def test_the_service_runs_on_it_and_outlives_its_restart(
     finally:
         running.stop()
     assert not (running.data_dir / "cloud-sync.db").exists()
+
+
+def test_a_rollout_is_driven_by_two_services_at_once(url: str, tmp_path: Path) -> None:
+    clock = Clock()
+    with cloud(tmp_path, url, clock=clock) as made:
+        fleet = Puppets(made, clock, [f"line-{number}" for number in range(12)])
+        first = fleet.deploy_first()
+        second = made.publish(data=b"second").module.digest
+        policy = Policy(
+            stages=("1", "100%"), shadow_stages=1, soak_s=5, soak_messages=0, gates=None
+        )
+        wish = RolloutWish(module="probe", to="all", policy=policy)
+        rollout = made.parts.rollouts.create(wish, change(clock.now), start=True).summary.id
+        services = [Database(url) for _ in range(3)]
+        drivers = [Driver(database, made.publisher, clock=clock) for database in services]
+
+        def look() -> None:
+            at_once(*(driver.look for driver in drivers))
+
+        def state() -> RolloutState:
+            return fleet.show(rollout).summary.state
+
+        fleet.drive(lambda: state() is RolloutState.COMPLETED, look=look)
+        assert {slots["probe"].running for slots in fleet.running.values()} == {second}
+        back = RolloutOrder(action="rollback")
+        made.parts.rollouts.order(rollout, back, change(clock.now))
+        fleet.drive(lambda: state() is RolloutState.ROLLED_BACK, look=look)
+        assert {slots["probe"].running for slots in fleet.running.values()} == {first}
+        events = made.parts.rollouts.query.events(rollout)
+        assert len({(e.device, e.stage, e.before, e.after, e.time) for e in events}) == len(events)
+        for database in services:
+            database.close()
