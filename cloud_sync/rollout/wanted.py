@@ -6,6 +6,8 @@ slot that somebody else has filled since is theirs: a revert does not take it aw
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from cloud_sync.rollout.rollout import Assignment, Rollout, Step
 from cloud_sync.rollout.summary import rollout_name
 from edge_agent.contract.shadows import SUFFIX, shadow_slot
@@ -48,7 +50,8 @@ def reverted(rollout: Rollout, assignment: Assignment, slots: Slots) -> dict[str
     if current is None or not is_of(current, rollout):
         return after
     if assignment.previous is not None:
-        after[rollout.slot] = assignment.previous
+        # What has proved bad goes, whatever a program on the device asks for.
+        after[rollout.slot] = replace(assignment.previous, lock_max_s=0)
         return after
     del after[rollout.slot]
     for name, other in slots.items():
@@ -104,6 +107,7 @@ def _version(
         config=config or SlotConfig(),
         rollout=rollout_name(rollout.id),
         stage=assignment.stage,
+        lock_max_s=rollout.wish.policy.lock_max_s,
     )
 
 
