@@ -82,7 +82,7 @@ def _away(
         for event in client.telemetry.events(name=name, since=started, limit=1_000)
     ]
     moments = sorted((event.time, event.device, event.name) for event in events)
-    return away_of(moments, started)
+    return away_of(moments, started, detail.summary.ended)
 
 
 def _show(found: "dict[str, Replayed]") -> None:

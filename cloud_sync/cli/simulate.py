@@ -22,7 +22,9 @@ LOOK_S: Final = 1.0
 
 def simulate(
     context: typer.Context,
-    devices: Annotated[int, typer.Option("--devices", "-n", min=1, max=100_000)] = 100,
+    devices: Annotated[
+        int, typer.Option("--devices", "-n", min=1, max=100_000, help="How many.")
+    ] = 100,
     seconds: Annotated[
         float, typer.Option(min=0, help="How long; 0: until Ctrl-C.", metavar="SECONDS")
     ] = 0.0,

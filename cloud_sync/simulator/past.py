@@ -162,17 +162,20 @@ def _rates(rollout: RolloutDetail) -> dict[str, float]:
 
 
 def away_of(
-    moments: Iterable[tuple[float, str, str]], started: float
+    moments: Iterable[tuple[float, str, str]], started: float, ended: float | None = None
 ) -> dict[str, tuple[tuple[float, float], ...]]:
     """When each device was not connected, seconds since the start of the rollout.
 
     Args:
         moments: time, device, "offline" or "online"; by time.
         started: when the rollout did, seconds since 1970.
+        ended: when it did; who left after that says nothing about it. None if it has not.
     """
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     since: dict[str, float] = {}
     for time, device, name in moments:
+        if ended is not None and time > ended and device not in since:
+            continue
         if name == "offline":
             since.setdefault(device, time - started)
         elif device in since:

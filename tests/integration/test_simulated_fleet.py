@@ -12,7 +12,8 @@ import pytest
 
 from cloud_sync.broker.session import parse_url
 from cloud_sync.client import ShoalClient
-from cloud_sync.simulator.behaviour import Behaviour
+from cloud_sync.rollout_resources import Policy, RolloutState, RolloutWish
+from cloud_sync.simulator.behaviour import Behaviour, Flaw
 from cloud_sync.simulator.fleet import SimulatedFleet
 from cloud_sync.simulator.inventory import names
 from cloud_sync.simulator.tally import FleetNumbers
@@ -154,3 +155,59 @@ async def _await(is_done: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not await asyncio.to_thread(is_done):
             await asyncio.sleep(0.1)
+
+
+def test_a_rollout_of_a_simulated_fleet_is_caught_by_its_gate_and_can_be_replayed(
+    service: CloudService, tmp_path: Path
+) -> None:
+    flaws = (Flaw(of="m/2", wrong=0.4),)
+    behaviour = Behaviour(
+        fetch_s=0.1, prove_s=0.1, trial_s=0.1, health_interval_s=1, messages_per_s=300, flaws=flaws
+    )
+    policy = Policy(
+        stages=("2", "100%"), shadow_stages=1, soak_s=0, soak_messages=300, on_error="rollback"
+    )
+    over = {RolloutState.ROLLED_BACK, RolloutState.COMPLETED, RolloutState.PAUSED}
+
+    async def story() -> str:
+        with ShoalClient(service.url, actor="anna") as client:
+            for bias in (1.0, 2.0):
+                client.modules.publish(build_module(tmp_path / str(bias), name="m", bias=bias))
+            async with fleet(service, 8, behaviour) as running:
+                found = client.devices.search
+                await until(running, client, lambda: len(found()) == 8)
+                await asyncio.to_thread(client.deployments.deploy, "m", "all", version=1)
+                await until(
+                    running,
+                    client,
+                    lambda: all("m" in d.slots and d.slots["m"].phase == "active" for d in found()),
+                )
+                wish = RolloutWish(module="m", to="all", version=2, policy=policy, seed=1)
+                number = (await asyncio.to_thread(client.rollouts.create, wish)).summary.id
+                await until(
+                    running, client, lambda: client.rollouts.show(number).summary.state in over
+                )
+                summary = client.rollouts.show(number).summary
+                assert summary.state is RolloutState.ROLLED_BACK, summary
+                verdict = summary.stages[0].verdict
+                assert verdict is not None
+                assert "disagreement" in {f.gate for f in verdict.findings if f.outcome == "failed"}
+                assert running.numbers().versions["m m/1"] == 8
+            return number
+
+    number = asyncio.run(story())
+    without = tmp_path / "without.toml"
+    without.write_text('stages = ["100%"]\nshadow_stages = 0\nwithout_gates = ["all"]\n')
+    command = [sys.executable, "-m", "cloud_sync.cli.main", "-s", service.url, "rollout", "replay"]
+    done = subprocess.run(
+        [*command, number, "--policy", str(without), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["as recorded"]["state"] == "rolled_back"
+    assert found["as recorded"]["answered"] == 0
+    assert found["without.toml"]["offered"] == 8, found

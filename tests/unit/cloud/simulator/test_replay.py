@@ -175,3 +175,4 @@ def test_a_record_of_nothing_is_refused() -> None:
 def test_times_away_are_read_from_events() -> None:
     moments = [(11.0, "a", "offline"), (12.0, "b", "offline"), (15.0, "a", "online")]
     assert away_of(moments, 10.0) == {"a": ((1.0, 5.0),), "b": ((2.0, float("inf")),)}
+    assert away_of(moments, 10.0, ended=11.5) == {"a": ((1.0, 5.0),)}
