@@ -73,7 +73,7 @@ def plan(
     \b
     Example:
       shoal rollout plan wine/3 --to "site=oslo and not tag:lab" --stages 1,10%,100% --soak 24h
-      shoal rollout plan --per-device model-for-{device} --to all --policy careful.toml
+      shoal rollout plan --per-device model-for-{device} --slot model --to all
     """
     from cloud_sync.cli.output import print_json
     from cloud_sync.cli.rollout_plan import print_plan

@@ -14,7 +14,7 @@ PerDevice = Annotated[
     typer.Option(
         "--per-device",
         metavar="PATTERN",
-        help="Instead of MODULE: each device gets the module of its own name, model-for-{device}.",
+        help="Instead of MODULE: each device its own, model-for-{device}. Needs --slot.",
     ),
 ]
 PolicyPath = Annotated[
@@ -88,6 +88,8 @@ class Asked(Struct, frozen=True, kw_only=True):
             raise typer.BadParameter("expected MODULE or --per-device PATTERN, one of the two")
         if self.per_device and "{device}" not in self.per_device:
             raise typer.BadParameter("--per-device expected {device} in it: model-for-{device}")
+        if self.per_device and not self.slot:
+            raise typer.BadParameter("--per-device needs --slot: all of these models go into it")
         name, version = (self.per_device, None)
         if self.module:
             name, version = parse_ref("module", self.module)

@@ -13,7 +13,7 @@ from msgspec.structs import asdict, fields
 from cloud_sync.cli.moments import seconds
 from cloud_sync.errors import InvalidInput
 from cloud_sync.rollout_resources import Gates, Policy
-from edge_agent.contract.toml import describe, fitted, read_toml
+from edge_agent.contract.toml import fitted, read_toml
 from edge_agent.contract.toml_lines import Path
 
 GateName = Literal["error_rate", "slow", "old", "disagreement", "memory", "psi", "wrong", "all"]
@@ -96,7 +96,7 @@ def _put(data: dict[str, Any], path: tuple[str, ...], text: str) -> None:  # Any
 def _value(path: tuple[str, ...], text: str) -> object:
     default = _default(path)
     if path[-1].endswith("_s"):
-        return seconds(text, f"--set {path[-1]}")
+        return seconds(text, f"the policy: {'.'.join(path)}")
     try:
         value = tomllib.loads(f"it = {text}")["it"]
     except tomllib.TOMLDecodeError:
@@ -114,8 +114,8 @@ def _default(path: tuple[str, ...]) -> object:
     return found
 
 
-def _place(path: Path) -> str:
-    return f"--set {describe(path)}"
+def _place(_: Path) -> str:
+    return "the policy"
 
 
 def _without(found: PolicyFile) -> Policy:

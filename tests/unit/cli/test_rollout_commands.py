@@ -129,7 +129,10 @@ def test_a_start_only_if_the_way_is_clear_begins_nothing_else(
 
 
 def test_a_draft_is_made_and_started_later(shoal: Shoal, service: ScriptedService) -> None:
-    shoal.ok("rollout", "start", "--per-device", "m-for-{device}", "--to", "all", "--draft")
+    shoal.ok(
+        *("rollout", "start", "--per-device", "m-for-{device}", "--slot", "m", "--to", "all"),
+        "--draft",
+    )
     assert service.requests[1].query == {"start": ["false"]}
     assert (wish(service, 1).module, wish(service, 1).per_device) == ("m-for-{device}", True)
     shoal.ok("rollout", "start", "r17", "--reason", "now")
@@ -143,7 +146,8 @@ def test_a_draft_is_made_and_started_later(shoal: Shoal, service: ScriptedServic
         ("start",),
         ("start", "--to", "all"),
         ("start", "wine", "--per-device", "m-{device}", "--to", "all"),
-        ("start", "--per-device", "m-for-each", "--to", "all"),
+        ("start", "--per-device", "m-for-each", "--slot", "m", "--to", "all"),
+        ("start", "--per-device", "m-for-{device}", "--to", "all"),
         ("plan", "wine"),
         ("status", "r17", "--stage", "2"),
         ("status", "r17", "--devices", "--state", "happy"),

@@ -80,12 +80,12 @@ def test_a_wrong_file_is_refused_with_its_line(text: str, said: str) -> None:
     [
         ("soak_s", "--set expected KEY=VALUE, found 'soak_s'"),
         ("=1", "--set expected KEY=VALUE"),
-        ("soak=60", "--set soak: unknown key 'soak'"),
-        ("soak_s=soon", "--set soak_s expected a duration, found 'soon'"),
-        ("retries=many", "--set retries: retries expected a whole number"),
-        ("gates.drift.bad=1", "--set gates.drift: unknown key 'drift' in gates"),
+        ("soak=60", "the policy: unknown key 'soak'"),
+        ("soak_s=soon", "the policy: soak_s expected a duration, found 'soon'"),
+        ("retries=many", "the policy: retries expected a whole number"),
+        ("gates.drift.bad=1", "the policy: unknown key 'drift' in gates"),
         ("retries.more=1", "--set retries.more: retries is a value and has no keys"),
-        ("on_error=stop", "--set on_error: on_error expected"),
+        ("on_error=stop", "the policy: on_error expected"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(setting: str, said: str) -> None:
