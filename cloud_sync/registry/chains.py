@@ -63,6 +63,17 @@ def link_of(
     writes = config.output_topic or manifest.output.topic
     if device:
         reads, writes = expand_device(reads, device), expand_device(writes, device)
+    return link_between(name, reads, writes)
+
+
+def link_between(name: str, reads: str, writes: str) -> Link:
+    """The link between two topics.
+
+    Args:
+        name: of the link.
+        reads: filter of its input.
+        writes: template of its output.
+    """
     results = template_as_filter(writes, reads)
     reads = template_as_filter(reads)
     ways = [Way(name, reads, (results, f"{results}{ERROR_SUFFIX}"))]

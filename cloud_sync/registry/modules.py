@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from cloud_sync.db.audit import Change, record
 from cloud_sync.db.engine import Database
@@ -11,8 +11,9 @@ from cloud_sync.db.search import matches
 from cloud_sync.errors import Conflict, InvalidInput
 from cloud_sync.objects import Objects
 from cloud_sync.registry.blobs import Blobs, store_row
-from cloud_sync.registry.chains import find_cycle, link_of
+from cloud_sync.registry.chains import Link, find_cycle, link_of
 from cloud_sync.registry.models import check_stored
+from cloud_sync.registry.newest_links import NewestLinks
 from cloud_sync.registry.usage import refuse_if_used
 from cloud_sync.registry.versions import all_versions, next_version, one_version
 from cloud_sync.resources import ModulePublished, ModuleVersion
@@ -35,6 +36,7 @@ class Modules:
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
         self._blobs = blobs
+        self._links = NewestLinks()
 
     def publish(self, data: bytes, change: Change) -> ModulePublished:
         """Publish a manifest whose files are stored. The same digest twice is one version.
@@ -77,7 +79,7 @@ class Modules:
                 return ModulePublished(module=known, created=False)
             check_stored(connection, manifest.blobs())
             _check_source(connection, manifest.model.registry)
-            _refuse_cycle(connection, manifest)
+            _refuse_cycle(manifest, self._links.others(connection, manifest.name))
             # The file before the row, so that a row never names a file that is not there.
             put(self._blobs.objects, digest, data)
             store_row(connection, digest, len(data), change.time)
@@ -257,17 +259,7 @@ def _check_source(connection: Connection, source: str) -> None:
         )
 
 
-def _refuse_cycle(connection: Connection, manifest: Manifest) -> None:
-    newest = (
-        select(_V.name, func.max(_V.version).label("version"))
-        .where(_V.is_retired.is_(False))
-        .group_by(_V.name)
-        .subquery()
-    )
-    query = select(_V.manifest).join(
-        newest, (newest.c.name == _V.name) & (newest.c.version == _V.version)
-    )
-    others = [link_of(read_manifest(bytes(data))) for data in connection.scalars(query)]
+def _refuse_cycle(manifest: Manifest, others: Iterable[Link]) -> None:
     cycle = find_cycle(link_of(manifest), others)
     if cycle:
         raise Conflict(
