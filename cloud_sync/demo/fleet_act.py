@@ -214,7 +214,7 @@ def reason_of(detail: RolloutDetail) -> GateFinding | None:
 def where(detail: RolloutDetail) -> str:
     """How far a rollout is, in a few words."""
     summary = detail.summary
-    if summary.state is RolloutState.ROLLING_BACK:
+    if summary.state in (RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK):
         return "taking it back"
     for stage in summary.stages:
         if stage.state not in (StageState.PASSED, StageState.WAITING):
