@@ -22,6 +22,7 @@ USUAL_DESIGN: Final = 3.0
 USUAL_WEIGHT: Final = 10.0
 """Reports that this is worth."""
 
+_TENTH: Final = 0.1
 _PAIR_BINS: Final = 9.0
 """Degrees of freedom of a device's own index: tenths of the scores."""
 
@@ -109,6 +110,15 @@ def memory_limit(allowed_mb: float | None, champion_mb: float) -> float:
     return max(champion_mb, PROCESS_MB + (allowed_mb or 0.0))
 
 
+def most_drift(differing: float) -> float:
+    """The largest index that answers can have made of which this part differs, 0 to 1.
+
+    Scores that are alike within the module's tolerance have not drifted, even if all of them went
+    over the bound of a bin by a millionth: in tenths, the rest can fill one and empty another.
+    """
+    return differing * math.log((_TENTH + differing) / max(_TENTH - differing, _TENTH / 20))
+
+
 def counted_of(tallies: Sequence[Tally], reports: float) -> Counted:
     """What devices counted, as one count and how far it goes.
 
@@ -184,7 +194,11 @@ def _alike(sizes: Sequence[float]) -> float:
 
 
 def _drift(rows: Sequence[SlotMeasures]) -> Sample | None:
-    found = [(row.psi, row.compared.of) for row in rows if row.psi is not None and row.compared.of]
+    found = [
+        (min(row.psi, most_drift(row.compared.hits / row.compared.of)), row.compared.of)
+        for row in rows
+        if row.psi is not None and row.compared.of
+    ]
     if not found:
         return None
     sample = _sample([psi for psi, _pairs in found])

@@ -15,13 +15,13 @@ from typing import Final
 
 from msgspec import Struct
 
-APART: Final = 9.0
+APART: Final = 16.0
 """Shape of the gamma distribution of devices' rates when a version is to be stopped: their
-standard deviation is a third of their mean. Larger says that devices are alike."""
+standard deviation is a quarter of their mean. Larger says that devices are alike."""
 
-ALIKE: Final = 16.0
-"""The same when a version is to pass: it must pass in every stage, and the later ones have many
-devices, while one stage is enough to stop it."""
+ALIKE: Final = 25.0
+"""The same when a version is to pass, a fifth: it must pass in every stage, and the later ones
+have many devices, while one stage is enough to stop it."""
 
 LATER: Final = 36.0
 """How a device differs from itself a day later, when that would stop a version: by a sixth."""

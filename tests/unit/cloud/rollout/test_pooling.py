@@ -11,7 +11,7 @@ from cloud_sync.fleet.measures import SlotMeasures, Spell, Tally
 from cloud_sync.rollout.drift import ALIKE, drift_of
 from cloud_sync.rollout.durations import longer, longer_of, quantile_ms
 from cloud_sync.rollout.observation import Measures
-from cloud_sync.rollout.pooling import PROCESS_MB, compare_memory, counted_of, pool
+from cloud_sync.rollout.pooling import PROCESS_MB, compare_memory, counted_of, most_drift, pool
 from edge_agent.contract.messages import TIME_BOUNDS_MS, Timing
 from edge_agent.runtime.histogram import Histogram
 
@@ -158,7 +158,7 @@ def test_pooling_adds_devices_up() -> None:
             messages=100,
             errors=Tally().plus(1, 50).plus(2, 50),
             total=Spell().plus(timing.buckets, timing),
-            compared=Tally().plus(5, 100),
+            compared=Tally().plus(30, 100),
             psi=0.1 * number,
             memory_mb=10.0 * number,
             right=9,
@@ -168,13 +168,24 @@ def test_pooling_adds_devices_up() -> None:
     ]
     found = pool(rows, slow_ms=10.0)
     assert (found.devices, found.messages, found.errors) == (2, 200, 6)
-    assert (found.compared, found.differed, found.memory_mb, found.psi) == (200, 10, 20, 0.2)
+    assert (found.compared, found.differed, found.memory_mb, found.psi) == (200, 60, 20, 0.2)
     assert (found.right, found.wrong, sum(found.total)) == (18, 2, 200)
     assert found.counted["slow"].of == 200
     assert found.counted["slow"].most == 0
     assert found.counted["wrong"].least == 2
     assert found.drift is not None
     assert found.drift.mean == pytest.approx(0.15)
+
+
+def test_scores_that_moved_within_the_tolerance_have_not_drifted() -> None:
+    """All of them went over the bound of a bin, by a rounding error."""
+    row = SlotMeasures(reports=5, messages=500, compared=Tally().plus(1, 500), psi=13.6)
+    found = pool([row]).drift
+    assert found is not None
+    assert found.mean < 0.001
+    assert most_drift(0.0) == 0
+    assert 0.04 < most_drift(0.05) < 0.1
+    assert most_drift(1.0) > 5
 
 
 @pytest.mark.parametrize("count", [100, 400, 2_000])
