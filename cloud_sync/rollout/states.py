@@ -39,14 +39,15 @@ _S = StageState
 STAGE: Final[Mapping[StageState, frozenset[StageState]]] = {
     _S.WAITING: frozenset({_S.FILLING}),
     _S.FILLING: frozenset({_S.SOAKING, _S.FAILED, _S.INCONCLUSIVE}),
-    _S.SOAKING: frozenset({_S.JUDGING, _S.FILLING, _S.FAILED, _S.INCONCLUSIVE}),
-    # Back to filling: its shadow step passed, and now the version is to answer; or a device that
-    # was done is not any more.
+    _S.SOAKING: frozenset({_S.JUDGING, _S.FAILED, _S.INCONCLUSIVE}),
+    # Back to filling: its shadow step passed, and now the version is to answer; or it was stopped
+    # before it was full, and did not fail when it was judged again.
     _S.JUDGING: frozenset({_S.PASSED, _S.FAILED, _S.INCONCLUSIVE, _S.FILLING}),
-    _S.PASSED: frozenset({_S.FILLING, _S.FAILED}),
-    # A person who resumes has it judged again; it never just passes.
-    _S.FAILED: frozenset({_S.JUDGING, _S.FILLING}),
-    _S.INCONCLUSIVE: frozenset({_S.JUDGING, _S.FILLING}),
+    # Labels came that say otherwise.
+    _S.PASSED: frozenset({_S.FAILED}),
+    # A person who resumes has it judged again; it never just goes on.
+    _S.FAILED: frozenset({_S.JUDGING}),
+    _S.INCONCLUSIVE: frozenset({_S.JUDGING}),
 }
 
 _A = AssignmentState

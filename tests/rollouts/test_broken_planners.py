@@ -136,6 +136,20 @@ def _careless(rollout: Rollout, wanted: RolloutOrder, actor: str, now: float) ->
     )
 
 
+def _careless_too(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Takes a stage that has failed for one that is being filled."""
+    is_careless = rollout.state is _R.RUNNING and not all(
+        one.state in _GOES_ON for one in rollout.stages
+    )
+    if not is_careless:
+        return plan(rollout, world, now)
+    stages = tuple(
+        one if one.state in _GOES_ON else replace(one, state=_S.FILLING) for one in rollout.stages
+    )
+    running = plan(replace(rollout, stages=stages), world, now)
+    return tuple(one for one in running if isinstance(one, Offer | Move))
+
+
 def _rude(_rollout: Rollout, _devices: Iterable[str], _by: str) -> Decisions:
     """Gives nothing away to a newer rollout."""
     return ()
@@ -178,7 +192,7 @@ WRONG: dict[str, tuple[Brain, Invariant]] = {
     "kind": (Brain(plan=_kind), Invariant.MISSING_DATA),
     "hasty": (Brain(plan=_hasty), Invariant.ORDER),
     "grudging": (Brain(plan=_grudging), Invariant.SUCCESSION),
-    "careless": (Brain(order=_careless), Invariant.RESUME),
+    "careless": (Brain(plan=_careless_too, order=_careless), Invariant.RESUME),
     "rude": (Brain(supersede=_rude), Invariant.ONE_ACTIVE),
     "undead": (Brain(plan=_undead, evolve=_lawless), Invariant.TERMINAL),
 }
