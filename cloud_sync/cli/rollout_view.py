@@ -34,6 +34,9 @@ from cloud_sync.rollout_resources import (
     StageSummary,
 )
 
+IDLE_S: Final = 30.0
+"""Until a filling stage that asks nobody is said to wait, seconds: devices need a moment."""
+
 LEAST_BAR: Final = 10
 WIDEST_BAR: Final = 30
 PIPE_BAR: Final = 20
@@ -105,9 +108,24 @@ def facts(rollout: RolloutSummary, now: float) -> dict[str, str | Cell | Strip]:
         found["because"] = rollout.state_reason
     if rollout.stages:
         found["devices"] = legend(tally_all(rollout.stages), is_ascii=not can_draw())
+    if _is_idle(rollout, now):
+        found["waits"] = (
+            "for devices that are away, a maintenance window, or a rollout that goes first: "
+            f"shoal rollout status {rollout.id} --devices, shoal rollout list --active"
+        )
     if rollout.needs:
         found["what to do"] = Cell(rollout.needs, "bold")
     return found
+
+
+def _is_idle(rollout: RolloutSummary, now: float) -> bool:
+    """Whether it asks nobody although somebody is left to be asked: people wonder then."""
+    stage = focus(rollout.stages)
+    if stage is None or rollout.state is not RolloutState.RUNNING:
+        return False
+    found = tally(stage.counts)
+    is_open = stage.state is StageState.FILLING and now - stage.since > IDLE_S
+    return is_open and found.queued > 0 and not found.moving
 
 
 def stage_sheet(stages: Sequence[StageSummary], now: float, width: int | None) -> Sheet:

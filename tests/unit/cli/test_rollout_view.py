@@ -14,12 +14,19 @@ from cloud_sync.cli.rollout_view import (
     can_draw,
     event_line,
     evidence_sheet,
+    facts,
     print_rollout,
     sheets,
     stage_sheet,
     verdict_sheet,
 )
-from cloud_sync.rollout_resources import AssignmentState, GateFinding, RolloutDetail
+from cloud_sync.rollout_resources import (
+    AssignmentState,
+    GateFinding,
+    RolloutDetail,
+    RolloutState,
+    StageState,
+)
 from tests.support.rollout_samples import (
     EVENTS,
     FAILED,
@@ -134,6 +141,16 @@ def test_a_fleet_of_a_hundred_thousand_fits_80_characters() -> None:
     sheet = stage_sheet(stages, NOW, 80)
     assert table_width(sheet.columns, sheet.rows) <= 80
     assert "31,000/50,000" in sheet.rows[0]
+
+
+def test_a_stage_that_asks_nobody_is_said_to_wait() -> None:
+    idle = replace(stage(0, 3, StageState.FILLING, committed=1), since=NOW - 31)
+    summary = replace(running().summary, stages=(idle,))
+    assert str(facts(summary, NOW)["waits"]).startswith("for devices that are away")
+    moving = replace(idle, counts={"queued": 1, "trial": 2})
+    assert "waits" not in facts(replace(summary, stages=(moving,)), NOW)
+    assert "waits" not in facts(replace(summary, stages=(replace(idle, since=NOW - 5),)), NOW)
+    assert "waits" not in facts(replace(summary, state=RolloutState.PAUSED), NOW)
 
 
 def test_a_draft_has_no_stages_yet() -> None:
