@@ -22,6 +22,7 @@ class CloudService:
         folder: where its data, log and output are.
         broker: URL of a broker, or empty for the embedded one.
         options: more arguments of `serve`.
+        program: module to run, and arguments before `serve`.
         url: of the API, known after `start`.
         broker_url: known after `start`.
     """
@@ -29,6 +30,7 @@ class CloudService:
     folder: Path
     broker: str = ""
     options: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("cloud_sync.app",)
     environment: dict[str, str] = field(default_factory=dict)
     url: str = ""
     broker_url: str = ""
@@ -56,7 +58,7 @@ class CloudService:
         ready.unlink(missing_ok=True)
         with (self.folder / "service.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cloud_sync.app", *arguments, *self.options],
+                [sys.executable, "-m", *self.program, *arguments, *self.options],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.environment},
