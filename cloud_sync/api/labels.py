@@ -4,7 +4,7 @@ from litestar import Controller, get, post
 from litestar.params import FromQuery, JSONBody
 
 from cloud_sync.api.models import Limit
-from cloud_sync.api.parts import GivenParts, Now
+from cloud_sync.api.parts import GivenChange, GivenParts
 from cloud_sync.label_resources import GivenLabels, LabelsTaken, StoredLabel
 from cloud_sync.telemetry.labels import give, stored_labels
 
@@ -16,9 +16,11 @@ class LabelController(Controller):
     tags = ("telemetry",)
 
     @post("/", status_code=200, sync_to_thread=True)
-    def add(self, parts: GivenParts, now: Now, data: JSONBody[GivenLabels]) -> LabelsTaken:
+    def add(
+        self, parts: GivenParts, change: GivenChange, data: JSONBody[GivenLabels]
+    ) -> LabelsTaken:
         """Take labels, 1000 at most, all or none; each is counted once however often it comes."""
-        return give(parts.database, data.labels, now)
+        return give(parts.database, data.labels, change)
 
     @get("/", sync_to_thread=True)
     def all(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import words
-from cloud_sync.cli.options import JsonFlag, Limit
+from cloud_sync.cli.options import JsonFlag, Limit, Reason
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def add(
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0, help="How far a number may be off.")
     ] = 0.0,
+    reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Tell the right answer to one message, or whether the answer was right.
@@ -65,7 +66,7 @@ def add(
         }
     )
     with open_client(context) as client:
-        taken = client.labels.add([label])
+        taken = client.labels.add([label], reason=reason)
     _print_taken(taken, as_json)
 
 
@@ -75,6 +76,7 @@ def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with a header, or JSON.")],
     device: Device = "",
     slot: Slot = "",
+    reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Tell the labels of a file: columns or keys device, slot, id, and value or right.
@@ -89,7 +91,7 @@ def import_file(
 
     labels = read_labels(file, device=device, slot=slot)
     with open_client(context) as client:
-        taken = client.labels.add(labels)
+        taken = client.labels.add(labels, reason=reason)
     _print_taken(taken, as_json)
 
 

@@ -14,11 +14,12 @@ class Labels:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def add(self, labels: Iterable[DeviceLabel]) -> LabelsTaken:
+    def add(self, labels: Iterable[DeviceLabel], *, reason: str = "") -> LabelsTaken:
         """Tell labels, in parts of 1000; each is counted once however often it is told.
 
         Args:
             labels: any number.
+            reason: for the audit log.
 
         Raises:
             InvalidInput: one says nothing, or two things. The parts before its own are taken.
@@ -28,7 +29,9 @@ class Labels:
         taken = LabelsTaken()
         while part := tuple(islice(rest, MOST_LABELS)):
             body = GivenLabels(labels=part)
-            more = self._transport.ask("POST", path_of("labels"), LabelsTaken, body=body)
+            more = self._transport.ask(
+                "POST", path_of("labels"), LabelsTaken, body=body, reason=reason
+            )
             taken = LabelsTaken(
                 labels=taken.labels + more.labels,
                 right=taken.right + more.right,

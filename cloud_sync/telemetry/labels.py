@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 from sqlalchemy import Connection, Row, insert, select, update
 
+from cloud_sync.db.audit import Change, record
 from cloud_sync.db.engine import Database
 from cloud_sync.db.label_tables import labels
 from cloud_sync.db.telemetry_tables import results
@@ -22,6 +23,9 @@ from cloud_sync.label_resources import DeviceLabel, LabelsTaken, StoredLabel
 from edge_agent.contract.labels import MOST_LABELS, Label, check_label, is_right, message_key
 
 _BATCH: Final = 200
+_MOST_NAMED: Final = 5
+"""Devices that an entry in the audit log names."""
+
 _L: Final = labels.c
 _R: Final = results.c
 _encode: Final = msgspec.json.Encoder().encode
@@ -60,8 +64,10 @@ def key_of(result: bytes) -> str | None:
         return None
 
 
-def give(database: Database, given: Sequence[DeviceLabel], now: float) -> LabelsTaken:
+def give(database: Database, given: Sequence[DeviceLabel], change: Change) -> LabelsTaken:
     """Take labels of any devices, all of them or none.
+
+    One entry in the audit log for all: labels may take a version back.
 
     Raises:
         InvalidInput: too many at once.
@@ -84,13 +90,18 @@ def give(database: Database, given: Sequence[DeviceLabel], now: float) -> Labels
                 hint="`shoal device list` shows all",
                 code="device_missing",
             )
-        taken = [take_labels(connection, name, found, now) for name, found in by_device.items()]
-    return LabelsTaken(
-        labels=sum(part.labels for part in taken),
-        right=sum(part.right for part in taken),
-        wrong=sum(part.wrong for part in taken),
-        waiting=sum(part.waiting for part in taken),
-    )
+        now = change.time
+        parts = [take_labels(connection, name, found, now) for name, found in by_device.items()]
+        taken = LabelsTaken(
+            labels=sum(part.labels for part in parts),
+            right=sum(part.right for part in parts),
+            wrong=sum(part.wrong for part in parts),
+            waiting=sum(part.waiting for part in parts),
+        )
+        subject = ", ".join(sorted(by_device)[:_MOST_NAMED])
+        detail = {name: str(count) for name, count in msgspec.structs.asdict(taken).items()}
+        record(connection, change, "label.add", subject, detail=detail)
+    return taken
 
 
 def take_labels(

@@ -99,9 +99,9 @@ def test_labels_and_results_find_each_other_whichever_comes_first(made: Cloud) -
     answers = [{"digest": "d", "id": seq, "outputs": {"label": 1}} for seq in (1, 2)]
     labels = [DeviceLabel(device="line-1", slot="probe", id=seq, value=seq) for seq in (1, 2)]
     made.ingest.write([letter(telemetry("line-1", result_row(1, answers[0])))])
-    assert give(made.parts.database, labels, NOW) == LabelsTaken(labels=2, right=1, waiting=1)
+    assert give(made.parts.database, labels, change()) == LabelsTaken(labels=2, right=1, waiting=1)
     made.ingest.write([letter(telemetry("line-1", result_row(2, answers[1])))])
-    assert give(made.parts.database, labels, NOW) == LabelsTaken(labels=2, right=1, wrong=1)
+    assert give(made.parts.database, labels, change()) == LabelsTaken(labels=2, right=1, wrong=1)
     assert [label.is_right for label in stored_labels(made.parts.database)] == [False, True]
 
 

@@ -178,6 +178,11 @@ CHANGING = (
     ("DELETE", "/v1/modules/probe/1", None),
     ("POST", "/v1/retirements", {"kind": "module", "name": "prob*"}),
     ("POST", "/v1/deletions", {"kind": "module", "name": "prob*"}),
+    (
+        "POST",
+        "/v1/labels",
+        {"labels": [{"device": "line-9", "slot": "probe", "id": 1, "value": 1}]},
+    ),
     ("DELETE", "/v1/devices/line-9", None),
 )
 

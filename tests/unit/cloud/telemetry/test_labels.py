@@ -15,7 +15,7 @@ from edge_agent.contract.labels import MOST_LABELS, Label, Labels
 from edge_agent.contract.topics import Channel, control
 from edge_agent.contract.wire import encode
 from edge_agent.errors import ContractError
-from tests.support.cloud import NOW, Cloud
+from tests.support.cloud import NOW, Cloud, change
 from tests.support.letters import letter, raw, result_row, status, telemetry
 
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -37,7 +37,7 @@ def send_home(cloud: Cloud, seq: int, message: object, label: int, digest: str =
 
 def tell(cloud: Cloud, **options: object) -> LabelsTaken:
     label = DeviceLabel(**{"device": "line-1", "slot": SLOT, **options})  # type: ignore[arg-type]
-    return give(cloud.parts.database, [label], NOW)
+    return give(cloud.parts.database, [label], change())
 
 
 def counts(cloud: Cloud, digest: str = ONE) -> tuple[int, int]:
@@ -142,7 +142,7 @@ def test_labels_of_an_unknown_device_or_too_many_at_once_are_refused(cloud: Clou
         tell(cloud, device="line-9", id=1, value=1)
     label = DeviceLabel(device="line-1", slot=SLOT, id=1, value=1)
     with pytest.raises(InvalidInput):
-        give(cloud.parts.database, [label] * (MOST_LABELS + 1), NOW)
+        give(cloud.parts.database, [label] * (MOST_LABELS + 1), change())
 
 
 def test_thousands_of_labels_in_parts_are_all_found(cloud: Cloud) -> None:
@@ -154,6 +154,6 @@ def test_thousands_of_labels_in_parts_are_all_found(cloud: Cloud) -> None:
     ]
     cloud.ingest.write([letter(telemetry("line-1", *rows))])
     given = [DeviceLabel(device="line-1", slot=SLOT, id=seq, value=1) for seq in range(1, 701)]
-    taken = give(cloud.parts.database, given, NOW)
+    taken = give(cloud.parts.database, given, change())
     assert taken == LabelsTaken(labels=700, right=350, wrong=350)
     assert counts(cloud) == (350, 350)
