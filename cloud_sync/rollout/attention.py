@@ -5,11 +5,11 @@ So that a round costs what has changed, and a rollout that waits costs nothing.
 
 from collections.abc import Iterator
 
-from cloud_sync.rollout.observation import World
+from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.staging import current_stage
 from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
-from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
+from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState, StageState
 
 _A = AssignmentState
 _R = RolloutState
@@ -77,8 +77,6 @@ def _times(rollout: Rollout, world: World) -> Iterator[float]:
     stage = current_stage(rollout)
     if stage is not None and stage.deadline is not None and rollout.state is _R.RUNNING:
         yield stage.deadline
-        yield stage.since + policy.offline_after_s
-        yield stage.since + policy.lock_max_s
     is_judging = stage is not None and stage.state is StageState.JUDGING
     if world.opens_at is not None:
         yield world.opens_at
@@ -93,13 +91,20 @@ def _times(rollout: Rollout, world: World) -> Iterator[float]:
             yield one.since + policy.soak_s
     for device, seen in world.devices.items():
         found = rollout.assignments.get(device)
-        if found is None or found.state in ENDED:
-            continue
-        if seen.away_since is not None:
-            yield seen.away_since + policy.offline_after_s
-            yield seen.away_since + policy.expire_after_s
-        if seen.locked_until is not None:
-            yield seen.locked_until
+        if found is not None and found.state not in ENDED:
+            yield from _times_of(seen, rollout.stages[found.stage].since, policy)
+
+
+def _times_of(seen: DeviceNow, begun: float, policy: Policy) -> Iterator[float]:
+    """When what keeps a device from its turn ends, or ends to matter."""
+    if seen.away_since is not None:
+        yield seen.away_since + policy.offline_after_s
+        yield seen.away_since + policy.expire_after_s
+    if seen.locked_until is not None:
+        yield seen.locked_until
+        yield begun + policy.lock_max_s
+    if seen.is_taken:
+        yield begun + policy.offline_after_s
 
 
 def _reached(rollout: Rollout) -> int:

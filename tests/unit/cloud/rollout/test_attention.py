@@ -70,3 +70,18 @@ def test_an_aborted_rollout_is_live_until_nobody_is_on_the_way() -> None:
     fleet.obey()
     fleet.drive()
     assert not is_live(fleet.rollout)
+
+
+def test_the_end_of_an_update_lock_is_due_in_stages_that_have_passed_too() -> None:
+    fleet = Fleet(rollout_of(candidates(1), replace(QUICK, stages=("100%",), lock_max_s=900)))
+    fleet.start()
+    fleet.finish()
+    fleet.now = 10
+    fleet.tell("d0", locked_until=10_000.0)
+    fleet.tell("d0", slot=None, reported_at=fleet.now)
+    fleet.drive()
+    fleet.wait(60)
+    assert fleet.state("d0") is A.QUEUED
+    assert next_time(fleet) == 900
+    fleet.wait(830)
+    assert fleet.state("d0") is A.OFFERED
