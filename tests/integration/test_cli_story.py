@@ -221,7 +221,7 @@ def test_a_deployment_reaches_whom_it_names_and_protects_what_it_needs(
     ).json(DeploymentResult)
     assert (by_tag.slot, list(by_tag.revisions)) == ("second", ["line-2"])
     said = shoal.ok("deploy", "wine", "--to", "all", "--reason", "first try").out
-    assert said == "wine/1 wanted in slot wine on line-1, line-2\n"
+    assert said == "wine/1 wanted in slot wine on line-1, line-2; it is rollout r2\n"
     again = shoal.ok("deploy", "wine", "--to", "all").out
     assert again == "wine/1 wanted in slot wine on no device; line-1, line-2 wanted that already\n"
 
