@@ -98,7 +98,8 @@ class Driver:
         """End the thread after the round that it is at, and leave the rollouts to others."""
         self._stopping.set()
         self._woken.set()
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
         try:
             with self._database.write() as connection:
                 mine = _R.lease_owner == self._owner
