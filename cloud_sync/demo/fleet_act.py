@@ -28,8 +28,8 @@ from cloud_sync.rollout_resources import (
 DEVICES: Final = 200
 PREFIX: Final = "sim"
 MESSAGES_PER_S: Final = 150
-READY_TIMEOUT_S: Final = 60.0
-ROLLOUT_TIMEOUT_S: Final = 90.0
+READY_TIMEOUT_S: Final = 120.0
+ROLLOUT_TIMEOUT_S: Final = 180.0
 LOOK_S: Final = 0.3
 POLICY: Final = Policy(
     stages=("2%", "20%", "100%"),
@@ -202,12 +202,11 @@ def disagreement(champion: Sequence[int], other: Sequence[int]) -> float:
 
 
 def reason_of(detail: RolloutDetail) -> GateFinding | None:
-    """What the first stage that failed failed by."""
+    """What the first stage that failed failed by: the answers, if they are among it."""
     for stage in detail.summary.stages:
         if stage.verdict is not None and stage.verdict.outcome == "failed":
-            for finding in stage.verdict.findings:
-                if finding.outcome == "failed":
-                    return finding
+            failed = [f for f in stage.verdict.findings if f.outcome == "failed"]
+            return next((f for f in failed if f.gate == "disagreement"), next(iter(failed), None))
     return None
 
 

@@ -11,7 +11,7 @@ SHOAL = str(Path(sysconfig.get_path("scripts")) / "shoal")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_the_story_ends_well_and_leaves_nothing_behind(tmp_path: Path):
     done = subprocess.run(
         [SHOAL, "demo", "--once", "--rows", "1500", "--rate", "300"],
@@ -20,7 +20,7 @@ def test_the_story_ends_well_and_leaves_nothing_behind(tmp_path: Path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=380,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout

@@ -23,7 +23,8 @@ from tests.support.models import build_module
 from tests.support.service import CloudService
 
 QUICK = Behaviour(fetch_s=0.2, prove_s=0.1, trial_s=0.2, health_interval_s=1, messages_per_s=50)
-WAIT_S = 60.0
+WAIT_S = 90.0
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
