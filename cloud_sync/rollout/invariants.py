@@ -216,11 +216,18 @@ class Judge:
         report, _since = self._heard.get((event.device, ledger.slot), (None, 0.0))
         wanted = ledger.digests.get(event.device, "")
         revision = ledger.revisions.get(event.device, 0)
-        if report is None or report.running != wanted or report.revision_seen < revision:
+        is_shown = (
+            report is not None
+            and report.is_active
+            and report.running == wanted
+            and report.revision_seen >= revision
+        )
+        if not is_shown:
             said = (
                 "nothing"
                 if report is None
                 else f"revision {report.revision_seen}, running {report.running or 'nothing'}"
+                f"{'' if report.is_active else ' on trial'}"
             )
             self._blame(
                 Invariant.MISSING_DATA,

@@ -36,13 +36,18 @@ class Violation(Struct, frozen=True, kw_only=True):
 
 
 class Heard(Struct, frozen=True, kw_only=True):
-    """A device's report about a slot, as the service took it in, by the service's clock."""
+    """A device's report about a slot, as the service took it in, by the service's clock.
+
+    Attributes:
+        is_active: it said that what runs is there to stay: its trial is over.
+    """
 
     device: str
     slot: str
     time: float
     revision_seen: int
     running: str
+    is_active: bool = True
 
 
 class Installed(Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ from cloud_sync.rollout_resources import (
     StageState,
 )
 from edge_agent.contract.shadows import shadow_slot
-from edge_agent.contract.state import DesiredState, WantedSlot
+from edge_agent.contract.state import DesiredState, Phase, WantedSlot
 from tests.rollouts.device import Report
 
 SLOT = "probe"
@@ -133,6 +133,7 @@ class MemoryCloud:
                 time=self.now,
                 revision_seen=report.revision_seen,
                 running=slot.running if slot else "",
+                is_active=slot is None or slot.phase is Phase.ACTIVE,
             )
         )
         desired = self.desired[device]

@@ -273,6 +273,7 @@ class DatabaseFleet:
                 time=self.now,
                 revision_seen=message.revision_seen,
                 running=slot.running if slot else "",
+                is_active=slot is None or slot.phase is Phase.ACTIVE,
             )
         )
 

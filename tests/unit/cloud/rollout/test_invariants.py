@@ -202,8 +202,16 @@ def test_the_bound_of_a_site_is_its_own() -> None:
         Heard(device="anvil", slot="probe", time=3.5, revision_seen=10_000, running=OLD),
         Heard(device="anvil", slot="probe", time=3.5, revision_seen=0, running=NEW),
         Heard(device="anvil", slot="probe", time=4.5, revision_seen=10_000, running=NEW),
+        Heard(
+            device="anvil",
+            slot="probe",
+            time=3.5,
+            revision_seen=10_000,
+            running=NEW,
+            is_active=False,
+        ),
     ],
-    ids=["other device", "other slot", "other digest", "before it was asked", "too late"],
+    ids=["other device", "other slot", "other digest", "before it was asked", "late", "on trial"],
 )
 def test_a_success_that_no_report_shows_is_seen(report: Heard) -> None:
     history = History(rollout=rollout(), events=events(FIRST))
