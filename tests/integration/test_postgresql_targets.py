@@ -13,6 +13,8 @@ from edge_agent.contract.state import SlotConfig
 from tests.support.cloud import NOW, Cloud, change, cloud
 from tests.support.postgresql import PostgresqlServer
 
+pytestmark = pytest.mark.needs("postgresql")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
