@@ -88,7 +88,7 @@ class Driver:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rollouts", daemon=True)
         self.progressed = time.monotonic()
-        """When the thread last came round, monotonic; for the watchdog."""
+        """When the thread last looked or began a round, monotonic; for the watchdog."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -207,6 +207,7 @@ class Driver:
         if course is None:
             course = self._courses[number] = Course(number, self._owner, self._starts_per_s)
         for _ in range(ROUNDS):
+            self.progressed = time.monotonic()
             now = self._clock()
             try:
                 with self._database.write() as connection:
