@@ -41,7 +41,9 @@ _REPORT_FIRST: Final = insert(reported_states)
 _REPORT_AGAIN: Final = update(reported_states).where(_R.device == bindparam("of_device"))
 _STOPPED: Final = delete(running_slots).where(running_slots.c.device == bindparam("of_device"))
 _RUNNING: Final = insert(running_slots)
-_HEALTH: Final = select(device_health).where(device_health.c.device == bindparam("of_device"))
+_HEALTH: Final = select(device_health.c.boot_id, device_health.c.last).where(
+    device_health.c.device == bindparam("of_device")
+)
 _HEALTH_FIRST: Final = insert(device_health)
 _HEALTH_AGAIN: Final = update(device_health).where(device_health.c.device == bindparam("of_device"))
 logger = logging.getLogger(__name__)
@@ -252,6 +254,7 @@ def take_health(connection: Connection, health: Health, now: float) -> Outcome:
     of = {"of_device": health.device}
     row = connection.execute(_HEALTH, of).first()
     data = encode(health)
+    before: Health | None = None
     if row is None:
         first = {"boot_id": health.boot_id, "received": now, "last": data, "previous": None}
         connection.execute(_HEALTH_FIRST, {"device": health.device, **first})
@@ -262,7 +265,8 @@ def take_health(connection: Connection, health: Health, now: float) -> Outcome:
         count_report(connection, health, before, now)
         again = {"boot_id": health.boot_id, "received": now, "last": data, "previous": previous}
         connection.execute(_HEALTH_AGAIN, of | again)
-    connection.execute(_SAW, of | {"interval_s": health.interval_s})
+    if before is None or before.interval_s != health.interval_s:
+        connection.execute(_SAW, of | {"interval_s": health.interval_s})
     return NOTHING
 
 
