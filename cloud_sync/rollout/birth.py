@@ -15,7 +15,7 @@ from cloud_sync.registry.modules import choose
 from cloud_sync.rollout import journal
 from cloud_sync.rollout.choice import check_pattern
 from cloud_sync.rollout.cohort import compose
-from cloud_sync.rollout.enlistment import Enlisted, enlist, refuse_bad_shadows, slot_of
+from cloud_sync.rollout.enlistment import Enlisted, refuse_bad_shadows, slot_of
 from cloud_sync.rollout.gates import check_gates
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.store import add, save
@@ -90,22 +90,13 @@ def store_draft(connection: Connection, rollout: Rollout, change: Change) -> Rol
     return added
 
 
-def gather(connection: Connection, rollout: Rollout, change: Change) -> Rollout:
+def gather(connection: Connection, rollout: Rollout, enlisted: Enlisted, change: Change) -> Rollout:
     """Give a stored draft its cohort and its stages.
 
     Raises:
-        NotFound: its target means nobody.
-        Conflict: nobody would get anything.
+        Conflict: nobody would get anything, or a shadow could not be compared with what runs.
     """
-    enlisted = enlist(connection, rollout)
     refuse_nothing(enlisted)
-    return gather_from(connection, rollout, enlisted, change)
-
-
-def gather_from(
-    connection: Connection, rollout: Rollout, enlisted: Enlisted, change: Change
-) -> Rollout:
-    """The same of devices that were found before, in the same transaction."""
     cohort = compose(enlisted.candidates, rollout.wish.policy, rollout.seed, change.time)
     refuse_bad_shadows(connection, rollout, cohort.assignments)
     after = replace(rollout, stages=cohort.stages, assignments=cohort.assignments)

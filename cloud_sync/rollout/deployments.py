@@ -23,7 +23,7 @@ from cloud_sync.fleet.resolve import resolve
 from cloud_sync.fleet.spread import STARTS_PER_S, spread_s
 from cloud_sync.resources import Deployment, DeploymentResult, Removal, ReplacedVersion
 from cloud_sync.rollout import journal, orders, wanted
-from cloud_sync.rollout.birth import draft, gather_from, store_draft
+from cloud_sync.rollout.birth import draft, gather, store_draft
 from cloud_sync.rollout.course import play_at_once
 from cloud_sync.rollout.enlistment import Enlisted, enlist
 from cloud_sync.rollout.rollout import Rollout
@@ -134,7 +134,7 @@ class Deployments:
     ) -> tuple[Rollout, frozenset[str]]:
         """Make the rollout and drive it until it waits for its devices."""
         stored = store_draft(connection, rollout, change)
-        gathered = gather_from(connection, stored, enlisted, change)
+        gathered = gather(connection, stored, enlisted, change)
         started = settle(
             connection,
             gathered,

@@ -16,9 +16,16 @@ from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.spread import STARTS_PER_S
 from cloud_sync.rollout import orders
 from cloud_sync.rollout.birth import draft, gather, store_draft
+from cloud_sync.rollout.enlistment import Enlisted, enlist
 from cloud_sync.rollout.forecast import forecast
 from cloud_sync.rollout.previous import refuse_lost
-from cloud_sync.rollout.query import RolloutQuery, number_of, read_detail, rollout_not_found
+from cloud_sync.rollout.query import (
+    RolloutQuery,
+    number_of,
+    read_detail,
+    read_head,
+    rollout_not_found,
+)
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.settle import settle
 from cloud_sync.rollout.store import load
@@ -84,6 +91,13 @@ class Rollouts:
             InvalidInput: the target, the policy or the configuration is wrong.
         """
         tell: frozenset[str] = frozenset()
+        enlisted: Enlisted | None = None
+        if start:
+            # Looking at every device takes seconds of a large fleet: nobody waits for that to
+            # write. What changes until the offers is seen when they are made.
+            with self._database.read() as connection:
+                asked = draft(connection, wish, change)
+                enlisted, wish = enlist(connection, asked), asked.wish
         with self._database.write() as connection:
             rollout = store_draft(connection, draft(connection, wish, change), change)
             record(
@@ -99,7 +113,7 @@ class Rollouts:
                 },
             )
             if start:
-                tell = self._obey(connection, rollout, START, change)
+                tell = self._obey(connection, rollout, START, change, enlisted)
             made = read_detail(connection, rollout.id)
         self._follow_up(tell)
         return made
@@ -113,24 +127,34 @@ class Rollouts:
                 devices would go back to was deleted.
         """
         number = number_of(rollout)
+        enlisted: Enlisted | None = None
+        if wanted.action == "start":
+            with self._database.read() as connection:
+                head = read_head(connection, number)
+                if head.state is RolloutState.DRAFT:
+                    enlisted = enlist(connection, head)
         with self._database.write() as connection:
             stored = load(connection, number)
             if stored is None:
                 raise rollout_not_found(connection, number)
-            tell = self._obey(connection, stored.rollout, wanted, change)
+            tell = self._obey(connection, stored.rollout, wanted, change, enlisted)
             made = read_detail(connection, number)
         self._follow_up(tell)
         return made
 
     def _obey(
-        self, connection: Connection, rollout: Rollout, wanted: RolloutOrder, change: Change
+        self,
+        connection: Connection,
+        rollout: Rollout,
+        wanted: RolloutOrder,
+        change: Change,
+        enlisted: Enlisted | None,
     ) -> frozenset[str]:
         """Carry an order out; the devices that have to be told something."""
         reason = wanted.reason or change.reason
-        # Whether it may be comes first: gathering the devices is work.
         decisions = orders.order(rollout, replace(wanted, reason=reason), change.actor, change.time)
-        if wanted.action == "start" and rollout.state is RolloutState.DRAFT:
-            rollout = gather(connection, rollout, change)
+        if enlisted is not None and rollout.state is RolloutState.DRAFT:
+            rollout = gather(connection, rollout, enlisted, change)
         elif wanted.action == "rollback":
             refuse_lost(connection, rollout)
         settled = settle(
