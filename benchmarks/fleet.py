@@ -5,10 +5,11 @@
 The devices are simulated, each with an MQTT connection of its own; broker, service and planner are
 real. First everybody gets version 1, then version 2 goes out by the default policy without its
 soak: five stages, beside the champion first in two of them, judged by the default gates, which wait
-for the devices' health reports, one in 30 s. `rollout_s` is from the order to the completed rollout, `messages` what the devices sent
-and were sent meanwhile. All promises of rollouts are checked from the recorded events and from
-what the devices said and ran: `violations`. Then what planning 100,000 devices costs, and how often
-the gates err, as `benchmarks.rollout_plan` and `benchmarks.gates` say.
+for the devices' health reports, one in 30 s. `rollout_s` is from the order to the completed
+rollout, `messages` what the devices sent and were sent meanwhile. All promises of rollouts are
+checked from the recorded events and from what the devices said and ran: `violations`. Then what
+planning 100,000 devices costs, and how often the gates err, as `benchmarks.rollout_plan` and
+`benchmarks.gates` say.
 """
 
 import argparse
