@@ -201,6 +201,8 @@ class MemoryCloud:
     ) -> None:
         """Write what was decided: states, desired states and events."""
         after = self._brain.evolve(rollout, decisions, self.now)
+        # By what was measured until now: an offer of the same round begins to count anew.
+        self._check_passed(rollout, after, decisions)
         revisions: dict[str, int] = {}
         previous: dict[str, WantedSlot | None] = {}
         for decision in decisions:
@@ -210,7 +212,6 @@ class MemoryCloud:
                 revisions[decision.device] = self._write_desired(after, decision)
         after = with_revisions(after, revisions, previous)
         lines = list(_lines(rollout, decisions, revisions))
-        self._check_passed(rollout, after, decisions)
         claimed = {one.device for one in decisions if isinstance(one, Offer)}
         if rollout.started is None and after.started is not None:
             claimed |= after.assignments.keys()

@@ -50,6 +50,8 @@ class RolloutDevice:
         told: the revision that it follows.
         outbox: reports that have not left, oldest first.
         installed: what began to answer, in its order.
+        has_lied: it once reported what was not so; where that ended its part of a rollout, nobody
+            looks after it any more.
     """
 
     def __init__(self, name: str, site: str) -> None:
@@ -57,6 +59,7 @@ class RolloutDevice:
         self.site = site
         self.nature = Nature.GOOD
         self.is_up = True
+        self.has_lied = False
         self.locked_until: float | None = None
         self.told = -1
         self.slots: dict[str, ReportedSlot] = {}
@@ -167,6 +170,7 @@ class RolloutDevice:
             running: digest that it claims; empty for nothing.
             lag: how many revisions it is behind, it says.
         """
+        self.has_lied = True
         now = self.slots.get(slot) or ReportedSlot(module="probe", phase=phase)
         false = {**self.slots, slot: replace(now, phase=phase, running=running)}
         self.outbox.append(Report(max(-1, self.told - lag), false))

@@ -253,7 +253,12 @@ class Fleet:
                 if one.state is _A.COMMITTED and is_last and one.is_wanted:
                     assert running is not None, f"{name} runs nothing"
                     assert running.running == one.digest, f"{name} runs {running.running}"
-                if one.state is _A.ROLLED_BACK and rollout.state is _R.ROLLED_BACK and is_last:
+                if (
+                    one.state is _A.ROLLED_BACK
+                    and rollout.state is _R.ROLLED_BACK
+                    and is_last
+                    and not self.devices[name].has_lied
+                ):
                     wanted = one.previous.digest if one.previous else ""
                     found = running.running if running else ""
                     assert found == wanted, f"{name} runs {found}, before it was {wanted}"
