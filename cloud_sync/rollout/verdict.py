@@ -120,7 +120,7 @@ def _devices_done(
 ) -> Iterator[GateFinding]:
     """How many devices run it, of those that were attempted and are at an end."""
     done = {_A.COMMITTED, _A.SHADOW if stage.step == "shadow" else _A.COMMITTED}
-    counts = Counter(found.state for found in assignments)
+    counts = Counter(_state(found) for found in assignments)
     bad = sum(counts[state] for state in _BAD)
     good = sum(counts[state] for state in done)
     attempted = good + bad
@@ -143,6 +143,14 @@ def _devices_done(
             + (f", {bad} failed" if bad else "")
             + (f", {open_ones} not at an end" if open_ones else ""),
         )
+
+
+def _state(assignment: Assignment) -> AssignmentState:
+    """A device that was told to go back, and was away then, does not speak for the version."""
+    is_told_back = assignment.revision > 0 and not assignment.is_wanted
+    if is_told_back and assignment.state in (_A.COMMITTED, _A.SHADOW):
+        return _A.ROLLED_BACK
+    return assignment.state
 
 
 def _offline(

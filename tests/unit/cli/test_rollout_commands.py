@@ -281,7 +281,7 @@ def test_a_start_can_be_watched_to_its_end(shoal: Shoal, service: ScriptedServic
 
 
 def test_what_the_service_refuses_keeps_its_words(shoal: Shoal, service: ScriptedService) -> None:
-    service.on("POST", f"{ONE}/orders", problem(409, "same_person", "ada asked", "ask bo"))
+    service.on("POST", f"{ONE}/orders", problem(409, "own_approval", "ada asked", "ask bo"))
     outcome = shoal.run("rollout", "approve", "r17")
     assert (outcome.code, outcome.err) == (1, "error: ada asked\nwhat to do: ask bo\n")
 

@@ -77,13 +77,13 @@ def test_events_are_followed_page_by_page_and_none_is_lost() -> None:
 
 
 def test_an_order_carries_its_reason_and_a_refusal_its_code() -> None:
-    refused = problem(409, "same_person", "ada asked for it", "let somebody else approve it")
+    refused = problem(409, "own_approval", "ada asked for it", "let somebody else approve it")
     with ScriptedService() as service, ShoalClient(service.url, actor="ada") as client:
         service.on("POST", "/v1/rollouts/r17/orders", answer(running()), refused)
         assert client.rollouts.order("r17", "pause", reason="night").summary.id == "r17"
         with pytest.raises(Conflict) as caught:
             client.rollouts.order("r17", "approve")
-    assert caught.value.code == "same_person"
+    assert caught.value.code == "own_approval"
     sent = msgspec.json.decode(service.requests[0].body, type=RolloutOrder)
     assert sent == RolloutOrder(action="pause", reason="night")
     assert service.requests[0].headers["x-shoal-actor"] == "ada"

@@ -68,6 +68,16 @@ def test_a_stage_passes_when_all_run_the_version() -> None:
     assert verdict(assignments(committed=5)).outcome == "passed"
 
 
+def test_a_device_that_was_told_to_go_back_while_it_was_away_does_not_speak_for_the_version() -> (
+    None
+):
+    told_back = [replace(one, revision=3, is_wanted=False) for one in assignments(committed=4)]
+    stays = replace(assignments(committed=5)[4], revision=3, is_wanted=True)
+    assert verdict((*told_back, stays)).outcome == "failed"
+    wanted = [replace(one, is_wanted=True) for one in told_back]
+    assert verdict((*wanted, stays)).outcome == "passed"
+
+
 def test_a_stage_passes_only_when_it_is_judged() -> None:
     for state in (StageState.FILLING, StageState.SOAKING):
         assert verdict(assignments(committed=5), state=state).outcome == "waiting"
