@@ -21,6 +21,7 @@ from edge_agent.daemon.housekeeping import (
 from edge_agent.errors import ShoalError, Unavailable
 from edge_agent.link.download import Downloader, Wanted
 from edge_agent.reconcile.apply import Applier
+from edge_agent.reconcile.locking import LockSeen
 from edge_agent.reconcile.plan import plan
 from edge_agent.reconcile.specs import WorkerSpecs
 from edge_agent.reconcile.steps import Step
@@ -32,6 +33,7 @@ from edge_agent.store.disk import DiskWatch
 from edge_agent.store.files import make_folder
 from edge_agent.store.journal import JOURNAL_FILE, Journal
 from edge_agent.store.lock import StateLock
+from edge_agent.store.locks import Locks
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.outbox_file import OUTBOX_FILE
 from edge_agent.store.outbox_policy import OutboxLimits
@@ -50,6 +52,7 @@ LIMITS: Final = OutboxLimits(max_bytes=2**20)
 BALLAST_BYTES: Final = 64 * 1024
 RUN_FOLDER: Final = "run"
 MOST_ROUNDS: Final = 60
+LONGEST_LOCK_S: Final = 600.0
 MOST_ATTEMPTS: Final = 6
 
 _JOURNAL_METHODS: Final = writing_methods(Journal)
@@ -149,6 +152,7 @@ class Device:
             self.outbox = self._outbox_kind(folder, boot_id, LIMITS)
             opened.callback(self.outbox.close)
             self.outbox.open()
+            self.locks = Locks(folder, self.clock, max_s=LONGEST_LOCK_S)
             self.blobs = BlobStore(folder)
             self.workers = self._make_workers()
             self.downloader = CutOffDownloader(self._cloud_url, clock=self.clock)
@@ -228,7 +232,7 @@ class Device:
         """
         for _ in range(MOST_ROUNDS):
             is_busy = self.round()
-            due_s = self.applier.next_due_s()
+            due_s = self._next_due_s()
             if not is_busy and due_s is None and until():
                 self.look_after()
                 return
@@ -236,6 +240,33 @@ class Device:
                 self.clock.advance(due_s)
         slots = self.insist(self.journal.slots)
         raise AssertionError(f"not settled after {MOST_ROUNDS} rounds: {slots}")
+
+    def be_put_off(self, slot: str) -> None:
+        """Plan and apply until a lock has put a slot's update off.
+
+        Raises:
+            AssertionError: it never has.
+        """
+        for _ in range(MOST_ROUNDS):
+            self.round()
+            if self.insist(lambda: self.record(slot)).is_put_off:
+                return
+        raise AssertionError(f"{slot} is not put off after {MOST_ROUNDS} rounds")
+
+    def _next_due_s(self) -> float | None:
+        """Until something is to be done, seconds: a retry, or what a lock puts off."""
+        waits = [self.applier.next_due_s()]
+        waits += [lock.until - self.clock.wall() for lock in self._locked().values()]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _locked(self) -> dict[str, LockSeen]:
+        """The locks that hold slots."""
+        desired = self.insist(self.journal.desired)
+        return {
+            slot: LockSeen(until=lock.until)
+            for slot in (desired.slots if desired is not None else ())
+            if (lock := self.locks.of(slot)) is not None
+        }
 
     def look_after(self) -> None:
         """What is done every few seconds, whether anything happens or not."""
@@ -246,7 +277,7 @@ class Device:
     def round(self) -> bool:
         """Plan and apply once. Returns whether there was anything to do."""
         try:
-            plans = plan(self.journal.desired(), self.applier.observe())
+            plans = plan(self.journal.desired(), self.applier.observe(), self._locked())
         except ShoalError as error:
             self._note_trouble(error)
             return True

@@ -15,7 +15,7 @@ from edge_agent.errors import StorageError
 from edge_agent.reconcile.steps import TryAgain
 from edge_agent.store.outbox_policy import Priority
 from edge_agent.store.outbox_row import OutboxItem
-from tests.faults.device import Device
+from tests.faults.device import LONGEST_LOCK_S, Device
 from tests.faults.stand_in import StandInWorkers
 
 ELSEWHERE: Final = SlotConfig(output_topic="results/{1}/elsewhere")
@@ -115,6 +115,20 @@ def gets_another_configuration(device: Device, modules: Modules) -> None:
     previous = device.record("probe").previous
     assert previous is not None
     assert previous.config == SlotConfig()
+    device.stop()
+
+
+def is_asked_to_wait(device: Device, modules: Modules) -> None:
+    """A program says "not now" to a change, which is taken back before the program is done."""
+    device.boot()
+    device.locks.take("probe", LONGEST_LOCK_S)
+    device.want({**_second(modules), "probe": _probe(2, modules.second)})
+    device.be_put_off("probe")
+    device.restart()
+    device.want(_second(modules))
+    device.locks.release("probe")
+    device.settle()
+    assert device.record("probe").phase is Phase.ACTIVE
     device.stop()
 
 
@@ -269,6 +283,7 @@ CHAPTERS: Final[tuple[Chapter, ...]] = (
     installs_the_first_version,
     updates_and_is_restarted_on_trial,
     gets_another_configuration,
+    is_asked_to_wait,
     rolls_a_bad_version_back,
     changes_its_mind_on_trial,
     is_interrupted_until_it_goes_back,
