@@ -46,8 +46,7 @@ class Text(Struct, frozen=True):
         """A function that tells whether a text is meant."""
         if not self.is_pattern:
             return self.text.__eq__
-        pattern = re.escape(self.text).replace(r"\*", ".*").replace(r"\?", ".")
-        matches = re.compile(pattern, re.DOTALL).fullmatch
+        matches = re.compile(_regex(self.text), re.DOTALL).fullmatch
         return lambda value: matches(value) is not None
 
     @property
@@ -55,6 +54,20 @@ class Text(Struct, frozen=True):
         """The version that is meant if it is written as one, `v2`."""
         found = None if self.is_pattern else _VERSION.fullmatch(self.text)
         return int(found[1]) if found else None
+
+
+def _regex(pattern: str) -> str:
+    """A pattern as a regular expression that never tries a text twice.
+
+    What stands between two `*` is taken where it is found first, and that is not taken back
+    (an atomic group): a rest that is not found after it is not found after a later place either.
+    A plain `.*` for each would try all places of all of them, which takes hours.
+    """
+    first, *others = (re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
+    if not others:
+        return first
+    *between, last = others
+    return first + "".join(f"(?>.*?{part})" for part in between if part) + f".*{last}"
 
 
 class Everything(Struct, frozen=True):

@@ -166,3 +166,29 @@ def test_any_text_is_an_expression_or_an_error_with_its_place(text: str) -> None
         place = None
         assert read_expression(write(expression)) == expression
     assert place is None or 0 <= place <= len(text)
+
+
+@given(st.text("ab*?", max_size=12), st.text("ab\n", max_size=12))
+@example("*", "")
+@example("**", "a")
+@example("a*a", "a")
+@example("*ab*b", "abb")
+def test_a_pattern_means_what_its_stars_and_marks_say(pattern: str, text: str) -> None:
+    rows = {0}  # places of the pattern that can be reached, text by text
+    for place, character in enumerate(pattern):
+        if character == "*" and place in rows:
+            rows.add(place + 1)
+    for found in text:
+        after = {p for p in rows if pattern[p : p + 1] == "*"}
+        after |= {p + 1 for p in rows if pattern[p : p + 1] in ("?", found)}
+        for place, character in enumerate(pattern):
+            if character == "*" and place in after:
+                after.add(place + 1)
+        rows = after
+    assert Text(pattern, is_pattern=True).matcher()(text) is (len(pattern) in rows)
+
+
+def test_a_pattern_of_many_stars_is_answered_at_once() -> None:
+    # By trying all places of each star it would take longer than anybody lives.
+    assert not Text("*a" * 60 + "*b", is_pattern=True).matcher()("a" * 255)
+    assert Text("*a" * 60 + "*b", is_pattern=True).matcher()("a" * 255 + "b")
