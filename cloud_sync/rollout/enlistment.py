@@ -176,6 +176,10 @@ def late_joiners(connection: Connection, rollout: Rollout) -> tuple[Joiner, ...]
     """Devices that match the target and are not in the rollout, with what they would get.
 
     Of several rollouts that would take them in, the newest does.
+
+    Raises:
+        ShoalError: nobody can be taken in any more: the version was retired since, a group of the
+            target was deleted, the configuration does not fit.
     """
     newer = select(_R.id).where(
         _R.slot == rollout.slot,

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud_sync.config import RetentionSettings
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
-from cloud_sync.errors import Conflict, NotFound
+from cloud_sync.errors import Conflict, InvalidInput, NotFound
 from cloud_sync.fleet.desired import read_desired
 from cloud_sync.resources import Deployment, Removal, TagChange
 from cloud_sync.rollout.drive import Driver
@@ -21,9 +21,11 @@ from cloud_sync.rollout_resources import (
     RolloutOrder,
     RolloutState,
     RolloutWish,
+    StageState,
 )
 from edge_agent.contract.state import SlotConfig, WantedSlot
 from tests.support.cloud import change, cloud
+from tests.support.letters import letter, status
 from tests.support.puppets import Clock, Puppets
 
 NAMES = tuple(f"line-{number}" for number in range(20))
@@ -479,3 +481,27 @@ def test_rollouts_are_found_by_state_and_module(fleet: Puppets) -> None:
     assert all(event.device == "" for event in overview)
     later = query.events(rollout, after_id=overview[0].id, limit=1)
     assert later[0].id > overview[0].id
+
+
+def test_stages_that_take_in_nobody_are_refused(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    for stages in (("0",), ("0%", "0.0%")):
+        policy = replace(STAGED, stages=stages)
+        wish = RolloutWish(module="probe", to="all", policy=policy)
+        with pytest.raises(InvalidInput, match="takes in a device"):
+            fleet.cloud.parts.rollouts.plan(wish, change(fleet.clock.now))
+        with pytest.raises(InvalidInput, match="takes in a device"):
+            begin(fleet, policy=policy)
+
+
+def test_a_version_that_was_retired_takes_in_nobody_and_its_rollout_goes_on(
+    fleet: Puppets,
+) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    rollout = begin(fleet, policy=replace(STAGED, late_joiners="include"))
+    fleet.cloud.parts.modules.retire("probe", 2, change(fleet.clock.now))
+    fleet.cloud.ingest.write([letter(status("late"))])
+    fleet.drive(lambda: fleet.show(rollout).summary.stages[0].state is StageState.PASSED)
+    assert "late" not in states(fleet, rollout)
