@@ -15,6 +15,7 @@ from cloud_sync.rollout.gates import old_bound, slow_bound
 from cloud_sync.rollout.observation import Sample, StageEvidence
 from cloud_sync.rollout.pooling import compare_memory, pool
 from cloud_sync.rollout.rollout import Assignment, Step
+from cloud_sync.rollout_resources import Policy
 from edge_agent.contract.scores import Profile
 from edge_agent.contract.shadows import shadow_slot
 
@@ -25,6 +26,7 @@ def read_evidence(
     slot: str,
     step: Step,
     assignments: Sequence[Assignment],
+    labelled: Sequence[Assignment] = (),
     max_p99_ms: float | None,
     memory_mb: float | None,
     profile: Profile | None = None,
@@ -36,18 +38,16 @@ def read_evidence(
         connection: of a transaction.
         slot: that the version is for.
         step: "shadow" while the version runs beside the champion.
-        assignments: of the stage.
+        assignments: of the stage; those that were not offered the version yet do not count.
+        labelled: of stages that have passed: of them, labels alone.
         max_p99_ms: of the version's manifest; None or 0 if it says nothing.
         memory_mb: the same.
         profile: of the version's manifest; None without one.
         champion_profile: of what runs in the slot without the rollout.
     """
-    digests = {found.device: found.digest for found in assignments}
-    before = {
-        found.device: found.previous.digest
-        for found in assignments
-        if found.previous is not None and found.previous.digest != found.digest
-    }
+    told = [found for found in assignments if is_offered(found, step)]
+    digests = _digests(told)
+    before = _digests_before(told)
     champion = _read(connection, slot, before)
     shadow = _read(connection, shadow_slot(slot), digests)
     version = shadow if step == "shadow" else _read(connection, slot, digests)
@@ -68,10 +68,15 @@ def read_evidence(
         version=replace(
             found,
             memory=compare_memory(version, champion, known.memory_mb),
-            drift=found.drift if step == "shadow" else _drift_beside(shadow, assignments),
+            drift=found.drift if step == "shadow" else _drift_beside(shadow, told),
         ),
         champion=pool(tuple(champion.values()), slow_ms=slow_ms, old_ms=old_ms),
     )
+
+
+def is_measured(policy: Policy) -> bool:
+    """Whether a policy asks what a version did at all."""
+    return policy.gates is not None or policy.soak_messages > 0
 
 
 def begin(connection: Connection, slot: str, step: Step, places: Iterable[Place]) -> None:

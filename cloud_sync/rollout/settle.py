@@ -23,7 +23,7 @@ from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.spread import spread_s
 from cloud_sync.rollout import journal, wanted
 from cloud_sync.rollout.decisions import Decision, Move, MoveRollout, Offer, Revert
-from cloud_sync.rollout.evidence import begin
+from cloud_sync.rollout.evidence import begin, is_measured
 from cloud_sync.rollout.evolve import evolve, with_revisions
 from cloud_sync.rollout.fit import check_fit
 from cloud_sync.rollout.previous import previous_of
@@ -235,7 +235,7 @@ class _Desk:
             self._connection, changes, now, settings=together, layering=self._layering
         )
         for step, places in self._offered.items():
-            if places and self._rollout.wish.policy.gates is not None:
+            if places and is_measured(self._rollout.wish.policy):
                 # What the version did there in an earlier rollout is no evidence of this one.
                 begin(self._connection, self._rollout.slot, step, places)
         return revisions

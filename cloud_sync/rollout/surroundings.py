@@ -4,6 +4,7 @@ Read only where the rollout's policy asks for it, and not in every round: none o
 second.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,9 +12,10 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET
 from sqlalchemy import Connection
 
+from cloud_sync.errors import ShoalError
 from cloud_sync.registry.modules import manifests_of
 from cloud_sync.rollout.enlistment import late_joiners
-from cloud_sync.rollout.evidence import read_evidence
+from cloud_sync.rollout.evidence import is_measured, read_evidence
 from cloud_sync.rollout.observation import DeviceNow, Joiner, StageEvidence, World
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
 from cloud_sync.rollout.staging import current_stage, members_of
@@ -30,6 +32,8 @@ JOINERS_S: Final = 30.0
 _JUDGED: Final = frozenset({StageState.FILLING, StageState.SOAKING, StageState.JUDGING})
 _OVER: Final = frozenset({RolloutState.COMPLETED, RolloutState.COMPLETED_DEGRADED})
 
+logger = logging.getLogger(__name__)
+
 
 class Surroundings:
     """Reads what a rollout's policy asks about, and keeps it for a little while."""
@@ -41,6 +45,7 @@ class Surroundings:
         self._evidence_at = 0.0
         self._joined: tuple[Joiner, ...] = ()
         self._joined_at: float | None = None
+        self._kept_out = ""
 
     def read(
         self,
@@ -67,10 +72,11 @@ class Surroundings:
     def _read_evidence(self, connection: Connection, rollout: Rollout, now: float) -> StageEvidence:
         policy = rollout.wish.policy
         stage = _judged_stage(rollout)
-        if stage is None or (policy.gates is None and policy.soak_messages == 0):
+        if stage is None or not is_measured(policy):
             return StageEvidence()
         key = (stage.number, stage.step, stage.state)
-        kept_s = max(EVIDENCE_S, stage.size * EVIDENCE_EACH_S)
+        labelled = _labelled(rollout, stage)
+        kept_s = max(EVIDENCE_S, (stage.size + len(labelled)) * EVIDENCE_EACH_S)
         if key == self._evidence_of and 0 <= now - self._evidence_at < kept_s:
             return self._evidence
         members = members_of(rollout, stage)
@@ -83,6 +89,7 @@ class Surroundings:
             slot=rollout.slot,
             step=stage.step,
             assignments=members,
+            labelled=labelled,
             max_p99_ms=_largest(found.health.max_p99_ms for found in manifests),
             memory_mb=_largest(found.runtime.memory_mb for found in manifests),
             profile=self._profile({one.digest for one in members}),
@@ -115,9 +122,27 @@ class Surroundings:
         if rollout.wish.policy.late_joiners != "include" or not is_open:
             return ()
         if self._joined_at is None or not 0 <= now - self._joined_at < JOINERS_S:
-            self._joined = late_joiners(connection, rollout)
+            self._joined = self._find_joined(connection, rollout)
             self._joined_at = now
         return self._joined
+
+    def _find_joined(self, connection: Connection, rollout: Rollout) -> tuple[Joiner, ...]:
+        """Late devices; none while something keeps all of them out, and the others go on."""
+        try:
+            found = late_joiners(connection, rollout)
+        except ShoalError as error:
+            if error.text != self._kept_out:
+                self._kept_out = error.text
+                logger.warning(
+                    "event=late_joiners_left_out rollout=r%d code=%s reason=%s hint=%s",
+                    rollout.id,
+                    error.code,
+                    error.text,
+                    error.hint,
+                )
+            return ()
+        self._kept_out = ""
+        return found
 
 
 def _judged_stage(rollout: Rollout) -> Stage | None:
@@ -128,6 +153,16 @@ def _judged_stage(rollout: Rollout) -> Stage | None:
         return rollout.stages[-1] if rollout.stages and has_labels else None
     stage = current_stage(rollout)
     return stage if stage is not None and stage.state in _JUDGED else None
+
+
+def _labelled(rollout: Rollout, stage: Stage) -> list[Assignment]:
+    """Devices of stages that have passed: labels come late, and nearly always of these."""
+    gates = rollout.wish.policy.gates
+    if gates is None or gates.wrong is None:
+        return []
+    passed = {one.number for one in rollout.stages if one.state is StageState.PASSED}
+    passed.discard(stage.number)
+    return [one for one in rollout.assignments.values() if one.stage in passed]
 
 
 def _largest(bounds: Iterable[float]) -> float | None:

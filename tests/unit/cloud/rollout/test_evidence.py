@@ -59,9 +59,18 @@ def report(fleet: Cloud, name: str, uptime_s: float, **slots: SlotHealth) -> Non
     fleet.ingest.write([letter(message)])
 
 
-def evidence(fleet: Cloud, step: Step = "run", **more: Any) -> StageEvidence:
+def evidence(fleet: Cloud, step: Step = "run", offered: int = 1, **more: Any) -> StageEvidence:
     assigned = [
-        Assignment(device=name, stage=0, module="pump", version=2, digest=NEW, previous=OLD_SLOT)
+        Assignment(
+            device=name,
+            stage=0,
+            module="pump",
+            version=2,
+            digest=NEW,
+            previous=OLD_SLOT,
+            mode=step,
+            revision=offered,
+        )
         for name in NAMES[:2]
     ]
     values = {"max_p99_ms": None, "memory_mb": None, **more}
@@ -137,3 +146,10 @@ def test_scores_are_read_by_the_profiles_bins(fleet: Cloud) -> None:
     assert found.version.scores == (200, 400, 0)
     assert found.profile == (0.5, 0.5, 0.0)
     assert (found.profile_columns, found.profile_rows) == ((3,), 200)
+
+
+def test_a_device_that_was_not_offered_the_version_says_nothing_about_it(fleet: Cloud) -> None:
+    for name in NAMES:
+        report(fleet, name, 30, pump=health(NEW, 1_000, errors=900))
+    assert evidence(fleet, offered=0).version.messages == 0
+    assert evidence(fleet, offered=1).version.messages == 2_000
