@@ -6,6 +6,7 @@ So that a round costs what has changed, and a rollout that waits costs nothing.
 from collections.abc import Iterator
 
 from cloud_sync.rollout.observation import DeviceNow, World
+from cloud_sync.rollout.returning import is_unsure
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.staging import current_stage
 from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
@@ -46,6 +47,7 @@ def to_be_shown(rollout: Rollout) -> Iterator[str]:
     for device, one in rollout.assignments.items():
         if one.state in ENDED:
             is_shown = one.stage == number and one.state in ENDED_BADLY
+            is_shown = is_shown or (is_going_back and is_unsure(one))
         elif one.state is _A.COMMITTED:
             is_shown = is_going_back or (is_whole and one.stage == number)
         elif one.state is _A.QUEUED and not one.is_wanted:

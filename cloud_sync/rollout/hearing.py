@@ -86,7 +86,7 @@ def end_of(assignment: Assignment, seen: DeviceNow, policy: Policy) -> Move | Re
         return None
     said = f": {slot.error.text}" if slot.error is not None else ""
     reason = f"the device {gave_up.replace('_', ' ')} it{said}"[:_LONGEST_TEXT]
-    evidence = _evidence(slot)
+    evidence = evidence_of(slot)
     if policy.revert_failed:
         return Revert(device=assignment.device, state=gave_up, reason=reason, evidence=evidence)
     return Move(device=assignment.device, state=gave_up, reason=reason, evidence=evidence)
@@ -119,6 +119,18 @@ def is_back(assignment: Assignment, seen: DeviceNow) -> bool:
     return slot is not None and slot.running == previous.digest and slot.phase is Phase.ACTIVE
 
 
+def may_run_it(assignment: Assignment, seen: DeviceNow | None) -> bool:
+    """Whether a device that was last told to go back may still run the version."""
+    if seen is None or not has_heard(assignment, seen):
+        return True
+    previous = assignment.previous
+    if previous is not None and previous.digest == assignment.digest:
+        return seen.revision_applied < assignment.revision
+    return any(
+        slot is not None and slot.running == assignment.digest for slot in (seen.slot, seen.shadow)
+    )
+
+
 def move(
     assignment: Assignment,
     state: AssignmentState,
@@ -137,11 +149,12 @@ def move(
         deadline=deadline,
         attempts=attempts,
         next_retry=next_retry,
-        evidence={} if slot is None else _evidence(slot),
+        evidence={} if slot is None else evidence_of(slot),
     )
 
 
-def _evidence(slot: ReportedSlot) -> dict[str, str]:
+def evidence_of(slot: ReportedSlot) -> dict[str, str]:
+    """What a slot reports, as what a transition rests on."""
     said = {"phase": str(slot.phase), "running": slot.running, "wanted": slot.wanted}
     if slot.error is not None:
         said |= {"code": slot.error.code, "step": slot.error.step}

@@ -64,7 +64,7 @@ def plan(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...]:
             draft.add(taken_back(after, world, now, _is_unfinished))
         case _R.ROLLING_BACK | _R.ROLLBACK_INCOMPLETE:
             draft.add(taken_back(after, world, now))
-            draft.add(finished(draft.rollout, now))
+            draft.add(finished(draft.rollout, world, now))
         case _R.PENDING_APPROVAL if after.deadline is not None and now >= after.deadline:
             draft.add([MoveRollout(state=_R.CANCELLED, reason="nobody approved it in time")])
         case _:

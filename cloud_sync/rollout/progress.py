@@ -9,6 +9,7 @@ from typing import Final
 from cloud_sync.rollout.decisions import Move, Revert
 from cloud_sync.rollout.hearing import (
     end_of,
+    evidence_of,
     has_heard,
     has_it_already,
     is_away,
@@ -22,7 +23,7 @@ from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.standing import going_back, settled
 from cloud_sync.rollout.states import ENDED, IN_FLIGHT
 from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState, StageState
-from edge_agent.contract.state import Phase
+from edge_agent.contract.state import Phase, ReportedSlot
 
 _A = AssignmentState
 _STEPS: Final = {
@@ -163,8 +164,11 @@ def _missed(
             reason=f"{missed}: the device is away",
         )
     attempts = assignment.attempts + 1
+    slot = slot_of(assignment, seen) if knows else None
+    said = slot if slot is not None and slot.wanted == assignment.digest else None
     if attempts > policy.retries or rollout.state is RolloutState.CANCELLED:
-        return _timed_out(assignment, policy, f"{missed}, {attempts} of {policy.retries + 1} times")
+        reason = f"{missed}, {attempts} of {policy.retries + 1} times"
+        return _timed_out(assignment, policy, reason, said)
     if away:
         return Revert(
             device=assignment.device,
@@ -174,7 +178,12 @@ def _missed(
         )
     wait_s = delay_s(rollout.seed, assignment.device, attempts, policy.retry_s)
     return move(
-        assignment, _A.QUEUED, f"{missed}; tried again", attempts=attempts, next_retry=now + wait_s
+        assignment,
+        _A.QUEUED,
+        f"{missed}; tried again",
+        slot=said,
+        attempts=attempts,
+        next_retry=now + wait_s,
     )
 
 
@@ -194,8 +203,12 @@ def _expired(assignment: Assignment, policy: Policy, now: float, seen: DeviceNow
     return move(assignment, _A.EXPIRED, reason)
 
 
-def _timed_out(assignment: Assignment, policy: Policy, reason: str) -> Move | Revert:
-    evidence = {"step": str(assignment.state)}
+def _timed_out(
+    assignment: Assignment, policy: Policy, reason: str, said: ReportedSlot | None
+) -> Move | Revert:
+    # Why it did not get there is what a person has to know, and what may stop a stage.
+    told = {} if said is None else evidence_of(said)
+    evidence = {**told, "step": str(assignment.state)}
     if policy.revert_failed:
         return Revert(
             device=assignment.device, state=_A.TIMED_OUT, reason=reason, evidence=evidence

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from cloud_sync.rollout.bounds import Room
 from cloud_sync.rollout.decisions import Move, MoveRollout, Revert
-from cloud_sync.rollout.hearing import is_away
+from cloud_sync.rollout.hearing import is_away, may_run_it
 from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.states import ENDED, IN_FLIGHT
@@ -44,19 +44,36 @@ def taken_back(
             yield decision
 
 
-def finished(rollout: Rollout, now: float) -> tuple[MoveRollout, ...]:
-    """Whether a rollback is over, or takes too long."""
+def is_unsure(assignment: Assignment) -> bool:
+    """Whether an end says nothing of what the device runs: it did not answer when it came to it."""
+    return assignment.revision > 0 and assignment.state in (_A.TIMED_OUT, _A.EXPIRED)
+
+
+def finished(rollout: Rollout, world: World, now: float) -> tuple[MoveRollout, ...]:
+    """Whether a rollback is over, or takes too long.
+
+    It is over by what devices report to run. One that was given up is waited for like the others:
+    it may have got there since.
+    """
     assignments = rollout.assignments.values()
-    if all(_is_done(one) and one.state is not _A.REVERTING for one in assignments):
+    late = sum(_is_late(one, world.devices.get(one.device)) for one in assignments)
+    if not late:
         failed = sum(one.state is _A.FAILED for one in assignments)
         if not failed:
             return (MoveRollout(state=_R.ROLLED_BACK, reason=f"{_back(rollout)} went back"),)
         reason = f"{_count(failed)} can go neither forward nor back"
         return _incomplete(rollout, reason)
     if rollout.deadline is not None and now >= rollout.deadline:
-        late = sum(not _is_done(one) or one.state is _A.REVERTING for one in assignments)
         return _incomplete(rollout, f"{_count(late)} did not go back in time")
     return ()
+
+
+def _is_late(assignment: Assignment, seen: DeviceNow | None) -> bool:
+    if not _is_done(assignment) or assignment.state is _A.REVERTING:
+        return True
+    if not is_unsure(assignment) or (seen is not None and seen.is_taken):
+        return False
+    return may_run_it(assignment, seen)
 
 
 def _incomplete(rollout: Rollout, reason: str) -> tuple[MoveRollout, ...]:

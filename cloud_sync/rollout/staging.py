@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from cloud_sync.rollout.bounds import at_most
 from cloud_sync.rollout.decisions import Decision, Judged, MoveRollout, MoveStage
 from cloud_sync.rollout.hearing import has_champion, is_away
-from cloud_sync.rollout.observation import DeviceNow, Measures, World
+from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage, Step
 from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
-from cloud_sync.rollout.verdict import judge
+from cloud_sync.rollout.verdict import is_deserted, is_stopped, judge
 from cloud_sync.rollout_resources import (
     AssignmentState,
     Policy,
@@ -198,11 +198,12 @@ def _judging(
                 verdict=verdict,
             ),
         )
-    if verdict.outcome == "passed" and world.evidence.version.messages < policy.soak_messages:
+    messages = world.evidence.version.messages
+    is_short = messages < policy.soak_messages and not is_deserted(members)
+    if verdict.outcome == "passed" and is_short:
         verdict = Verdict(
             outcome="waiting",
-            text=f"{world.evidence.version.messages} inferences seen,"
-            f" {policy.soak_messages} are needed",
+            text=f"{messages} inferences seen, {policy.soak_messages} are needed",
             findings=verdict.findings,
         )
     if verdict.outcome == "passed" and not _has_soaked(stage, members, policy, now):
@@ -251,15 +252,16 @@ def _early(
 ) -> Verdict | None:
     """A verdict before the stage is due; None while there is nothing that could fail it."""
     policy = rollout.wish.policy
-    if not _can_fail(members, world.evidence.version, policy):
+    if not _can_fail(members, world, policy):
         return None
     return judge(stage, members, world.devices, world.evidence, policy, now)
 
 
-def _can_fail(members: Sequence[Assignment], version: Measures, policy: Policy) -> bool:
+def _can_fail(members: Sequence[Assignment], world: World, policy: Policy) -> bool:
+    version = world.evidence.version
     if policy.gates is not None and (version.messages or version.compared):
         return True
-    return any(one.state in ENDED_BADLY for one in members)
+    return any(one.state in ENDED_BADLY for one in members) or is_stopped(members, world.devices)
 
 
 def _shown(stage: Stage, verdict: Verdict | None) -> tuple[Decision, ...]:

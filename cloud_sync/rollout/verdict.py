@@ -32,8 +32,11 @@ DOUBT: Final = 0.05
 LATE_GATE: Final = "wrong"
 """Labels come late by nature: this gate fails a stage, and never holds one up."""
 
-FORGED: Final = frozenset({"digest_mismatch", "signature_invalid"})
-"""Codes of a device that got other bytes than it was promised."""
+FORGED: Final = frozenset({"digest_mismatch", "integrity", "blob_too_large"})
+"""Codes of a device that got other bytes than it was promised.
+
+Not `truncated`, which is a connection that ended, nor `blob_damaged`, which is the device's disk.
+"""
 
 _A: Final = AssignmentState
 _BAD: Final = frozenset({_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT})
@@ -60,8 +63,8 @@ def judge(
         policy: of the rollout.
         now: seconds since 1970.
     """
-    if stage.state is StageState.JUDGING and all(found.state in _GONE for found in assignments):
-        return Verdict(outcome="passed", text="no device of it is left to be judged")
+    if stage.state is StageState.JUDGING and is_deserted(assignments):
+        return _deserted(stage, assignments, policy)
     findings = [
         *_stops(assignments, devices),
         *_devices_done(stage, assignments, policy),
@@ -86,6 +89,31 @@ def judge(
         text = f"not enough is known: {_told(waiting)}"
         return Verdict(outcome="inconclusive", text=text, findings=shown)
     return Verdict(outcome="waiting", text=_told(waiting), findings=shown)
+
+
+def is_deserted(assignments: Sequence[Assignment]) -> bool:
+    """Whether no device of a stage is left to be judged."""
+    return all(found.state in _GONE for found in assignments)
+
+
+def _deserted(stage: Stage, assignments: Sequence[Assignment], policy: Policy) -> Verdict:
+    """A stage that nobody has tried the version in proves nothing to the ones behind it.
+
+    It passes only where there is nothing to prove: its devices ran the version before, or the
+    policy asks for no success at all. A shadow step leaves the judgement to the step after it.
+    """
+    counts = Counter(found.state for found in assignments)
+    is_harmless = counts.keys() <= {_A.ALREADY_PRESENT}
+    if is_harmless or stage.step == "shadow" or policy.min_success <= 0:
+        return Verdict(outcome="passed", text="no device of it is left to be judged")
+    gone = ", ".join(f"{count} {str(state).replace('_', ' ')}" for state, count in counts.items())
+    text = f"none of its devices has tried the version: {gone}"
+    return Verdict(outcome="inconclusive", text=text)
+
+
+def is_stopped(assignments: Sequence[Assignment], devices: Mapping[str, DeviceNow]) -> bool:
+    """Whether something was seen that stops a stage at once, whatever its policy asks for."""
+    return next(_stops(assignments, devices), None) is not None
 
 
 def judge_labels(evidence: StageEvidence, policy: Policy) -> Verdict:
@@ -176,21 +204,14 @@ def _stops(
     """What stops a stage at once: other bytes than promised, or a device that runs nothing."""
     forged, stuck = [], []
     for found in assignments:
-        if found.state in _GONE or found.state is _A.QUEUED:
-            continue
-        if found.evidence.get("code", "") in FORGED:
-            forged.append(found.device)
+        is_asked = found.state is not _A.QUEUED or found.is_wanted
+        if found.state in _GONE or not is_asked:
             continue
         device = devices.get(found.device)
-        for slot in (device.slot, device.shadow) if device is not None else ():
-            if slot is None or slot.wanted != found.digest:
-                continue
-            if slot.error is not None and slot.error.code in FORGED:
-                forged.append(found.device)
-            elif slot is (device.slot if device else None) and (
-                found.previous is not None and slot.phase in UNSETTLED and not slot.running
-            ):
-                stuck.append(found.device)
+        if found.evidence.get("code", "") in FORGED or _is_forged(found, device):
+            forged.append(found.device)
+        elif _is_stuck(found, device):
+            stuck.append(found.device)
     for gate, names, text in (
         ("digest", forged, "got other bytes than they were promised"),
         ("stuck", stuck, "run neither the new version nor the one before"),
@@ -206,6 +227,34 @@ def _stops(
                 samples=len(assignments),
                 text=f"{first}{more} {text}",
             )
+
+
+def _is_forged(assignment: Assignment, seen: DeviceNow | None) -> bool:
+    """Whether a device says that it got other bytes, and has not got the right ones since."""
+    if seen is None or seen.revision_seen < assignment.revision:
+        return False  # what it says is of an offer before this one
+    return any(
+        slot is not None
+        and slot.wanted == assignment.digest
+        and slot.error is not None
+        and slot.error.code in FORGED
+        and slot.running != assignment.digest
+        for slot in (seen.slot, seen.shadow)
+    )
+
+
+def _is_stuck(assignment: Assignment, seen: DeviceNow | None) -> bool:
+    """Whether a device runs nothing, and comes neither to the new version nor back."""
+    previous = assignment.previous
+    if previous is None or seen is None or seen.slot is None:
+        return False
+    slot = seen.slot
+    return (
+        seen.revision_seen >= assignment.revision
+        and slot.wanted in (assignment.digest, previous.digest)
+        and slot.phase in UNSETTLED
+        and not slot.running
+    )
 
 
 def _told(findings: Sequence[GateFinding]) -> str:

@@ -49,6 +49,10 @@ def online(assigned: tuple[Assignment, ...], away: int = 0) -> dict[str, DeviceN
     }
 
 
+def said_by(device: str, slot: ReportedSlot) -> DeviceNow:
+    return DeviceNow(device=device, presence="online", revision_seen=1, slot=slot)
+
+
 def verdict(
     assigned: tuple[Assignment, ...],
     *,
@@ -133,9 +137,36 @@ def test_devices_that_left_the_rollout_do_not_count() -> None:
     assert verdict(gone).outcome == "passed"
 
 
-def test_a_stage_of_which_nobody_is_left_has_nothing_to_judge() -> None:
-    gone = assignments(already_present=3, superseded=1)
-    assert verdict(gone, policy=Policy(), evidence=StageEvidence()).outcome == "passed"
+def test_a_stage_whose_devices_ran_the_version_before_has_nothing_to_judge() -> None:
+    there = assignments(already_present=3)
+    assert verdict(there, policy=Policy(), evidence=StageEvidence()).outcome == "passed"
+
+
+@pytest.mark.parametrize("state", ["superseded", "expired", "not_applicable"])
+def test_a_stage_of_which_nobody_is_left_proves_nothing(state: str) -> None:
+    gone = assignments(**{"already_present": 1, state: 1})
+    for policy in (Policy(), UNGATED):
+        found = verdict(gone, policy=policy, evidence=StageEvidence())
+        assert found.outcome == "inconclusive"
+        assert "none of its devices has tried the version" in found.text
+
+
+@pytest.mark.parametrize("code", ["digest_mismatch", "integrity", "blob_too_large"])
+def test_what_a_device_says_of_other_bytes_stops_a_stage_while_it_tries_again(code: str) -> None:
+    found = assignments(downloading=1)
+    said = DeviceNow(
+        device="d0",
+        presence="online",
+        revision_seen=3,
+        slot=slot(Phase.FAILED, running=OLD, code=code),
+    )
+    asked = (replace(found[0], revision=3, is_wanted=True),)
+    assert verdict(asked, state=StageState.FILLING, devices={"d0": said}).outcome == "failed"
+    waits = (replace(asked[0], state=A.QUEUED),)
+    assert verdict(waits, state=StageState.FILLING, devices={"d0": said}).outcome == "failed"
+    # What it said of an earlier offer is not of this one.
+    later = (replace(asked[0], revision=4),)
+    assert verdict(later, state=StageState.FILLING, devices={"d0": said}).outcome == "waiting"
 
 
 def test_what_was_not_measured_never_passes_and_ends_inconclusive() -> None:
@@ -168,7 +199,7 @@ def test_a_digest_that_does_not_match_stops_a_stage_at_once() -> None:
     forged = (*found[:-1], replace(found[-1], evidence={"code": "digest_mismatch"}))
     assert verdict(forged, state=StageState.FILLING).outcome == "failed"
     reported = slot(Phase.FAILED, running=OLD, code="digest_mismatch")
-    devices = online(found) | {"d30": DeviceNow(device="d30", presence="online", slot=reported)}
+    devices = online(found) | {"d30": said_by("d30", reported)}
     told = verdict(found, state=StageState.FILLING, devices=devices)
     assert told.outcome == "failed"
     assert "d30 got other bytes" in told.text
@@ -183,7 +214,7 @@ def test_a_device_that_can_go_neither_forward_nor_back_stops_a_stage_at_once() -
     found = assignments(committed=30, trial=1)
     for running, expected in (("", "failed"), (OLD, "waiting")):
         reported = slot(Phase.FAILED, running=running)
-        devices = online(found) | {"d30": DeviceNow(device="d30", presence="online", slot=reported)}
+        devices = online(found) | {"d30": said_by("d30", reported)}
         told = verdict(found, state=StageState.FILLING, devices=devices)
         assert told.outcome == expected
 
@@ -191,7 +222,7 @@ def test_a_device_that_can_go_neither_forward_nor_back_stops_a_stage_at_once() -
 def test_a_first_version_that_fails_leaves_nothing_to_go_back_to_and_is_just_a_failure() -> None:
     found = tuple(replace(one, previous=None) for one in assignments(committed=30, trial=1))
     reported = slot(Phase.FAILED, running="")
-    devices = online(found) | {"d30": DeviceNow(device="d30", presence="online", slot=reported)}
+    devices = online(found) | {"d30": said_by("d30", reported)}
     assert verdict(found, state=StageState.FILLING, devices=devices).outcome == "waiting"
 
 
