@@ -114,6 +114,9 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
         received_days: how long it is remembered which of a device's rows were taken in; one that
             is sent again after that is counted twice.
         received_rows: newest of these memories that are kept at most, some 100 bytes each.
+        measures_days: what a version did on a device, by which rollouts are judged, is kept for so
+            many days after it last did something there.
+        measures_rows: newest of these that are kept at most, some 500 bytes each.
         hour: of the day (local time) at which old rows and unused blobs are deleted.
         unused_blob_days: how long an uploaded file waits to be named by a model or module.
     """
@@ -132,6 +135,8 @@ class RetentionSettings(Struct, frozen=True, kw_only=True):
     rollout_events_rows: Rows = 5_000_000
     received_days: Days = 60
     received_rows: Rows = 10_000_000
+    measures_days: Days = 90
+    measures_rows: Rows = 5_000_000
     unused_blob_days: Days = 1
     hour: Annotated[int, Meta(ge=0, le=23)] = 3
 

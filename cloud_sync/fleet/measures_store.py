@@ -9,7 +9,17 @@ from itertools import islice
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from cloud_sync.db.fleet_tables import devices
 from cloud_sync.db.measure_tables import slot_measures
@@ -19,6 +29,9 @@ from edge_agent.contract.messages import Health, SlotHealth
 
 MOST_DIGESTS: Final = 20
 """Kept of one slot of one device; those that did nothing for the longest go first."""
+
+MOST_ROWS: Final = 400
+"""Kept of one device, over all slots: it may name as many of them as it likes."""
 
 _AT_ONCE: Final = 400
 """Rows of one question: SQLite bounds the parameters of a statement."""
@@ -167,18 +180,22 @@ def _insert(
     measures: SlotMeasures,
     now: float,
 ) -> None:
-    others = connection.scalars(
-        select(_M.digest)
-        .where(_M.device == device, _M.slot == slot)
-        .order_by(_M.updated.desc())
-        .offset(MOST_DIGESTS - 1)
-    ).all()
-    if others:
-        connection.execute(
-            delete(slot_measures).where(_M.device == device, _M.slot == slot, _M.digest.in_(others))
-        )
+    _make_room(connection, (_M.device == device) & (_M.slot == slot), MOST_DIGESTS)
+    _make_room(connection, _M.device == device, MOST_ROWS)
     key = {"device": device, "slot": slot, "digest": digest}
     connection.execute(_INSERT, key | _columns(measures, now))
+
+
+def _make_room(connection: Connection, which: ColumnElement[bool], most: int) -> None:
+    """Delete what did nothing for the longest, so that there is room for one more."""
+    surplus = select(_M.device, _M.slot, _M.digest).where(which)
+    rows = connection.execute(surplus.order_by(_M.updated.desc()).offset(most - 1)).all()
+    for row in rows:
+        connection.execute(
+            delete(slot_measures).where(
+                _M.device == row.device, _M.slot == row.slot, _M.digest == row.digest
+            )
+        )
 
 
 def _change(

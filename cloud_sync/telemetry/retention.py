@@ -12,6 +12,7 @@ from sqlalchemy import Column, ColumnElement, Table, delete, func, select, tuple
 from cloud_sync.config import RetentionSettings
 from cloud_sync.db.engine import Database
 from cloud_sync.db.label_tables import labels
+from cloud_sync.db.measure_tables import slot_measures
 from cloud_sync.db.telemetry_tables import events, health_history, received_rows, results
 
 DAY_S: Final = 86_400.0
@@ -26,12 +27,14 @@ class Rule(Struct, frozen=True):
     Attributes:
         order: the column by which newer rows are told from older ones when there are too many;
             rows that are equal in it stay or go together.
+        since: the column that tells when a row was written; `received` where there is one.
     """
 
     table: Table
     order: Column[Any]  # Any: a counter of one table is an integer, a time of another a float
     days: float
     rows: int
+    since: Column[float] | None = None
 
 
 def rules(settings: RetentionSettings) -> tuple[Rule, ...]:
@@ -47,6 +50,14 @@ def rules(settings: RetentionSettings) -> tuple[Rule, ...]:
             received_rows.c.received,
             settings.received_days,
             settings.received_rows,
+        ),
+        # What a version did where it has done nothing since: of slots and devices long gone.
+        Rule(
+            slot_measures,
+            slot_measures.c.updated,
+            settings.measures_days,
+            settings.measures_rows,
+            slot_measures.c.updated,
         ),
     )
 
@@ -86,7 +97,8 @@ def nightly(hour: int, job: Callable[[], None]) -> BackgroundScheduler:
 
 
 def _delete_old(database: Database, rule: Rule, now: float) -> int:
-    return _delete_where(database, rule.table, rule.table.c.received < now - rule.days * DAY_S)
+    since = rule.table.c.received if rule.since is None else rule.since
+    return _delete_where(database, rule.table, since < now - rule.days * DAY_S)
 
 
 def _delete_surplus(database: Database, rule: Rule) -> int:

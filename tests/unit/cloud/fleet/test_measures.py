@@ -7,15 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from cloud_sync.config import RetentionSettings
 from cloud_sync.db.measure_tables import slot_measures
 from cloud_sync.fleet.measures import FADES_S, PLENTY, SlotMeasures, add_labels, add_report
 from cloud_sync.fleet.measures_store import (
     MOST_DIGESTS,
+    MOST_ROWS,
     count_labels,
     count_messages,
     forget,
     read_measures,
 )
+from cloud_sync.telemetry.retention import DAY_S, clean
 from edge_agent.contract.messages import Health, ShadowHealth, SlotHealth, Timing
 from tests.support.cloud import NOW, Cloud
 from tests.support.letters import letter, status
@@ -179,6 +182,32 @@ def test_a_slot_keeps_only_so_many_digests(known: Cloud) -> None:
         digests = connection.scalars(select(slot_measures.c.digest)).all()
     assert len(digests) == MOST_DIGESTS
     assert f"sha256:{MOST_DIGESTS + 4:064x}" in digests
+
+
+def test_a_device_that_names_ever_new_slots_keeps_only_so_many(known: Cloud) -> None:
+    for number in range(0, MOST_ROWS + 40, 20):
+        slots = {f"slot-{number + each}": slot(10) for each in range(20)}
+        health = Health(
+            device="line-1",
+            boot_id="boot",
+            time=NOW,
+            uptime_s=30.0 + number,
+            interval_s=30,
+            slots=slots,
+        )
+        known.ingest.write([letter(health)])
+    with known.parts.database.read() as connection:
+        names = connection.scalars(select(slot_measures.c.slot)).all()
+    assert len(names) == MOST_ROWS
+    assert f"slot-{MOST_ROWS + 39}" in names
+
+
+def test_what_did_nothing_for_long_is_forgotten_at_night(known: Cloud) -> None:
+    report(known, slot(100), uptime_s=30)
+    clean(known.parts.database, RetentionSettings(), NOW + 89 * DAY_S)
+    assert measured(known).messages == 100
+    clean(known.parts.database, RetentionSettings(), NOW + 91 * DAY_S)
+    assert measured(known) == SlotMeasures()
 
 
 def test_labels_are_counted_also_where_nothing_was_reported(known: Cloud) -> None:
