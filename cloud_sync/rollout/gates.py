@@ -59,6 +59,10 @@ class Answer(Struct, frozen=True, kw_only=True):
     champion: float | None = None
 
 
+SHARES: Final = frozenset({"error_rate", "slow", "old", "disagreement", "wrong"})
+"""Gates whose limits are parts of all messages."""
+
+
 def check_gates(gates: Gates) -> None:
     """Refuse limits that no evidence can meet.
 
@@ -71,6 +75,12 @@ def check_gates(gates: Gates) -> None:
                 f"gate {name} expected 0 <= good < bad, found good {limit.good:g} and bad "
                 f"{limit.bad:g}",
                 hint="what is as good as before must be less than what must be caught",
+                code="gates_invalid",
+            )
+        if limit is not None and name in SHARES and limit.bad > 1:
+            raise InvalidInput(
+                f"gate {name} expected a share from 0 to 1, found bad {limit.bad:g}",
+                hint=f"7 % is 0.07; no version is ever as bad as {limit.bad:g}",
                 code="gates_invalid",
             )
 

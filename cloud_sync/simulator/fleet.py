@@ -101,12 +101,14 @@ class SimulatedFleet:
         """Check that nothing of the fleet has ended by a mistake of ours, and the broker is there.
 
         Raises:
-            Unavailable: no device gets in.
+            Unavailable: no device has ever got in.
         """
         for life in self._lives:
             if life.done() and not life.cancelled():
                 life.result()
-        if not self._tally.connected and self._tally.refusals > 2 * len(self.devices):
+        # A fleet that was in before waits for a broker that is started again.
+        was_in = self._tally.connected or self._tally.losses
+        if not was_in and self._tally.refusals > 2 * len(self.devices):
             raise Unavailable(
                 f"no simulated device gets into {self._address.url}: {self._tally.last_refusal}",
                 hint="check the broker's address, and how many connections it allows",

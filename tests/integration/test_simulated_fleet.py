@@ -212,3 +212,25 @@ def test_a_rollout_of_a_simulated_fleet_is_caught_by_its_gate_and_can_be_replaye
     assert found["as recorded"]["state"] == "rolled_back"
     assert found["as recorded"]["answered"] == 0
     assert found["without.toml"]["offered"] == 8, found
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_fleet_that_was_in_waits_for_a_broker_that_is_started_again(any_broker: Broker) -> None:
+    async def story() -> None:
+        devices = names("sim", 3)
+        agent = AgentInfo(version="simulated")
+        async with SimulatedFleet(parse_url(any_broker.url), devices, QUICK, agent) as running:
+
+            async def until_seen(is_seen: Callable[[FleetNumbers], bool]) -> None:
+                async with asyncio.timeout(WAIT_S):
+                    while not is_seen(running.numbers()):
+                        running.check()
+                        await asyncio.sleep(0.05)
+
+            await until_seen(lambda seen: seen.connected == len(devices))
+            await asyncio.to_thread(any_broker.stop)
+            await until_seen(lambda seen: seen.refusals > 2 * len(devices))
+            await asyncio.to_thread(any_broker.start)
+            await until_seen(lambda seen: seen.connected == len(devices))
+
+    asyncio.run(story())
