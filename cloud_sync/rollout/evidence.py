@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from cloud_sync.fleet.measures import SlotMeasures
 from cloud_sync.fleet.measures_store import Place, forget, read_measures
 from cloud_sync.rollout.gates import old_bound, slow_bound
-from cloud_sync.rollout.observation import Sample, StageEvidence
+from cloud_sync.rollout.observation import Measures, Sample, StageEvidence
 from cloud_sync.rollout.pooling import compare_memory, pool
 from cloud_sync.rollout.rollout import Assignment, Step
 from cloud_sync.rollout_resources import Policy
@@ -63,15 +63,29 @@ def read_evidence(
     )
     slow_ms, old_ms = slow_bound(known), old_bound(known)
     found = pool(tuple(version.values()), slow_ms=slow_ms, old_ms=old_ms)
+    late = [found for found in labelled if step == "run" and is_offered(found, step)]
+    late_version = _read(connection, slot, _digests(late))
+    late_champion = _read(connection, slot, _digests_before(late))
     return replace(
         known,
         version=replace(
-            found,
+            _with_labels(found, (*version.values(), *late_version.values())),
             memory=compare_memory(version, champion, known.memory_mb),
             drift=found.drift if step == "shadow" else _drift_beside(shadow, told),
         ),
-        champion=pool(tuple(champion.values()), slow_ms=slow_ms, old_ms=old_ms),
+        champion=_with_labels(
+            pool(tuple(champion.values()), slow_ms=slow_ms, old_ms=old_ms),
+            (*champion.values(), *late_champion.values()),
+        ),
     )
+
+
+def is_offered(assignment: Assignment, step: Step) -> bool:
+    """Whether a device was offered the version in this step of this rollout.
+
+    What is counted of others was done in an earlier rollout: `begin` forgets it with the offer.
+    """
+    return assignment.revision > 0 and assignment.mode == step
 
 
 def is_measured(policy: Policy) -> bool:
@@ -93,6 +107,27 @@ def begin(connection: Connection, slot: str, step: Step, places: Iterable[Place]
 
 def _read(connection: Connection, slot: str, digests: dict[str, str]) -> dict[str, SlotMeasures]:
     return {device: row for (device, _), row in read_measures(connection, slot, digests.items())}
+
+
+def _digests(assignments: Sequence[Assignment]) -> dict[str, str]:
+    return {found.device: found.digest for found in assignments}
+
+
+def _digests_before(assignments: Sequence[Assignment]) -> dict[str, str]:
+    return {
+        found.device: found.previous.digest
+        for found in assignments
+        if found.previous is not None and found.previous.digest != found.digest
+    }
+
+
+def _with_labels(measures: Measures, rows: Sequence[SlotMeasures]) -> Measures:
+    """The same with the labels of more devices than the rest is about."""
+    labels = pool(rows)
+    counted = dict(measures.counted)
+    if "wrong" in labels.counted:
+        counted["wrong"] = labels.counted["wrong"]
+    return replace(measures, right=labels.right, wrong=labels.wrong, counted=counted)
 
 
 def _drift_beside(

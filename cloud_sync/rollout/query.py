@@ -211,7 +211,13 @@ def messages_of(connection: Connection, rollout: Rollout) -> Mapping[int, int]:
                 slot_measures,
                 (_M.device == _A.device) & (_M.digest == _A.digest) & (_M.slot == slot),
             )
-            .where(_A.rollout == rollout.id, _A.stage.in_(stages), _A.revision > 0)
+            .where(
+                _A.rollout == rollout.id,
+                _A.stage.in_(stages),
+                # As `evidence.is_offered`: what people see is what the verdict is about.
+                _A.revision > 0,
+                _A.mode == step,
+            )
             .group_by(_A.stage)
         )
         found |= {row.stage: int(row.messages) for row in connection.execute(query)}

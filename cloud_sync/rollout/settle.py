@@ -23,7 +23,7 @@ from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.spread import spread_s
 from cloud_sync.rollout import journal, wanted
 from cloud_sync.rollout.decisions import Decision, Move, MoveRollout, Offer, Revert
-from cloud_sync.rollout.evidence import begin, is_measured
+from cloud_sync.rollout.evidence import begin, is_measured, is_offered
 from cloud_sync.rollout.evolve import evolve, with_revisions
 from cloud_sync.rollout.fit import check_fit
 from cloud_sync.rollout.previous import previous_of
@@ -146,7 +146,7 @@ class _Desk:
         self._before: dict[str, DesiredState] = {
             orders.device: orders for _, orders in read_many(connection, known)
         }
-        self._offered: dict[Step, list[tuple[str, str]]] = {"shadow": [], "run": []}
+        self._first: dict[Step, list[tuple[str, str]]] = {"shadow": [], "run": []}
         first = [
             d.device
             for d in decisions
@@ -188,7 +188,8 @@ class _Desk:
         except ShoalError as error:
             return self._refused(offer, error)
         self._after[device] = slots
-        self._offered[offer.mode].append((device, assignment.digest))
+        if not is_offered(assignment, offer.mode):
+            self._first[offer.mode].append((device, assignment.digest))
         return offer
 
     def _refused(self, offer: Offer, error: ShoalError) -> Decision:
@@ -234,7 +235,7 @@ class _Desk:
         revisions |= write_many(
             self._connection, changes, now, settings=together, layering=self._layering
         )
-        for step, places in self._offered.items():
+        for step, places in self._first.items():
             if places and is_measured(self._rollout.wish.policy):
                 # What the version did there in an earlier rollout is no evidence of this one.
                 begin(self._connection, self._rollout.slot, step, places)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from cloud_sync.fleet.measures_store import count_labels
 from cloud_sync.rollout.evidence import begin, read_evidence
 from cloud_sync.rollout.observation import StageEvidence
 from cloud_sync.rollout.rollout import Assignment, Step
@@ -59,23 +60,26 @@ def report(fleet: Cloud, name: str, uptime_s: float, **slots: SlotHealth) -> Non
     fleet.ingest.write([letter(message)])
 
 
-def evidence(fleet: Cloud, step: Step = "run", offered: int = 1, **more: Any) -> StageEvidence:
-    assigned = [
-        Assignment(
-            device=name,
-            stage=0,
-            module="pump",
-            version=2,
-            digest=NEW,
-            previous=OLD_SLOT,
-            mode=step,
-            revision=offered,
-        )
-        for name in NAMES[:2]
-    ]
-    values = {"max_p99_ms": None, "memory_mb": None, **more}
+def assignment(name: str, **more: Any) -> Assignment:
+    values = {
+        "device": name,
+        "stage": 0,
+        "module": "pump",
+        "version": 2,
+        "digest": NEW,
+        "previous": OLD_SLOT,
+        "revision": 5,
+        "is_wanted": True,
+        **more,
+    }
+    return Assignment(**values)
+
+
+def evidence(fleet: Cloud, step: Step = "run", **more: Any) -> StageEvidence:
+    assigned = [assignment(name, mode=step) for name in NAMES[:2]]
+    values = {"assignments": assigned, "max_p99_ms": None, "memory_mb": None, **more}
     with fleet.parts.database.read() as connection:
-        return read_evidence(connection, slot="pump", step=step, assignments=assigned, **values)
+        return read_evidence(connection, slot="pump", step=step, **values)
 
 
 def test_without_reports_nothing_is_known(fleet: Cloud) -> None:
@@ -148,8 +152,32 @@ def test_scores_are_read_by_the_profiles_bins(fleet: Cloud) -> None:
     assert (found.profile_columns, found.profile_rows) == ((3,), 200)
 
 
-def test_a_device_that_was_not_offered_the_version_says_nothing_about_it(fleet: Cloud) -> None:
+def test_devices_that_were_not_offered_it_in_this_step_say_nothing(fleet: Cloud) -> None:
+    for name in NAMES:
+        report(fleet, name, 30, pump=health(OLD, 500))
+        report(fleet, name, 60, pump=health(NEW, 1_000, errors=900, pid=2))
+    waiting = [
+        assignment(NAMES[0], revision=0, is_wanted=False),
+        assignment(NAMES[1], mode="shadow"),  # it passed there, and is to answer soon
+    ]
+    found = evidence(fleet, assignments=waiting)
+    assert (found.version.messages, found.champion.messages) == (0, 0)
+    one = [*waiting, assignment(NAMES[2])]
+    found = evidence(fleet, assignments=one)
+    assert (found.version.messages, found.champion.messages) == (1_000, 500)
+
+
+def test_of_stages_that_passed_labels_alone_count(fleet: Cloud) -> None:
     for name in NAMES:
         report(fleet, name, 30, pump=health(NEW, 1_000, errors=900))
-    assert evidence(fleet, offered=0).version.messages == 0
-    assert evidence(fleet, offered=1).version.messages == 2_000
+    with fleet.parts.database.write() as connection:
+        for name, wrong in zip(NAMES, (1, 0, 50), strict=True):
+            count_labels(
+                connection, device=name, slot="pump", digest=NEW, right=10, wrong=wrong, now=NOW
+            )
+    found = evidence(
+        fleet, assignments=[assignment(NAMES[0])], labelled=[assignment(NAMES[2], stage=1)]
+    )
+    assert (found.version.messages, found.version.errors) == (1_000, 900)
+    assert (found.version.right, found.version.wrong) == (20, 51)
+    assert (found.version.counted["wrong"].least, found.version.counted["wrong"].of) == (51, 71)
