@@ -5,24 +5,26 @@ way, a version that the device refused. To go back to that would be to install i
 successor, so the way leads over it to what was wanted before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection, select
 
-from cloud_sync.db.fleet_tables import running_slots
+from cloud_sync.db.fleet_tables import reported_states, running_slots
 from cloud_sync.db.registry_tables import module_versions
 from cloud_sync.db.rollout_tables import rollout_assignments
 from cloud_sync.errors import Conflict
 from cloud_sync.rollout.rollout import Rollout
-from edge_agent.contract.state import WantedSlot
+from edge_agent.contract.state import Phase, WantedSlot
 
 BATCH: Final = 500
 LONGEST_WAY: Final = 20
 SHOWN: Final = 5
 _A: Final = rollout_assignments.c
 _RUNS: Final = running_slots.c
+_REPORTS: Final = reported_states.c
 _PREVIOUS: Final = msgspec.json.Decoder(WantedSlot)
 
 
@@ -42,6 +44,8 @@ def previous_of(
     """
     found = dict(wanted)
     running = _running(connection, slot, sorted(found))
+    for device in _on_trial(connection, slot, found, running):
+        running[device] = ""  # nothing that it wants is proven by that
     for _ in range(LONGEST_WAY):
         unproven = {
             device: int(current.rollout.removeprefix("r"))
@@ -57,6 +61,8 @@ def previous_of(
         if not before:
             break
         found |= before
+        for device in [name for name in unproven if not running[name]]:
+            del running[device]  # what it had before its trial was proven when that began
     return found
 
 
@@ -95,6 +101,43 @@ def _running(connection: Connection, slot: str, devices: Sequence[str]) -> dict[
         )
         found |= {row.device: row.digest for row in connection.execute(query)}
     return found
+
+
+class _Tried(Struct, frozen=True):
+    """The part of a reported slot that tells whether what runs is there to stay."""
+
+    phase: Phase
+
+
+class _Said(Struct, frozen=True):
+    """The part of a report that tells how far its slots are."""
+
+    slots: dict[str, _Tried] = {}
+
+
+_SAID: Final = msgspec.json.Decoder(_Said)
+
+
+def _on_trial(
+    connection: Connection,
+    slot: str,
+    wanted: Mapping[str, WantedSlot | None],
+    running: Mapping[str, str],
+) -> Iterator[str]:
+    """The devices that run what a rollout wants of them, and have not proved it yet."""
+    devices = [
+        device
+        for device, current in wanted.items()
+        if current is not None and current.rollout and running.get(device) == current.digest
+    ]
+    for start in range(0, len(devices), BATCH):
+        query = select(_REPORTS.device, _REPORTS.state).where(
+            _REPORTS.device.in_(devices[start : start + BATCH])
+        )
+        for row in connection.execute(query):
+            said = _SAID.decode(bytes(row.state)).slots.get(slot)
+            if said is not None and said.phase is Phase.TRIAL:
+                yield row.device
 
 
 def _before(connection: Connection, unproven: Mapping[str, int]) -> dict[str, WantedSlot | None]:

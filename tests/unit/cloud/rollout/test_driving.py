@@ -23,7 +23,7 @@ from cloud_sync.rollout_resources import (
     RolloutWish,
     StageState,
 )
-from edge_agent.contract.state import SlotConfig, WantedSlot
+from edge_agent.contract.state import Phase, SlotConfig, WantedSlot
 from tests.support.cloud import change, cloud
 from tests.support.letters import letter, status
 from tests.support.puppets import Clock, Puppets
@@ -303,6 +303,26 @@ def test_a_device_that_is_superseded_on_its_way_never_goes_back_to_what_it_did_n
     order(fleet, rollout, "rollback")
     fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
     assert {slots["probe"].running for slots in fleet.running.values()} == {first}
+
+
+def test_a_version_on_trial_is_not_what_devices_go_back_to(fleet: Puppets) -> None:
+    first = fleet.deploy_first()
+    fleet.cloud.publish(data=b"tried")
+    fleet.cloud.parts.deployments.deploy(
+        Deployment(module="probe", to="all"), change(fleet.clock.now)
+    )
+    fleet.answer()
+    for name, slots in fleet.running.items():
+        fleet.running[name] = {"probe": replace(slots["probe"], phase=Phase.TRIAL)}
+        fleet.report(name)
+    fleet.cloud.publish(data=b"third")
+    rollout = begin(fleet)
+    fleet.drive(lambda: fleet.show(rollout).summary.stages[1].state == "passed")
+    order(fleet, rollout, "rollback")
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
+    back = [name for name, state in states(fleet, rollout).items() if state == "rolled_back"]
+    assert back
+    assert {fleet.running[name]["probe"].running for name in back} == {first}
 
 
 def test_a_device_that_is_away_gets_it_when_it_is_back(fleet: Puppets) -> None:
