@@ -23,7 +23,7 @@ demo: $(VENV)/.installed-demo ## three devices, a model trained and deployed bef
 	@$(BIN)/shoal demo $(ARGS)
 
 test: $(VENV)/.installed-dev lint ## every check and every test (SHOAL_TEST_REQUIRE=all: a skip is a failure)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-dev ## style, strict types, layers
 	$(BIN)/ruff format --check .
