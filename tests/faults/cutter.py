@@ -183,7 +183,7 @@ def cut(told: CutOrders) -> Iterator[bytes]:
     met: set[FailPoint] = set()
     for number, chapter in enumerate(CHAPTERS):
         if chapter is is_asked_to_wait:
-            continue  # not explained: on a mounted image its recording does not end
+            continue  # not explained: here, unlike in the walk, its recording does not end
         recording, after = record(stage, chapter, base)
         player = Player(stage, number, base=base, after=after, recording=recording)
         numbers = chosen(recording, orders.form, orders.share, orders.shares, met)
