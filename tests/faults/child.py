@@ -4,6 +4,8 @@ The parent has everything imported and no threads, so a child costs milliseconds
 `os._exit`: nothing of the parent's is flushed or closed twice.
 """
 
+import faulthandler
+import gc
 import os
 import signal
 import traceback
@@ -12,6 +14,9 @@ from pathlib import Path
 from typing import Final
 
 LONGEST_S: Final = 60
+LOOK_S: Final = 5
+"""So long before it is ended, one that hangs says where."""
+
 BROKE: Final = 70
 
 
@@ -44,7 +49,13 @@ def start(action: Callable[[], None], words: Path, *, longest_s: int = LONGEST_S
     try:
         # Nothing here waits for anything: one that takes so long hangs, and dies of it.
         signal.alarm(longest_s)
-        action()
+        # Who observes calls is called from within SQLite, which holds its lock then: a connection
+        # that the collector closed there would wait for it for ever.
+        gc.disable()
+        with words.open("w") as stacks:
+            faulthandler.dump_traceback_later(longest_s - LOOK_S, file=stacks)
+            action()
+            faulthandler.cancel_dump_traceback_later()
         code = 0
     except BaseException:  # noqa: BLE001  # whatever it is, the parent must hear of it
         words.write_text(traceback.format_exc())

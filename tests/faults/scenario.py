@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from signal import SIGKILL
 from typing import Final
@@ -60,14 +61,15 @@ class Player:
         self._recording = recording
         self._notes = stage.folder / "notes"
         self._found = stage.folder / "found"
-        known = Journal(make_folder(copy_state(base, stage.work))).desired()
+        # None may stay open: the children would have SQLite's locks and connections twice.
+        with closing(Journal(make_folder(copy_state(base, stage.work)))) as journal:
+            known = journal.desired()
         self._revision = known.revision if known is not None else 0
-        journal = Journal(copy_state(after, stage.work))
-        desired = journal.desired()
-        assert desired is not None
-        self._desired = desired
-        self._slots = settled_slots(journal.slots())
-        journal.close()
+        with closing(Journal(copy_state(after, stage.work))) as journal:
+            desired = journal.desired()
+            assert desired is not None
+            self._desired = desired
+            self._slots = settled_slots(journal.slots())
 
     def point(self, scenario: Scenario) -> str:
         """Where a fault is meant to happen."""
