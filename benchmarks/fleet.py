@@ -37,7 +37,8 @@ from cloud_sync.db.rollout_tables import rollouts
 from cloud_sync.rollout import journal, store
 from cloud_sync.rollout.invariants import History, violations
 from cloud_sync.rollout.violation import Heard, Installed, Violation
-from cloud_sync.rollout_resources import Policy, RolloutDetail, RolloutState, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutDetail, RolloutState, RolloutWish
 from cloud_sync.simulator.behaviour import Behaviour
 from cloud_sync.simulator.device import Outgoing, SimulatedDevice
 from cloud_sync.simulator.fleet import SimulatedFleet, raise_file_limit

@@ -21,7 +21,9 @@ from benchmarks.report import Figure, finish, say
 from cloud_sync.rollout.observation import DeviceNow
 from cloud_sync.rollout.rollout import Assignment, Stage, Step
 from cloud_sync.rollout.verdict import judge
-from cloud_sync.rollout_resources import AssignmentState, Gates, Limit, Policy, StageState
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, StageState
 
 Ending = Literal["completed", "failed", "inconclusive"]
 

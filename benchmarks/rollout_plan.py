@@ -27,13 +27,8 @@ from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.orders import order
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout_resources import (
-    AssignmentState,
-    Policy,
-    RolloutOrder,
-    RolloutState,
-    RolloutWish,
-)
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutState, RolloutWish
 from tests.support.rollouts import NEW, OLD_SLOT, QUICK, Fleet, reported, rollout_of
 
 MANY: Final = 100_000

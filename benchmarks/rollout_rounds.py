@@ -20,7 +20,8 @@ from benchmarks.report import Figure, finish, say
 from cloud_sync.db.fleet_tables import devices
 from cloud_sync.resources import Deployment
 from cloud_sync.rollout.course import Course
-from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutWish
 from edge_agent.contract.state import Phase, ReportedSlot
 from tests.support.cloud import NOW, Cloud, change, cloud
 from tests.support.letters import letter, reported

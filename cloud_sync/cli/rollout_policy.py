@@ -12,7 +12,8 @@ from msgspec.structs import asdict, fields
 
 from cloud_sync.cli.moments import seconds
 from cloud_sync.errors import InvalidInput
-from cloud_sync.rollout_resources import Gates, Policy
+from cloud_sync.rollout_gates import Gates
+from cloud_sync.rollout_policy import Policy
 from edge_agent.contract.toml import fitted, read_toml
 from edge_agent.contract.toml_lines import Path
 

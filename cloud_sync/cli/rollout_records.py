@@ -152,7 +152,7 @@ def policy(as_json: JsonFlag = False) -> None:
 
     from cloud_sync.cli.output import print_json
     from cloud_sync.cli.rollout_policy import TEMPLATE
-    from cloud_sync.rollout_resources import Policy
+    from cloud_sync.rollout_policy import Policy
 
     if as_json:
         print_json(Policy())

@@ -11,7 +11,8 @@ from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
     from cloud_sync.client import ShoalClient
-    from cloud_sync.rollout_resources import Policy, RolloutDetail
+    from cloud_sync.rollout_policy import Policy
+    from cloud_sync.rollout_resources import RolloutDetail
     from cloud_sync.simulator.replay import Replayed
 
 

@@ -14,11 +14,10 @@ from cloud_sync.demo.programs import Programs, command, wait_for
 from cloud_sync.demo.screen import Report, Screen
 from cloud_sync.demo.shuttle import TrainedVersion
 from cloud_sync.errors import Unavailable
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     GateFinding,
-    Gates,
-    Limit,
-    Policy,
     RolloutDetail,
     RolloutState,
     RolloutWish,

@@ -10,7 +10,8 @@ from cloud_sync.rollout.returning import is_unsure
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.staging import current_stage
 from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
-from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState, StageState
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
 
 _A = AssignmentState
 _R = RolloutState

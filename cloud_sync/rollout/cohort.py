@@ -12,7 +12,7 @@ from msgspec import Struct
 from cloud_sync.rollout.bounds import at_least
 from cloud_sync.rollout.jitter import chance
 from cloud_sync.rollout.rollout import Assignment, Stage
-from cloud_sync.rollout_resources import Policy
+from cloud_sync.rollout_policy import Policy
 from edge_agent.contract.state import WantedSlot
 
 

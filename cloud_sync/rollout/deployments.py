@@ -30,7 +30,8 @@ from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.settle import settle
 from cloud_sync.rollout.summary import rollout_name
 from cloud_sync.rollout.takeover import Claim, rivals, supersede
-from cloud_sync.rollout_resources import AT_ONCE, RolloutOrder, RolloutWish
+from cloud_sync.rollout_policy import AT_ONCE
+from cloud_sync.rollout_resources import RolloutOrder, RolloutWish
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
 

@@ -15,7 +15,7 @@ from cloud_sync.rollout.gates import old_bound, slow_bound
 from cloud_sync.rollout.observation import Measures, Sample, StageEvidence
 from cloud_sync.rollout.pooling import compare_memory, pool
 from cloud_sync.rollout.rollout import Assignment, Step
-from cloud_sync.rollout_resources import Policy
+from cloud_sync.rollout_policy import Policy
 from edge_agent.contract.scores import Profile
 from edge_agent.contract.shadows import shadow_slot
 

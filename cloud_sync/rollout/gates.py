@@ -22,7 +22,9 @@ from cloud_sync.rollout.observation import Counted, Measures, Sample, StageEvide
 from cloud_sync.rollout.pooling import memory_limit
 from cloud_sync.rollout.rollout import Step
 from cloud_sync.rollout.weighing import Outcome, Risks, weigh_sample, weigh_share
-from cloud_sync.rollout_resources import GateFinding, Gates, Limit, Policy
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import GateFinding
 
 GATES_OF: Final[Mapping[Step, tuple[str, ...]]] = {
     # Beside the champion a version has the lowest priority: how long it takes says nothing.

@@ -9,7 +9,8 @@ from typing import Final
 from cloud_sync.rollout.decisions import Move, Revert
 from cloud_sync.rollout.observation import DeviceNow
 from cloud_sync.rollout.rollout import Assignment, Rollout
-from cloud_sync.rollout_resources import AssignmentState, Policy
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState
 from edge_agent.contract.state import Phase, ReportedSlot
 
 _A = AssignmentState

@@ -12,13 +12,8 @@ from typing import Final, TypeVar
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.states import ASSIGNMENT, IN_FLIGHT, ROLLOUT, STAGE
 from cloud_sync.rollout.violation import Invariant
-from cloud_sync.rollout_resources import (
-    AssignmentState,
-    Policy,
-    RolloutEvent,
-    RolloutState,
-    StageState,
-)
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutEvent, RolloutState, StageState
 
 _R: Final = RolloutState
 _S: Final = StageState

@@ -22,7 +22,8 @@ from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.standing import going_back, settled
 from cloud_sync.rollout.states import ENDED, IN_FLIGHT
-from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState, StageState
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
 from edge_agent.contract.state import Phase, ReportedSlot
 
 _A = AssignmentState

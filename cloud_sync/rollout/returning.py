@@ -12,7 +12,8 @@ from cloud_sync.rollout.hearing import is_away, may_run_it
 from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.states import ENDED, IN_FLIGHT
-from cloud_sync.rollout_resources import AssignmentState, Policy, RolloutState
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutState
 
 _A = AssignmentState
 _R = RolloutState

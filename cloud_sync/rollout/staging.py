@@ -16,13 +16,8 @@ from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage, Step
 from cloud_sync.rollout.states import ENDED, ENDED_BADLY, IN_FLIGHT
 from cloud_sync.rollout.verdict import is_deserted, is_stopped, judge
-from cloud_sync.rollout_resources import (
-    AssignmentState,
-    Policy,
-    RolloutState,
-    StageState,
-    Verdict,
-)
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState, Verdict
 
 _A = AssignmentState
 _S = StageState

@@ -7,7 +7,8 @@ from cloud_sync.rollout.hearing import GAVE_UP, end_of, has_heard, is_back, move
 from cloud_sync.rollout.jitter import delay_s
 from cloud_sync.rollout.observation import DeviceNow
 from cloud_sync.rollout.rollout import Assignment, Rollout
-from cloud_sync.rollout_resources import AssignmentState, Policy
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState
 
 _A: Final = AssignmentState
 

@@ -14,13 +14,8 @@ from cloud_sync.rollout.observation import DeviceNow, StageEvidence
 from cloud_sync.rollout.rollout import Assignment, Stage
 from cloud_sync.rollout.sequential import at_least
 from cloud_sync.rollout.weighing import Outcome
-from cloud_sync.rollout_resources import (
-    AssignmentState,
-    GateFinding,
-    Policy,
-    StageState,
-    Verdict,
-)
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, GateFinding, StageState, Verdict
 from edge_agent.contract.state import UNSETTLED
 
 BY_SHARE: Final = 50

@@ -20,7 +20,7 @@ from cloud_sync.rollout.sequential import (
     surplus_mean,
     surplus_ratio,
 )
-from cloud_sync.rollout_resources import Limit
+from cloud_sync.rollout_gates import Limit
 
 Outcome = Literal["passed", "failed", "waiting"]
 

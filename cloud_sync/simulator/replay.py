@@ -28,10 +28,10 @@ from cloud_sync.rollout.observation import (
 from cloud_sync.rollout.orders import order
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
+from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
-    Policy,
     RolloutOrder,
     RolloutState,
     RolloutWish,

@@ -23,7 +23,8 @@ from cloud_sync.registry.models import Models
 from cloud_sync.registry.modules import Modules
 from cloud_sync.resources import Deployment, ModelUpload, TagChange
 from cloud_sync.rollout.drive import Driver
-from cloud_sync.rollout_resources import Policy, RolloutOrder, RolloutState, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutOrder, RolloutState, RolloutWish
 from cloud_sync.telemetry.labels import give, stored_labels
 from cloud_sync.telemetry.retention import DAY_S, clean
 from edge_agent.contract.manifest import canonical

@@ -8,7 +8,8 @@ import pytest
 from cloud_sync.fleet.resolve import matching
 from cloud_sync.fleet_resources import ConfigChange, GroupChange
 from cloud_sync.resources import Deployment, EndingWish, TagChange
-from cloud_sync.rollout_resources import Policy, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutWish
 from edge_agent.contract.state import SlotConfig
 from tests.support.cloud import NOW, Cloud, change, cloud
 from tests.support.postgresql import PostgresqlServer

@@ -20,7 +20,8 @@ from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.rollout_tables import rollouts
 from cloud_sync.rollout.invariants import History, violations
 from cloud_sync.rollout.rollout import Assignment, Rollout
-from cloud_sync.rollout_resources import Policy, RolloutEvent, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutEvent, RolloutWish
 from edge_agent.contract.manifest import Blob, canonical
 from edge_agent.contract.names import digest_of
 from tests.rollouts.device import Nature, RolloutDevice

@@ -12,7 +12,8 @@ import pytest
 
 from cloud_sync.broker.session import parse_url
 from cloud_sync.client import ShoalClient
-from cloud_sync.rollout_resources import Policy, RolloutState, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutState, RolloutWish
 from cloud_sync.simulator.behaviour import Behaviour, Flaw
 from cloud_sync.simulator.fleet import SimulatedFleet
 from cloud_sync.simulator.inventory import names

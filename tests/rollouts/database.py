@@ -21,13 +21,8 @@ from cloud_sync.resources import Deployment
 from cloud_sync.rollout.invariants import Heard, Judge
 from cloud_sync.rollout.states import IN_FLIGHT
 from cloud_sync.rollout.store import load
-from cloud_sync.rollout_resources import (
-    Policy,
-    RolloutEvent,
-    RolloutOrder,
-    RolloutState,
-    RolloutWish,
-)
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutEvent, RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode

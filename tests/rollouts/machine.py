@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cloud_sync.rollout_resources import Policy
+from cloud_sync.rollout_policy import Policy
 from edge_agent.contract.state import Phase
 from tests.rollouts.device import GONE, Nature
 from tests.rollouts.fleet import FIRST, Action, Fleet

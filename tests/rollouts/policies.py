@@ -2,7 +2,8 @@
 
 import random
 
-from cloud_sync.rollout_resources import AT_ONCE, Gates, Limit, Policy
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import AT_ONCE, Policy
 
 COUNTED = Gates(
     error_rate=Limit(good=0.01, bad=0.1),

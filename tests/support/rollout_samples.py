@@ -2,13 +2,13 @@
 
 from msgspec.structs import replace
 
+from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
     GateFinding,
     Obstacle,
     PlannedStage,
-    Policy,
     RolloutDetail,
     RolloutEvent,
     RolloutPlan,

@@ -12,13 +12,8 @@ from cloud_sync.rollout.observation import DeviceNow, Joiner, Measures, StageEvi
 from cloud_sync.rollout.orders import order, supersede
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Assignment, Rollout
-from cloud_sync.rollout_resources import (
-    AssignmentState,
-    Policy,
-    RolloutOrder,
-    RolloutState,
-    RolloutWish,
-)
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import Phase, ReportedSlot, SlotError, WantedSlot
 
 OLD = "sha256:" + "0" * 64

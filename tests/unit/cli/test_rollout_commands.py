@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync.resources import DeploymentResult
+from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
-    Policy,
     RolloutDetail,
     RolloutEvent,
     RolloutOrder,

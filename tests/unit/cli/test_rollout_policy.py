@@ -6,7 +6,8 @@ from msgspec.structs import fields, replace
 from cloud_sync.cli.moments import seconds
 from cloud_sync.cli.rollout_policy import TEMPLATE, change_policy, read_policy, settings_of
 from cloud_sync.errors import InvalidInput
-from cloud_sync.rollout_resources import AT_ONCE, Gates, Limit, Policy
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import AT_ONCE, Policy
 
 
 def test_the_template_shows_every_key_and_is_the_default() -> None:

@@ -11,7 +11,9 @@ import typer
 from msgspec.structs import fields
 
 from cloud_sync.cli.main import app
-from cloud_sync.rollout_resources import AssignmentState, Gates, Policy, RolloutState
+from cloud_sync.rollout_gates import Gates
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutState
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "guides" / "rollouts.md").read_text()
 

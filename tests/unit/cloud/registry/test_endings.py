@@ -4,7 +4,8 @@ import pytest
 
 from cloud_sync.errors import InUse, InvalidInput
 from cloud_sync.resources import Deployment, EndedVersions, EndingWish, ModuleVersion
-from cloud_sync.rollout_resources import Policy, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutWish
 from tests.support.cloud import Cloud, change
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync.rollout.cohort import compose, in_order, stage_sizes
-from cloud_sync.rollout_resources import Policy
+from cloud_sync.rollout_policy import Policy
 from tests.support.rollouts import candidates
 
 

@@ -15,9 +15,9 @@ from cloud_sync.fleet.desired import read_desired
 from cloud_sync.resources import Deployment, Removal, TagChange
 from cloud_sync.rollout.drive import Driver
 from cloud_sync.rollout.forgetting import DAY_S, forget
+from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
-    Policy,
     RolloutOrder,
     RolloutState,
     RolloutWish,

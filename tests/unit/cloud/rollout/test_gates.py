@@ -6,7 +6,9 @@ from cloud_sync.errors import InvalidInput
 from cloud_sync.rollout.gates import ask, check_gates, number_of_tests
 from cloud_sync.rollout.observation import Counted, Measures, Sample, StageEvidence
 from cloud_sync.rollout.rollout import Step
-from cloud_sync.rollout_resources import GateFinding, Gates, Limit, Policy
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import GateFinding
 from edge_agent.contract.messages import TIME_BOUNDS_MS
 
 LABELLED = Policy(gates=Gates(wrong=Limit(good=0.02, bad=0.06)))

@@ -6,7 +6,8 @@ import pytest
 
 from cloud_sync.rollout.invariants import Heard, History, Installed, Invariant, violations
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
-from cloud_sync.rollout_resources import Policy, RolloutEvent, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutEvent, RolloutWish
 
 POLICY = Policy(stages=("1", "100%"), max_in_flight="1", max_in_flight_per_site="50%")
 DEVICES = {"anvil": (0, "oslo"), "bell": (1, "oslo"), "crane": (1, "bergen")}

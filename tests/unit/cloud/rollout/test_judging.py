@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.rollout_resources import Policy, RolloutState, RolloutWish
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutState, RolloutWish
 from edge_agent.contract.messages import (
     TIME_BOUNDS_MS,
     Health,

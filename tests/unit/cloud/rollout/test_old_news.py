@@ -8,14 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync.fleet.measures_store import count_labels
-from cloud_sync.rollout_resources import (
-    Gates,
-    Limit,
-    Policy,
-    RolloutState,
-    RolloutWish,
-    StageState,
-)
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import RolloutState, RolloutWish, StageState
 from edge_agent.contract.messages import Health, SlotHealth
 from tests.support.cloud import NOW, change, cloud
 from tests.support.letters import letter, status

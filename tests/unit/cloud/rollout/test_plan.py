@@ -8,14 +8,9 @@ from cloud_sync.rollout.decisions import Offer, Revert
 from cloud_sync.rollout.observation import Joiner
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.states import ENDED, IN_FLIGHT
-from cloud_sync.rollout_resources import (
-    AT_ONCE,
-    AssignmentState,
-    Gates,
-    Limit,
-    RolloutState,
-    StageState,
-)
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import AT_ONCE
+from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
 from edge_agent.contract.state import Phase
 from tests.support.rollouts import (
     NEW,

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync.rollout.decisions import Offer, Revert
-from cloud_sync.rollout_resources import AT_ONCE, AssignmentState, Policy, RolloutState
+from cloud_sync.rollout_policy import AT_ONCE, Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutState
 from edge_agent.contract.state import Phase, SlotConfig
 from tests.support.rollouts import (
     NEW,

@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from cloud_sync.rollout_resources import AssignmentState, Gates, RolloutState
+from cloud_sync.rollout_gates import Gates
+from cloud_sync.rollout_resources import AssignmentState, RolloutState
 from edge_agent.contract.state import Phase
 from tests.support.rollouts import NEW, OLD, QUICK, Fleet, candidates, reported, rollout_of
 

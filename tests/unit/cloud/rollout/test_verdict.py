@@ -6,15 +6,9 @@ from msgspec.structs import replace
 from cloud_sync.rollout.observation import DeviceNow, Measures, StageEvidence
 from cloud_sync.rollout.rollout import Assignment, Stage
 from cloud_sync.rollout.verdict import judge, judge_labels, may_fail
-from cloud_sync.rollout_resources import (
-    AT_ONCE,
-    AssignmentState,
-    Gates,
-    Limit,
-    Policy,
-    StageState,
-    Verdict,
-)
+from cloud_sync.rollout_gates import Gates, Limit
+from cloud_sync.rollout_policy import AT_ONCE, Policy
+from cloud_sync.rollout_resources import AssignmentState, StageState, Verdict
 from edge_agent.contract.state import Phase, ReportedSlot, SlotError
 from tests.support.rollouts import NEW, OLD, OLD_SLOT
 

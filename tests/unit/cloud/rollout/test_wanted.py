@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from cloud_sync.rollout.wanted import offered, reverted
-from cloud_sync.rollout_resources import Policy
+from cloud_sync.rollout_policy import Policy
 from tests.support.rollouts import NEW, OLD, SLOT, candidates, rollout_of, wanted
 
 

@@ -3,12 +3,12 @@
 import pytest
 
 from cloud_sync.errors import Conflict
+from cloud_sync.rollout_gates import Gates
+from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
     GateFinding,
-    Gates,
-    Policy,
     RolloutDetail,
     RolloutEvent,
     RolloutState,
