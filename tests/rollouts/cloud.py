@@ -5,50 +5,39 @@ scheduler holds by itself (copies of rollouts, what it has still to publish) is 
 Decisions come from the real planner; nothing here decides.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from cloud_sync.rollout.decisions import (
     Decision,
-    Join,
-    Judged,
-    Move,
-    MoveRollout,
-    MoveStage,
     Offer,
     Revert,
 )
 from cloud_sync.rollout.evolve import evolve, with_revisions
 from cloud_sync.rollout.invariants import Heard, Judge
-from cloud_sync.rollout.observation import DeviceNow, Measures, StageEvidence, World
+from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.orders import order, supersede
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout.states import ACTIVE
 from cloud_sync.rollout_resources import (
     AssignmentState,
     RolloutEvent,
     RolloutOrder,
     RolloutState,
-    StageState,
 )
-from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
+from tests.rollouts.claims import claimed, is_taken, losers
 from tests.rollouts.device import Report
+from tests.rollouts.lines import Line, lines_of
+from tests.rollouts.measured import SHADOW, SLOT, Measured
 
-SLOT = "probe"
-SHADOW = shadow_slot(SLOT)
 MOST_ROUNDS = 20
 TICK_S = 1e-6
 _R = RolloutState
 _A = AssignmentState
 OVER = frozenset({_R.COMPLETED, _R.COMPLETED_DEGRADED, _R.ROLLED_BACK, _R.CANCELLED, _R.SUPERSEDED})
-UNDER_WAY = frozenset(StageState) - {StageState.WAITING, StageState.PASSED}
-LIVE = frozenset({_R.RUNNING, _R.PAUSED, _R.ROLLING_BACK})
-NOT_BEGUN = frozenset({_R.DRAFT, _R.PENDING_APPROVAL, _R.READY})
 
 
 @dataclass
@@ -95,8 +84,7 @@ class MemoryCloud:
 
     Attributes:
         now: the service's clock, seconds since 1970; every transaction has its own instant.
-        messages: that a digest has had, by device, slot and digest; as they were reported.
-        bad: digests that fail every fifth message.
+        measured: what versions did.
     """
 
     def __init__(self, devices: Iterable[str], now: float, brain: Brain) -> None:
@@ -107,8 +95,7 @@ class MemoryCloud:
         self.desired = {name: DesiredState(device=name, revision=0) for name in devices}
         self.known = {name: Presence() for name in devices}
         self.retained: dict[str, DesiredState] = {}
-        self.messages: Counter[tuple[str, str, str]] = Counter()
-        self.bad: set[str] = set()
+        self.measured = Measured()
         self.opens_at: float | None = None
         self.judge = Judge()
         self.events: list[tuple[int, RolloutEvent]] = []
@@ -202,42 +189,25 @@ class MemoryCloud:
         """Write what was decided: states, desired states and events."""
         after = self._brain.evolve(rollout, decisions, self.now)
         # By what was measured until now: an offer of the same round begins to count anew.
-        self._check_passed(rollout, after, decisions)
+        self.measured.check_passed(rollout, after, decisions, self.now)
         revisions: dict[str, int] = {}
         previous: dict[str, WantedSlot | None] = {}
         for decision in decisions:
             if isinstance(decision, Offer | Revert):
-                self._begin_to_measure(after, decision)
+                if isinstance(decision, Offer):
+                    self.measured.begin(after, decision)
                 previous[decision.device] = self._previous_of(decision.device)
                 revisions[decision.device] = self._write_desired(after, decision)
         after = with_revisions(after, revisions, previous)
-        lines = list(_lines(rollout, decisions, revisions))
-        claimed = {one.device for one in decisions if isinstance(one, Offer)}
-        if rollout.started is None and after.started is not None:
-            claimed |= after.assignments.keys()
-        lines = [*self._take_over(scheduler, after, sorted(claimed)), *lines]
+        lines = list(lines_of(rollout, decisions, revisions))
+        lines = [
+            *self._take_over(scheduler, after, claimed(rollout, after, decisions)),
+            *lines,
+        ]
         self.judge.know(after)
         self._save(scheduler, after)
         scheduler.due |= revisions.keys()
         self._record(lines)
-
-    def _check_passed(
-        self, before: Rollout, after: Rollout, decisions: tuple[Decision, ...]
-    ) -> None:
-        """A stage passes only with the evidence that the policy asks for."""
-        policy = after.wish.policy
-        for decision in decisions:
-            if not isinstance(decision, MoveStage) or decision.state is not StageState.PASSED:
-                continue
-            members = [one for one in after.assignments.values() if one.stage == decision.stage]
-            if not any(one.state is _A.COMMITTED for one in members):
-                continue  # nobody of it is left to be judged
-            seen = self.evidence_of(before).version.messages
-            assert seen >= policy.soak_messages, f"passed after {seen} messages"
-            asked = policy.gates is not None and policy.gates.error_rate is not None
-            assert seen > 0 or not asked, "passed without a message, and there is a gate"
-            since = min(one.since for one in members if one.state is _A.COMMITTED)
-            assert self.now - since >= policy.soak_s - 1e-3, "passed before its soak was over"
 
     def world_of(self, rollout: Rollout) -> World:
         """What the planner may look at."""
@@ -246,56 +216,9 @@ class MemoryCloud:
                 name: self._device_now(rollout, name, self.known[name])
                 for name in rollout.assignments
             },
-            evidence=self.evidence_of(rollout),
+            evidence=self.measured.evidence_of(rollout),
             opens_at=self.opens_at if (self.opens_at or 0.0) > self.now else None,
         )
-
-    def evidence_of(self, rollout: Rollout) -> StageEvidence:
-        """What is measured of the stage that is under way."""
-        stage = next((one for one in rollout.stages if one.state in UNDER_WAY), None)
-        if stage is None:
-            return StageEvidence()
-        slot = SHADOW if stage.step == "shadow" else SLOT
-        members = [one for one in rollout.assignments.values() if one.stage == stage.number]
-        version = [(self.messages[one.device, slot, one.digest], one.digest) for one in members]
-        champion = [
-            (self.messages[one.device, SLOT, one.previous.digest], one.previous.digest)
-            for one in members
-            if one.previous is not None
-        ]
-        return StageEvidence(
-            version=self._measures(version, is_shadow=stage.step == "shadow"),
-            champion=self._measures(champion, is_shadow=False),
-        )
-
-    def _measures(self, counts: list[tuple[int, str]], *, is_shadow: bool) -> Measures:
-        messages = sum(count for count, _digest in counts)
-        errors = sum(count // 5 for count, digest in counts if digest in self.bad)
-        return Measures(
-            devices=sum(count > 0 for count, _digest in counts),
-            messages=messages,
-            errors=errors,
-            compared=messages if is_shadow else 0,
-            differed=errors if is_shadow else 0,
-        )
-
-    def is_taken(self, rollout: Rollout, device: str) -> bool:
-        """Whether another rollout goes first on this device, or has the slot from this one."""
-        return any(
-            self._outranks(other, rollout)
-            for other in self._started()
-            if (theirs := other.assignments.get(device)) is not None
-            and theirs.state in ACTIVE
-            and other.id != rollout.id
-        )
-
-    def _started(self) -> list[Rollout]:
-        return [one for one in self.rollouts.values() if one.state not in NOT_BEGUN]
-
-    @staticmethod
-    def _outranks(one: Rollout, other: Rollout) -> bool:
-        """Whether one that is at work keeps what it has from another."""
-        return one.state in LIVE and one.wish.policy.priority > other.wish.policy.priority
 
     def _device_now(self, rollout: Rollout, name: str, known: Presence) -> DeviceNow:
         slots = known.report.slots if known.report else {}
@@ -307,7 +230,7 @@ class MemoryCloud:
             reported_at=known.reported_at,
             slot=slots.get(SLOT),
             shadow=slots.get(SHADOW),
-            is_taken=self.is_taken(rollout, name),
+            is_taken=is_taken(self.rollouts.values(), rollout, name),
             locked_until=known.locked_until,
         )
 
@@ -326,21 +249,13 @@ class MemoryCloud:
 
     def _take_over(
         self, scheduler: Scheduler, rollout: Rollout, devices: Iterable[str]
-    ) -> list["Line"]:
+    ) -> list[Line]:
         """Take the slot of these devices from all other rollouts that do not go first."""
         lines: list[Line] = []
-        for other in self._started():
-            if other.id == rollout.id or self._outranks(other, rollout):
-                continue
-            shared = [
-                device
-                for device in devices
-                if (theirs := other.assignments.get(device)) is not None and theirs.state in ACTIVE
-            ]
-            if shared:
-                decisions = self._brain.supersede(other, shared, f"r{rollout.id}")
-                lines += _lines(other, decisions, {})
-                self._save(scheduler, self._brain.evolve(other, decisions, self.now))
+        for other, lost in losers(self.rollouts.values(), rollout, devices):
+            decisions = self._brain.supersede(other, lost, f"r{rollout.id}")
+            lines += lines_of(other, decisions, {})
+            self._save(scheduler, self._brain.evolve(other, decisions, self.now))
         return lines
 
     def _previous_of(self, device: str) -> WantedSlot | None:
@@ -376,15 +291,7 @@ class MemoryCloud:
         self.desired[decision.device] = after
         return after.revision
 
-    def _begin_to_measure(self, rollout: Rollout, decision: Offer | Revert) -> None:
-        """Only what a version does after it was asked for counts."""
-        if isinstance(decision, Offer):
-            slot = SHADOW if decision.mode == "shadow" else SLOT
-            self.messages.pop(
-                (decision.device, slot, rollout.assignments[decision.device].digest), None
-            )
-
-    def _record(self, lines: Iterable["Line"]) -> None:
+    def _record(self, lines: Iterable[Line]) -> None:
         commit = []
         for rollout, stage, device, before, after, evidence in lines:
             event = RolloutEvent(
@@ -402,38 +309,3 @@ class MemoryCloud:
             commit.append((rollout, event))
         if commit:
             self.judge.take(commit)
-
-
-Line = tuple[int, int | None, str, str, str, dict[str, str]]
-"""Rollout, stage, device, before, after, evidence."""
-
-
-def _lines(
-    rollout: Rollout, decisions: tuple[Decision, ...], revisions: Mapping[str, int]
-) -> Iterable[Line]:
-    """An event for every transition, in the order in which they were decided."""
-    state: str = rollout.state
-    stages = {stage.number: str(stage.state) for stage in rollout.stages}
-    states = {name: str(one.state) for name, one in rollout.assignments.items()}
-    for decision in decisions:
-        match decision:
-            case MoveRollout():
-                yield rollout.id, None, "", state, decision.state, {}
-                state = decision.state
-            case MoveStage():
-                before = stages[decision.stage]
-                yield rollout.id, decision.stage, "", before, decision.state, {}
-                stages[decision.stage] = decision.state
-            case Move() | Offer() | Revert():
-                after = _A.OFFERED if isinstance(decision, Offer) else decision.state
-                evidence = {} if isinstance(decision, Offer) else dict(decision.evidence)
-                if not isinstance(decision, Move):
-                    evidence["revision"] = str(revisions[decision.device])
-                yield rollout.id, None, decision.device, states[decision.device], after, evidence
-                states[decision.device] = after
-            case Join():
-                name = decision.assignment.device
-                states[name] = str(decision.assignment.state)
-                yield rollout.id, None, name, "", states[name], {}
-            case Judged():
-                pass

@@ -11,16 +11,13 @@ from typing import Literal
 from cloud_sync.errors import Conflict
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
 from cloud_sync.rollout.states import IN_FLIGHT
-from cloud_sync.rollout_resources import (
-    AssignmentState,
-    Policy,
-    RolloutOrder,
-    RolloutState,
-    RolloutWish,
-)
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
-from tests.rollouts.cloud import OVER, SHADOW, SLOT, Brain, MemoryCloud, Scheduler
+from tests.rollouts.claims import is_taken
+from tests.rollouts.cloud import OVER, Brain, MemoryCloud, Scheduler
 from tests.rollouts.device import Nature, RolloutDevice
+from tests.rollouts.measured import SHADOW, SLOT
 
 NOON = 1_800_000_000.0
 SITES = ("oslo", "bergen")
@@ -178,7 +175,7 @@ class Fleet:
 
     def spoil(self, digest: str) -> None:
         """A version begins to fail every fifth message."""
-        self.cloud.bad.add(digest)
+        self.cloud.measured.bad.add(digest)
 
     def close_window(self, seconds: float | None) -> None:
         """Nothing may be offered for so long; None: it may."""
@@ -191,7 +188,7 @@ class Fleet:
             for slot, now in device.slots.items():
                 if device.is_up and now.running:
                     key = (name, slot, now.running)
-                    self.cloud.messages[key] += int(min(seconds, 600) * MESSAGES_PER_S)
+                    self.cloud.measured.messages[key] += int(min(seconds, 600) * MESSAGES_PER_S)
 
     def check(self) -> None:
         """What always holds."""
@@ -243,7 +240,8 @@ class Fleet:
 
     def _check_outcome(self) -> None:
         for rollout in self.cloud.rollouts.values():
-            waits = any(self.cloud.is_taken(rollout, name) for name in rollout.assignments)
+            others = self.cloud.rollouts.values()
+            waits = any(is_taken(others, rollout, name) for name in rollout.assignments)
             assert rollout.state in _AT_REST or waits, (
                 f"rollout {rollout.id} is {rollout.state}: {rollout.state_reason}"
             )
