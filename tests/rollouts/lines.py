@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from cloud_sync.rollout.decisions import (
     Decision,
     Join,
-    Judged,
     Move,
     MoveRollout,
     MoveStage,
@@ -47,5 +46,5 @@ def lines_of(
                 name = decision.assignment.device
                 states[name] = str(decision.assignment.state)
                 yield rollout.id, None, name, "", states[name], {}
-            case Judged() | Extend():
-                pass
+            case _:
+                pass  # changes no state
