@@ -64,9 +64,10 @@ class Database:
         check_s: longest check when it is opened, seconds.
         make_room: called when the disk is full; returns whether it freed anything.
         wall: the time in seconds since 1970, for the name of what is set aside.
+        is_newer_replaced: a file that a newer version wrote is set aside, too, instead of refused.
 
     Raises:
-        Unsupported: the file was written by a newer version.
+        Unsupported: the file was written by a newer version, and is left alone.
         StorageError: it cannot be opened or migrated.
     """
 
@@ -78,6 +79,7 @@ class Database:
         check_s: float = CHECK_S,
         make_room: Callable[[], bool] = no_room_to_make,
         wall: Callable[[], float] = time.time,
+        is_newer_replaced: bool = False,
     ) -> None:
         self._path = path
         self._migrations = migrations
@@ -94,6 +96,11 @@ class Database:
         except StorageError as error:
             if error.code != DATABASE_DAMAGED:
                 self._disconnect()
+                raise
+            self.start_anew(error.text)
+        except Unsupported as error:
+            self._disconnect()
+            if not is_newer_replaced:
                 raise
             self.start_anew(error.text)
         except BaseException:

@@ -54,7 +54,7 @@ class Journal:
         wall: the time in seconds since 1970, for the name of a journal that is set aside.
 
     Raises:
-        Unsupported: the file is of a newer version.
+        Unsupported: the file is of a newer version, and no copy says what this one is to run.
         StorageError: it cannot be opened.
     """
 
@@ -74,7 +74,14 @@ class Journal:
         self._told: dict[str, str] = {}
         copy = read_committed(folder)
         self._copied = copy or Committed()
-        self._database = Database(folder / JOURNAL_FILE, MIGRATIONS, make_room=make_room, wall=wall)
+        self._database = Database(
+            folder / JOURNAL_FILE,
+            MIGRATIONS,
+            make_room=make_room,
+            wall=wall,
+            # The agent was taken back to an older version: inference first.
+            is_newer_replaced=copy is not None,
+        )
         try:
             self._contents = self._load()
             if self._contents.generation < self._copied.generation:

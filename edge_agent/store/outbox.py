@@ -85,8 +85,8 @@ class Outbox:
         """Open, check and count what waits: a second or two if the file is full and cold.
 
         Raises:
-            Unsupported: the file is of a newer version.
-            StorageError: it cannot be opened; each use tries it again.
+            StorageError: it cannot be opened; each use tries it again. `schema_newer` if a newer
+                agent wrote it: it is left alone.
         """
         with self._disk:
             self._look()

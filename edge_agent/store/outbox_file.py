@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_agent.errors import StorageError
+from edge_agent.errors import StorageError, Unsupported
 from edge_agent.store.damage import DATABASE_DAMAGED, Damage
 from edge_agent.store.database import Database
 from edge_agent.store.outbox_policy import PAGE_BYTES, Bounds
@@ -64,8 +64,7 @@ class OutboxFile:
         """The connection, for queries.
 
         Raises:
-            Unsupported: the file is of a newer version.
-            StorageError: the disk or the file refused.
+            StorageError: the disk or the file refused; `schema_newer` if a newer agent wrote it.
         """
         with self._opened().reading() as connection:
             if connection is not self._prepared:
@@ -106,7 +105,11 @@ class OutboxFile:
 
     def _opened(self) -> Database:
         if self._database is None:
-            self._database = Database(self._path, MIGRATIONS)
+            try:
+                self._database = Database(self._path, MIGRATIONS)
+            except Unsupported as error:
+                # To its users it is a disk that refuses: the device works, its news have to wait.
+                raise StorageError(error.text, hint=error.hint, code=error.code) from error
         return self._database
 
     def _prepare(self, connection: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,35 @@ def test_a_device_whose_outbox_cannot_be_opened_answers_and_reports_once_it_can(
     assert site.cloud.reports == []
     outbox.rmdir()
     wait_for(lambda: site.cloud.reports, 30, lambda: site.agent.log)
+
+
+def test_an_agent_that_is_older_than_what_is_on_the_disk_runs_what_ran(site: Site) -> None:
+    site.install()
+    assert site.agent.stop() == 0
+    set_schema_version(site.agent.state_dir / JOURNAL_FILE, 99)
+    # What waits in the outbox is the newer agent's to send.
+    outbox = site.agent.state_dir / OUTBOX_FILE
+    version = set_schema_version(outbox, 99)
+    before = outbox.read_bytes()
+    site.cloud.reports.clear()
+    site.start_online()
+    assert site.answer() == 2
+    wait_for(lambda: "event=outbox_not_open code=schema_newer" in site.agent.log, 30)
+    assert site.agent.stop() == 0
+    assert outbox.read_bytes() == before
+    assert site.cloud.reports == []
+    set_schema_version(outbox, version)
+    site.start_online()
+    assert site.answer() == 2
+    wait_for(lambda: site.cloud.reports, 30, lambda: site.agent.log)
+
+
+def set_schema_version(path: Path, version: int) -> int:
+    """Have a database say that it is of a version; the one that it was of."""
+    with closing(sqlite3.connect(path)) as connection:
+        (before,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version}")
+    return int(before)
 
 
 def test_a_device_that_has_lost_journal_and_copy_fetches_no_file_that_is_there(

@@ -4,12 +4,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from edge_agent.contract.state import DesiredState, Phase, SlotConfig
 from edge_agent.errors import Conflict, StorageError, Unsupported
+from edge_agent.store.committed import COMMITTED_FILE
 from edge_agent.store.database import Database
 from edge_agent.store.journal import JOURNAL_FILE, Journal
 from edge_agent.store.lock import StateLock
@@ -60,8 +62,23 @@ def test_boots_are_counted_and_remembered(tmp_path: Path):
     assert len(journal.boot_ids()) == 64
 
 
-def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path):
+def test_a_journal_of_a_newer_version_is_set_aside_and_what_is_committed_stays(tmp_path: Path):
+    journal = Journal(tmp_path)
+    journal.accept_desired(desired(7))
+    journal.close()
+    with closing(sqlite3.connect(tmp_path / JOURNAL_FILE)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    again = Journal(tmp_path)
+    assert again.desired() == desired(7)
+    (damage,) = again.take_damage()
+    assert "version 99" in damage.reason
+    assert (tmp_path / damage.kept_as).exists()
+    again.close()
+
+
+def test_without_a_copy_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path):
     Journal(tmp_path).close()
+    (tmp_path / COMMITTED_FILE).unlink(missing_ok=True)
     with sqlite3.connect(tmp_path / JOURNAL_FILE) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -119,6 +136,7 @@ def test_the_journal_is_written_through_to_the_disk(tmp_path: Path):
 
 LOCKED = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from edge_agent.store.lock import StateLock
 with StateLock(Path(sys.argv[1])):
