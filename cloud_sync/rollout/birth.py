@@ -13,12 +13,12 @@ from cloud_sync.db.audit import Change
 from cloud_sync.errors import Conflict, InvalidInput
 from cloud_sync.registry.modules import choose
 from cloud_sync.rollout import journal
-from cloud_sync.rollout.bounds import at_least
 from cloud_sync.rollout.choice import check_pattern
 from cloud_sync.rollout.cohort import compose
 from cloud_sync.rollout.enlistment import Enlisted, refuse_bad_shadows, slot_of
 from cloud_sync.rollout.gates import check_gates
 from cloud_sync.rollout.rollout import Rollout
+from cloud_sync.rollout.shares import check_shares
 from cloud_sync.rollout.store import add, save
 from cloud_sync.rollout.windows import opens_at
 from cloud_sync.rollout_resources import (
@@ -41,12 +41,7 @@ def draft(connection: Connection, wish: RolloutWish, change: Change) -> Rollout:
         InvalidInput: the wish contradicts itself.
     """
     opens_at(wish.policy.windows, change.time, ZoneInfo)
-    if not any(at_least(share, 1) for share in wish.policy.stages):
-        raise InvalidInput(
-            f"stages expected one that takes in a device, found {', '.join(wish.policy.stages)}",
-            hint='the last one tells how many get the version in the end: "100%" for all',
-            code="stages_empty",
-        )
+    check_shares(wish.policy)
     if wish.policy.gates is not None:
         check_gates(wish.policy.gates)
     if wish.per_device:

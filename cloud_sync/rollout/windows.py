@@ -17,7 +17,7 @@ from edge_agent.contract.names import did_you_mean
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EXAMPLE: Final = "sat,sun 01:00-05:00 Europe/Oslo"
 _WINDOW: Final = re.compile(
-    r"(?P<days>[a-z,-]+) +(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)(?: +(?P<zone>[A-Za-z0-9_+/-]+))?"
+    r"(?P<days>[a-z,-]+) +(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d) +(?P<zone>[A-Za-z0-9_+/-]+)"
 )
 _MOST_DAYS_OFF: Final = 8
 """A week, and the day whose window a change of the clocks has swallowed."""
@@ -38,14 +38,14 @@ class Window(Struct, frozen=True, kw_only=True):
     days: frozenset[int]
     begin: time
     end: time
-    zone: str = "UTC"
+    zone: str
 
 
 def parse(text: str) -> Window:
     """Read a window.
 
     Args:
-        text: days (`daily`, `sat,sun` or `mon-fri`), from-until, and a time zone; UTC without one.
+        text: days (`daily`, `sat,sun` or `mon-fri`), from-until, and a time zone.
 
     Raises:
         InvalidInput: it is no window.
@@ -54,9 +54,7 @@ def parse(text: str) -> Window:
     if found is None:
         raise _invalid(text, "days, hours and a time zone")
     begin, end = (_hour(text, found[name]) for name in ("begin", "end"))
-    return Window(
-        days=_days(text, found["days"]), begin=begin, end=end, zone=found["zone"] or "UTC"
-    )
+    return Window(days=_days(text, found["days"]), begin=begin, end=end, zone=found["zone"])
 
 
 def opens_at(windows: Sequence[str], now: float, zone_of: ZoneOf) -> float | None:

@@ -27,8 +27,8 @@ def at(text: str) -> float:
         (NIGHTS, "2026-01-07 02:59", None),  # since yesterday
         (NIGHTS, "2026-01-07 03:00", "2026-01-07 21:00"),
         (NIGHTS, "2026-07-07 02:00", "2026-07-07 20:00"),  # summer time
-        (("fri-mon 10:00-11:00",), "2026-01-06 10:30", "2026-01-09 10:00"),
-        (("daily 00:00-00:00",), "2026-01-06 10:30", None),
+        (("fri-mon 10:00-11:00 UTC",), "2026-01-06 10:30", "2026-01-09 10:00"),
+        (("daily 00:00-00:00 UTC",), "2026-01-06 10:30", None),
         ((*WEEKEND, "daily 10:00-11:00 UTC"), "2026-01-07 12:00", "2026-01-08 10:00"),
         # The clocks go from two to three: no such hour, so the next one; or none that day.
         (("sun 02:10-02:50 Europe/Oslo",), "2026-03-29 00:30", "2026-03-29 01:10"),
@@ -53,8 +53,10 @@ def test_an_hour_that_comes_twice_is_open_twice() -> None:
     ("text", "said"),
     [
         ("always", "window expected days, hours and a time zone, found 'always'"),
-        ("son 01:00-02:00", "sun"),
-        ("sun 01:00-24:00", "hours from 00:00 to 23:59"),
+        # Whose clocks? An hour off is an update in the middle of a shift.
+        ("sun 01:00-02:00", "a time zone, found 'sun 01:00-02:00'"),
+        ("son 01:00-02:00 UTC", "sun"),
+        ("sun 01:00-24:00 UTC", "hours from 00:00 to 23:59"),
     ],
 )
 def test_what_is_no_window_is_refused(text: str, said: str) -> None:
