@@ -46,6 +46,8 @@ class Policy(Struct, frozen=True, kw_only=True):
         rollback_s: how long devices may take to go back before the rollback counts as incomplete.
         revert_failed: whether a device that failed is told to run its previous version again.
         approval: whether another person than the one who asked must say yes.
+        unattended_s: how long a rollout waits for a person (as a draft, for approval, paused)
+            before it is cancelled.
         windows: when devices may be offered something, as `sat,sun 01:00-05:00 Europe/Oslo`; empty
             for always.
         lock_max_s: how long a module on the device may put an update off.
@@ -84,6 +86,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     rollback_s: Seconds = 86_400
     revert_failed: bool = True
     approval: bool = False
+    unattended_s: Seconds = 30 * 86_400
     windows: tuple[str, ...] = ()
     lock_max_s: Seconds = 86_400
     late_joiners: Literal["ignore", "include"] = "ignore"

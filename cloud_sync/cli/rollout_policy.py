@@ -194,6 +194,8 @@ revert_failed = true
 
 # Whether somebody else than who asks must say yes.
 approval = false
+# How long it waits for a person (as a draft, for approval, paused) before it is cancelled.
+unattended_s = 2592000
 # When devices may be offered something: ["sat,sun 01:00-05:00 Europe/Oslo"]; empty for always.
 windows = []
 # How long a program on the device may put an update off.

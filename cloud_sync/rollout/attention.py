@@ -5,6 +5,7 @@ So that a round costs what has changed, and a rollout that waits costs nothing.
 
 from collections.abc import Iterator
 
+from cloud_sync.rollout.deadlines import ends_at
 from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.returning import is_unsure
 from cloud_sync.rollout.rollout import Assignment, Rollout
@@ -75,8 +76,8 @@ def due(rollout: Rollout, world: World, now: float) -> float | None:
 
 def _times(rollout: Rollout, world: World) -> Iterator[float]:
     policy = rollout.wish.policy
-    if rollout.deadline is not None:
-        yield rollout.deadline
+    if (latest := ends_at(rollout)) is not None:
+        yield latest
     stage = current_stage(rollout)
     if stage is not None and stage.deadline is not None and rollout.state is _R.RUNNING:
         yield stage.deadline

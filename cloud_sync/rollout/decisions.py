@@ -77,4 +77,11 @@ class Judged(Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-Decision = MoveRollout | MoveStage | Move | Offer | Revert | Join | Judged
+class Extend(Struct, frozen=True, kw_only=True):
+    """A stage gets more time for the state that it is in."""
+
+    stage: int
+    deadline: float
+
+
+Decision = MoveRollout | MoveStage | Move | Offer | Revert | Join | Judged | Extend

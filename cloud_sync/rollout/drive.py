@@ -37,6 +37,8 @@ RETRY_S: Final = 5.0
 _R: Final = rollouts.c
 _A: Final = rollout_assignments.c
 _DRIVEN: Final = (
+    RolloutState.DRAFT,
+    RolloutState.READY,
     RolloutState.PENDING_APPROVAL,
     RolloutState.RUNNING,
     RolloutState.PAUSED,

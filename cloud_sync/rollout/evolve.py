@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cloud_sync.errors import Conflict
 from cloud_sync.rollout.decisions import (
     Decision,
+    Extend,
     Join,
     Judged,
     Move,
@@ -61,6 +62,10 @@ def evolve(rollout: Rollout, decisions: Iterable[Decision], now: float) -> Rollo
         elif isinstance(decision, Judged):
             rollout = _with_stage(
                 rollout, replace(_stage(rollout, decision.stage), verdict=decision.verdict)
+            )
+        elif isinstance(decision, Extend):
+            rollout = _with_stage(
+                rollout, replace(_stage(rollout, decision.stage), deadline=decision.deadline)
             )
         else:
             # One copy for all of them: a round may concern every device.

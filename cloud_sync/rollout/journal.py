@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, insert, select
 from cloud_sync.db.rollout_tables import rollout_events
 from cloud_sync.rollout.decisions import (
     Decision,
+    Extend,
     Join,
     Judged,
     Move,
@@ -150,7 +151,7 @@ def entries_of(
                 if new != old:
                     note(stage, decision.device, old, new, decision.reason, evidence)
                 devices[decision.device] = (stage, new)
-            case Judged():
+            case Judged() | Extend():
                 pass
     return found
 

@@ -6,9 +6,10 @@ An order only says what is wanted; what follows from it for each device is the p
 from collections.abc import Iterable
 
 from cloud_sync.errors import Conflict
-from cloud_sync.rollout.decisions import Decision, Move, MoveRollout, MoveStage
+from cloud_sync.rollout.deadlines import after_pause
+from cloud_sync.rollout.decisions import Decision, Extend, Move, MoveRollout, MoveStage
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout.staging import current_stage
+from cloud_sync.rollout.staging import current_stage, cut_short
 from cloud_sync.rollout.states import ENDED
 from cloud_sync.rollout_resources import (
     AssignmentState,
@@ -55,8 +56,7 @@ def order(rollout: Rollout, wanted: RolloutOrder, actor: str, now: float) -> tup
     reason = f"{actor}: {wanted.reason or wanted.action}"
     match wanted.action:
         case "start" if policy.approval and rollout.state is _R.DRAFT:
-            deadline = now + policy.expire_after_s
-            return (MoveRollout(state=_R.PENDING_APPROVAL, reason=reason, deadline=deadline),)
+            return (MoveRollout(state=_R.PENDING_APPROVAL, reason=reason),)
         case "start" if rollout.state is _R.READY:
             return (MoveRollout(state=_R.RUNNING, reason=reason),)
         case "approve" if actor == rollout.created_by:
@@ -76,13 +76,16 @@ def order(rollout: Rollout, wanted: RolloutOrder, actor: str, now: float) -> tup
         case "resume":
             return (
                 MoveRollout(state=_R.RUNNING, reason=reason),
-                *_judged_again(rollout, reason, now),
+                *_taken_up_again(rollout, reason, now),
             )
         case "abort":
-            return (MoveRollout(state=_R.CANCELLED, reason=reason),)
+            return *cut_short(rollout, reason), MoveRollout(state=_R.CANCELLED, reason=reason)
         case _:
             deadline = now + policy.rollback_s
-            return (MoveRollout(state=_R.ROLLING_BACK, reason=reason, deadline=deadline),)
+            return (
+                *cut_short(rollout, reason),
+                MoveRollout(state=_R.ROLLING_BACK, reason=reason, deadline=deadline),
+            )
 
 
 def supersede(rollout: Rollout, devices: Iterable[str], by: str) -> tuple[Decision, ...]:
@@ -101,11 +104,13 @@ def supersede(rollout: Rollout, devices: Iterable[str], by: str) -> tuple[Decisi
     return tuple(lost)
 
 
-def _judged_again(rollout: Rollout, reason: str, now: float) -> tuple[MoveStage, ...]:
-    """A stage that failed never just goes on."""
+def _taken_up_again(rollout: Rollout, reason: str, now: float) -> tuple[MoveStage | Extend, ...]:
+    """A stage that failed never just goes on; one that did not has the time that was left."""
     stage = current_stage(rollout)
-    if stage is None or stage.state not in _STOPPED:
+    if stage is None:
         return ()
+    if stage.state not in _STOPPED:
+        return after_pause(rollout, stage, now)
     return (
         MoveStage(
             stage=stage.number,

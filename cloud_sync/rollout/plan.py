@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from cloud_sync.rollout.bounds import Room
+from cloud_sync.rollout.deadlines import given_up
 from cloud_sync.rollout.decisions import Decision, Join, MoveRollout, MoveStage, Offer
 from cloud_sync.rollout.evolve import evolve
 from cloud_sync.rollout.hearing import has_champion, is_away, is_put_off
@@ -15,7 +16,13 @@ from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.progress import reported
 from cloud_sync.rollout.returning import finished, taken_back
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage, Step
-from cloud_sync.rollout.staging import current_stage, is_settled, next_step
+from cloud_sync.rollout.staging import (
+    AT_WORK,
+    current_stage,
+    cut_short,
+    is_settled,
+    next_step,
+)
 from cloud_sync.rollout.states import ENDED
 from cloud_sync.rollout.verdict import judge_labels
 from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
@@ -23,7 +30,6 @@ from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageSta
 _A = AssignmentState
 _R = RolloutState
 _S = StageState
-_AT_WORK = frozenset({_S.FILLING, _S.SOAKING, _S.JUDGING})
 _HELD = frozenset({_R.RUNNING, _R.PAUSED})
 _DONE = frozenset({_R.COMPLETED, _R.COMPLETED_DEGRADED})
 _WELL = frozenset({_A.COMMITTED, _A.ALREADY_PRESENT, _A.NOT_APPLICABLE, _A.SUPERSEDED})
@@ -43,6 +49,8 @@ def plan(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...]:
     draft.add(reported(rollout, world, now))
     if rollout.state in _HELD and draft.add(_superseded(draft.rollout)):
         return tuple(draft.decisions)
+    if ended := given_up(draft.rollout, now):
+        draft.add((*cut_short(draft.rollout, ended[0].reason), *ended))
     if rollout.state in _DONE:
         draft.add(_taken_up_again(draft.rollout, world, now))
     if draft.rollout.state is _R.RUNNING:
@@ -65,8 +73,6 @@ def plan(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...]:
         case _R.ROLLING_BACK | _R.ROLLBACK_INCOMPLETE:
             draft.add(taken_back(after, world, now))
             draft.add(finished(draft.rollout, world, now))
-        case _R.PENDING_APPROVAL if after.deadline is not None and now >= after.deadline:
-            draft.add([MoveRollout(state=_R.CANCELLED, reason="nobody approved it in time")])
         case _:
             pass
     return tuple(draft.decisions)
@@ -146,7 +152,7 @@ def _open_stages(rollout: Rollout) -> dict[int, Step]:
         stage.number: "run" for stage in rollout.stages if stage.state is _S.PASSED
     }
     current = current_stage(rollout)
-    if current is not None and current.state in _AT_WORK:
+    if current is not None and current.state in AT_WORK:
         steps[current.number] = current.step
     return steps
 
@@ -190,11 +196,12 @@ def _joined(rollout: Rollout, world: World, now: float) -> Iterator[Join]:
             )
 
 
-def _superseded(rollout: Rollout) -> tuple[MoveRollout, ...]:
+def _superseded(rollout: Rollout) -> tuple[MoveStage | MoveRollout, ...]:
     """A rollout that has lost its last device to others."""
     states = {one.state for one in rollout.assignments.values()}
     if _A.SUPERSEDED in states and states <= ENDED:
-        return (MoveRollout(state=_R.SUPERSEDED, reason="other rollouts took its devices"),)
+        reason = "other rollouts took its devices"
+        return *cut_short(rollout, reason), MoveRollout(state=_R.SUPERSEDED, reason=reason)
     return ()
 
 

@@ -87,7 +87,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
         module, version: what it is about; version 0 with per-device models.
         seed: of every choice that chance makes.
         state_since: when the state was entered.
-        deadline: when the state must be left: of an approval, of a rollback; None if it may last.
+        deadline: when a rollback must be over; what waits for a person is `deadlines.ends_at`'s.
         assignments: by device.
     """
 

@@ -5,11 +5,10 @@ passes by its verdict alone, and what is missing never passes it.
 """
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 
 from msgspec.structs import replace
 
-from cloud_sync.rollout.bounds import at_most
+from cloud_sync.rollout.deadlines import filled_by
 from cloud_sync.rollout.decisions import Decision, Judged, MoveRollout, MoveStage
 from cloud_sync.rollout.hearing import has_champion, is_away
 from cloud_sync.rollout.observation import DeviceNow, World
@@ -21,7 +20,8 @@ from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageSta
 
 _A = AssignmentState
 _S = StageState
-_WEEK_S = 7 * 86_400.0
+AT_WORK = frozenset({_S.FILLING, _S.SOAKING, _S.JUDGING})
+"""The stage has begun and nothing is decided about it yet."""
 
 
 def current_stage(rollout: Rollout) -> Stage | None:
@@ -51,6 +51,19 @@ def next_step(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...
             return _judging(rollout, stage, members, world, now)
         case _:
             return (_stopped(rollout, stage, now),)
+
+
+def cut_short(rollout: Rollout, why: str) -> tuple[MoveStage, ...]:
+    """The end of the stage that is at work when its rollout ends before it.
+
+    Args:
+        rollout: that ends, or goes back.
+        why: for people.
+    """
+    stage = current_stage(rollout)
+    if stage is None or stage.state not in AT_WORK:
+        return ()
+    return (MoveStage(stage=stage.number, state=_S.INCONCLUSIVE, reason=f"not finished: {why}"),)
 
 
 def members_of(rollout: Rollout, stage: Stage) -> list[Assignment]:
@@ -114,7 +127,7 @@ def _begin(rollout: Rollout, stage: Stage, members: Sequence[Assignment], now: f
         state=_S.FILLING,
         step=step,
         reason=_BEGINS[step],
-        deadline=_filled_by(rollout, stage, now),
+        deadline=filled_by(rollout, stage, now),
     )
 
 
@@ -122,15 +135,6 @@ _BEGINS: Mapping[Step, str] = {
     "shadow": "its devices run the version beside the one that answers",
     "run": "its devices get the version",
 }
-
-
-def _filled_by(rollout: Rollout, stage: Stage, now: float) -> float:
-    """When a stage is full at the latest, if every device takes as long as it may."""
-    policy = rollout.wish.policy
-    rounds = ceil(stage.size / at_most(policy.max_in_flight, len(rollout.assignments)))
-    one_s = policy.download_s + policy.install_s + policy.trial_s
-    waits_s = policy.offline_after_s + policy.lock_max_s + (_WEEK_S * 4 if policy.windows else 0)
-    return now + waits_s + rounds * (policy.retries + 1) * one_s
 
 
 def _filling(
@@ -189,7 +193,7 @@ def _judging(
                 stage=stage.number,
                 state=_S.FILLING,
                 reason=f"judged again and not failed: {verdict.text}",
-                deadline=_filled_by(rollout, stage, now),
+                deadline=filled_by(rollout, stage, now),
                 verdict=verdict,
             ),
         )
@@ -236,7 +240,7 @@ def _passed(rollout: Rollout, stage: Stage, verdict: Verdict, now: float) -> Mov
             state=_S.FILLING,
             step="run",
             reason=f"passed as a shadow: {verdict.text}",
-            deadline=_filled_by(rollout, stage, now),
+            deadline=filled_by(rollout, stage, now),
             verdict=verdict,
         )
     return MoveStage(stage=stage.number, state=_S.PASSED, reason=verdict.text, verdict=verdict)

@@ -22,6 +22,9 @@ _WINDOW: Final = re.compile(
 _MOST_DAYS_OFF: Final = 8
 """A week, and the day whose window a change of the clocks has swallowed."""
 
+_DAY_S: Final = 86_400
+_CLOCKS_MOVE_S: Final = 3_600.0
+
 ZoneOf = Callable[[str], tzinfo]
 """Finds a time zone by its IANA name; raises KeyError (as zoneinfo does) for one unknown."""
 
@@ -80,6 +83,34 @@ def opens_at(windows: Sequence[str], now: float, zone_of: ZoneOf) -> float | Non
             if begin > moment:
                 begins.append(begin.timestamp())
     return min(begins, default=None)
+
+
+def longest_closed_s(windows: Sequence[str]) -> float:
+    """How long no window is open at a stretch, at most.
+
+    Args:
+        windows: as in a policy.
+
+    Returns:
+        Seconds; 0 without any window. An hour more than the clocks of a place say, as they may be
+        set by one meanwhile.
+
+    Raises:
+        InvalidInput: one of them is no window.
+    """
+    if not windows:
+        return 0.0
+    # Each may be in a zone of its own, so the best that can be said is that of the best of them.
+    return min(_closed_s(parse(text)) for text in windows) + _CLOCKS_MOVE_S
+
+
+def _closed_s(window: Window) -> float:
+    begin, end = (moment.hour * 3_600 + moment.minute * 60 for moment in (window.begin, window.end))
+    open_s = end - begin if begin < end else end - begin + _DAY_S
+    days = sorted(window.days)
+    following = [*days[1:], days[0] + len(DAYS)]
+    apart = max(after - before for before, after in zip(days, following, strict=True))
+    return max(0.0, apart * _DAY_S - open_s)
 
 
 def _spans(text: str, moment: datetime, zone_of: ZoneOf) -> Iterator[tuple[datetime, datetime]]:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cloud_sync.errors import InvalidInput
-from cloud_sync.rollout.windows import opens_at, parse
+from cloud_sync.rollout.windows import longest_closed_s, opens_at, parse
 
 NIGHTS = ("daily 22:00-04:00 Europe/Oslo",)
 WEEKEND = ("sat,sun 01:00-05:00 Europe/Oslo",)
@@ -67,3 +67,19 @@ def test_what_is_no_window_is_refused(text: str, said: str) -> None:
 def test_an_unknown_time_zone_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no time zone 'Europe/Olso'"):
         opens_at(("sun 01:00-02:00 Europe/Olso",), at("2026-01-07 12:00"), ZoneInfo)
+
+
+@pytest.mark.parametrize(
+    ("windows", "hours"),
+    [
+        ((), 0),
+        (("daily 01:00-05:00 UTC",), 20 + 1),
+        (("daily 22:00-04:00 Europe/Oslo",), 18 + 1),
+        (("sat 01:00-05:00 UTC",), 7 * 24 - 4 + 1),
+        (("sat,sun 01:00-05:00 UTC",), 6 * 24 - 4 + 1),
+        (("mon-fri 20:00-06:00 UTC", "sun 01:00-02:00 UTC"), 3 * 24 - 10 + 1),
+        (("daily 00:00-00:00 UTC",), 0 + 1),
+    ],
+)
+def test_how_long_it_is_closed_at_most(windows: tuple[str, ...], hours: float) -> None:
+    assert longest_closed_s(windows) == hours * 3_600
