@@ -62,13 +62,16 @@ class Course:
         number: the rollout's.
         owner: name of this service, for the lease.
         starts_per_s: devices that may begin in a second with what many are told at once.
+
+    Attributes:
+        edition: of the rollout that the copy is of, or was; 0 before the first.
     """
 
     def __init__(self, number: int, owner: str, starts_per_s: float) -> None:
+        self.edition = 0
         self._number = number
         self._owner = owner
         self._starts_per_s = starts_per_s
-        self._edition = 0
         self._rollout: Rollout | None = None
         self._sightings: Sightings | None = None
         self._surroundings: Surroundings | None = None
@@ -107,7 +110,7 @@ class Course:
         sightings.take(settled.waiting)
         has_changed = settled.rollout is not rollout
         if has_changed:
-            self._edition += 1
+            self.edition += 1
             self._rollout = settled.rollout
         return Played(
             decided=has_changed,
@@ -133,7 +136,7 @@ class Course:
                 .where(_R.id == self._number)
                 .values(lease_owner=self._owner, lease_until=now + LEASE_S)
             )
-        if self._rollout is None or not is_mine or row.edition != self._edition:
+        if self._rollout is None or not is_mine or row.edition != self.edition:
             self._load(connection, now)
         return self._rollout
 
@@ -142,7 +145,7 @@ class Course:
         if stored is None:
             self._rollout = None
             return
-        self._edition = stored.edition
+        self.edition = stored.edition
         self._rollout = stored.rollout
         self._sightings = Sightings(stored.rollout)
         self._surroundings = Surroundings()

@@ -147,7 +147,9 @@ class Driver:
         with self._database.read() as connection:
             is_followed = and_(_R.state.in_(_OVER), _R.is_followed.is_(True))
             is_driven = or_(_R.state.in_(_DRIVEN), is_followed)
-            driven = set(connection.scalars(select(_R.id).where(is_driven)))
+            found = connection.execute(select(_R.id, _R.edition).where(is_driven))
+            editions = {row.id: row.edition for row in found}
+            driven = set(editions)
             query = select(_A.rollout).where(_A.has_news).distinct()
             news = set(connection.scalars(query))
             if not 0 <= now - self._left_overs_at < LOOK_S:
@@ -161,13 +163,22 @@ class Driver:
             del self._courses[gone]
             self._due.pop(gone, None)
             self._held.pop(gone, None)
-        late = {number for number in driven if self._is_due(number, now)}
+        late = {
+            number
+            for number in driven
+            if self._is_due(number, now) or self._is_changed(number, editions.get(number))
+        }
         held = {number for number, until in self._held.items() if now < until <= now + RETRY_S}
         return sorted((late | (news - quiet)) - held)
 
     def _is_due(self, number: int, now: float) -> bool:
         # A clock that was set back must not make a rollout wait for its old time.
         return not now < self._due.get(number, 0.0) <= now + IDLE_S
+
+    def _is_changed(self, number: int, edition: int | None) -> bool:
+        """Whether somebody gave it an order since: one that had nothing to do was left alone."""
+        course = self._courses.get(number)
+        return course is not None and edition is not None and course.edition != edition
 
     def _settle_quietly(self, numbers: set[int]) -> set[int]:
         """News that change nothing of rollouts that are over: their devices run what they should.
