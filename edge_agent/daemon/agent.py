@@ -266,6 +266,7 @@ class Agent:
             outbox=self._outbox.size,
             http=self._http.status() if self._http is not None else None,
             events=self._uplink.recent(),
+            progress=self._applier.progress,
         )
 
     def _note_boot(self) -> None:

@@ -23,6 +23,7 @@ from edge_agent.daemon.status import AgentStatus, LinkStatus, RecentEvent, SlotS
 from edge_agent.daemon.workforce import Workforce
 from edge_agent.errors import StorageError
 from edge_agent.reconcile.plan import is_settled, wanted_version
+from edge_agent.reconcile.progress import Progress
 from edge_agent.store.clock import Clock
 from edge_agent.store.journal import Journal
 from edge_agent.store.outbox_row import OutboxSize
@@ -197,6 +198,7 @@ class Reporter:
         outbox: OutboxSize,
         http: HttpStatus | None,
         events: tuple[RecentEvent, ...] = (),
+        progress: Callable[[SlotRecord], Progress | None] = lambda _record: None,
     ) -> AgentStatus:
         """Everything about the agent, now, for who asks at the device.
 
@@ -207,7 +209,9 @@ class Reporter:
             outbox: what waits.
             http: the local HTTP server; None if there is none.
             events: the last ones.
+            progress: of the download for a slot.
         """
+        records = self._journal.slots()
         seen, applied = self.revisions(desired)
         shares = self._shares.of([self._pid, *self._supervisor.pids()])
         workers = with_memory(self._supervisor.health(), shares)
@@ -224,7 +228,12 @@ class Reporter:
             revision_seen=seen,
             revision_applied=applied,
             slots={
-                slot: SlotStatus(state=state, worker=workers.get(slot), is_busy=slot in busy)
+                slot: SlotStatus(
+                    state=state,
+                    worker=workers.get(slot),
+                    is_busy=slot in busy,
+                    progress=progress(records[slot]) if slot in records else None,
+                )
                 for slot, state in self.slots(desired).items()
             },
             outbox_rows=outbox.rows,

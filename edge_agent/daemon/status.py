@@ -7,6 +7,7 @@ from msgspec import Struct
 from edge_agent.contract.messages import OutboxHealth, SlotHealth
 from edge_agent.contract.state import Hardware, ReportedSlot
 from edge_agent.daemon.http.protocol import HttpStatus
+from edge_agent.reconcile.progress import Progress
 from edge_agent.store.clock import ClockState
 
 
@@ -26,11 +27,17 @@ class LinkStatus(Struct, frozen=True, kw_only=True):
 
 
 class SlotStatus(Struct, frozen=True, kw_only=True):
-    """A slot: what was decided about it, and how its worker does (None if there is none)."""
+    """A slot: what was decided about it, and how its worker does (None if there is none).
+
+    Attributes:
+        is_busy: it is being worked on.
+        progress: of the download of its wanted version; None if there is none.
+    """
 
     state: ReportedSlot
     worker: SlotHealth | None
     is_busy: bool
+    progress: Progress | None = None
 
 
 class RecentEvent(Struct, frozen=True, kw_only=True):

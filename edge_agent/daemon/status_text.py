@@ -52,6 +52,7 @@ def status_lines(status: AgentStatus) -> Iterator[str]:
         f"{name}: waits {span(wait_s)}, so that a fleet does not ask at once"
         for name, wait_s in _turns(status).items()
     ]
+    remarks += _downloads(status)
     remarks += _locks(status)
     if remarks:
         yield ""
@@ -122,6 +123,17 @@ def _turns(status: AgentStatus) -> dict[str, float]:
         for name, slot in status.slots.items()
         if slot.state.is_waiting_its_turn and slot.state.next_retry is not None
     }
+
+
+def _downloads(status: AgentStatus) -> Iterator[str]:
+    """What is being fetched, and how much of it is here."""
+    for name, slot in status.slots.items():
+        if slot.progress is None:
+            continue
+        here, total = slot.progress.bytes_here, slot.progress.bytes_total
+        percent = 100 * here // total if total else 100
+        text = f"{percent} %, {here / 1e6:.1f} of {total / 1e6:.1f} MB"
+        yield f"{name}: version {slot.state.wanted_version} is being fetched: {text}"
 
 
 def _locks(status: AgentStatus) -> Iterator[str]:

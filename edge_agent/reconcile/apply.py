@@ -24,6 +24,7 @@ from edge_agent.reconcile.garbage import needed
 from edge_agent.reconcile.interruption import take_interruption
 from edge_agent.reconcile.manifests import Manifests
 from edge_agent.reconcile.plan import SlotSeen
+from edge_agent.reconcile.progress import Progress, progress_of
 from edge_agent.reconcile.proof import prove
 from edge_agent.reconcile.retry import delay_s, first_delay_s, remaining_s
 from edge_agent.reconcile.room import NO_ROOM, Room
@@ -140,6 +141,14 @@ class Applier:
                 outputs=self._manifests.outputs(record.target.digest) if record.target else None,
             )
         return seen
+
+    def progress(self, record: SlotRecord) -> Progress | None:
+        """How far the version has come that a slot fetches; None if it does not, or its manifest
+        is not here yet."""
+        if record.phase is not Phase.FETCHING or record.target is None:
+            return None
+        manifest = self._manifests.of(record.target.digest)
+        return None if manifest is None else progress_of(manifest, self._blobs)
 
     def next_due_s(self) -> float | None:
         """Seconds until the next attempt is due, or None if none waits."""

@@ -13,6 +13,7 @@ from edge_agent.contract.messages import (
 from edge_agent.contract.state import Phase, ReportedSlot, SlotError
 from edge_agent.daemon.status import AgentStatus, LinkStatus, SlotStatus
 from edge_agent.daemon.status_text import COLUMNS, status_lines
+from edge_agent.reconcile.progress import Progress
 
 TIMING = Timing(p50_ms=0.42, p99_ms=12.3, max_ms=20.0, count=100, sum_ms=50.0)
 WORKER = SlotHealth(
@@ -98,6 +99,15 @@ def test_a_disk_that_is_low_says_what_that_means():
     said = "1 MB free, low: nothing is downloaded or captured until there is more"
     assert f"disk      {said}" in status_lines(replace(status_of(), disk_low=True))
     assert "disk      1 MB free" in status_lines(status_of())
+
+
+def test_a_download_says_how_far_it_is():
+    fetching = replace(
+        slot(None, phase=Phase.FETCHING, wanted_version=3),
+        progress=Progress(bytes_here=12_340_000, bytes_total=40_000_000),
+    )
+    lines = list(status_lines(status_of(shuttle=fetching)))
+    assert "shuttle: version 3 is being fetched: 30 %, 12.3 of 40.0 MB" in lines
 
 
 def test_every_figure_of_a_slot_is_shown():
