@@ -14,16 +14,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import insert
-
 from benchmarks.report import Figure, finish, say
-from cloud_sync.db.fleet_tables import devices
 from cloud_sync.resources import Deployment
 from cloud_sync.rollout.course import Course
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import AssignmentState, RolloutWish
 from edge_agent.contract.state import Phase, ReportedSlot
-from tests.support.cloud import NOW, Cloud, change, cloud
+from tests.support.cloud import Cloud, change, cloud
+from tests.support.crowd import crowd
 from tests.support.letters import letter, reported
 from tests.support.puppets import Clock
 
@@ -66,8 +64,7 @@ class Bench:
     def run(self) -> dict[str, Figure]:
         """Measure everything."""
         made, names = self._made, self._names
-        with made.parts.database.write() as connection:
-            connection.execute(insert(devices), [_row(name) for name in names])
+        crowd(made, names)
         self._publish(b"first")
         say(f"deploying to {len(names)} devices")
         wish = Deployment(module="probe", to="all")
@@ -156,20 +153,6 @@ def _cpu_s(job: Callable[[], object]) -> float:
     began = time.process_time()
     job()
     return time.process_time() - began
-
-
-def _row(name: str) -> dict[str, object]:
-    return {
-        "device": name,
-        "created": NOW,
-        "state": "online",
-        "boot_id": "boot",
-        "host": "",
-        "previous_boot_id": "",
-        "previous_host": "",
-        "last_seen": NOW,
-        "interval_s": 30.0,
-    }
 
 
 if __name__ == "__main__":

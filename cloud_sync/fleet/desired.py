@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -104,7 +105,7 @@ def write_desired(
         slots=layering.effective(before.device, own),
         settings=replace(settings or before.settings, health_interval_s=interval_s),
     )
-    _store(connection, [(after, own)], now)
+    _store(connection, [_Change(before, after, own)], now)
     return after
 
 
@@ -113,7 +114,7 @@ def write_many(
     changes: Iterable[tuple[DesiredState, dict[str, WantedSlot]]],
     now: float,
     *,
-    settings: AgentSettings,
+    settings: AgentSettings | None = None,
     layering: Layering,
 ) -> dict[str, int]:
     """Want something else of many devices, in a few statements for all of them.
@@ -129,62 +130,71 @@ def write_many(
     Returns:
         Device to its new revision.
     """
-    states = [
-        (
+    made = [
+        _Change(
+            before,
             replace(
                 before,
                 revision=before.revision + 1,
                 slots=layering.effective(before.device, own),
                 settings=replace(
-                    settings, health_interval_s=layering.health_interval_s(before.device)
+                    settings or before.settings,
+                    health_interval_s=layering.health_interval_s(before.device),
                 ),
             ),
             own,
         )
         for before, own in changes
     ]
-    _store(connection, states, now)
-    return {after.device: after.revision for after, _ in states}
+    _store(connection, made, now)
+    return {change.after.device: change.after.revision for change in made}
 
 
-def _store(
-    connection: Connection,
-    states: Sequence[tuple[DesiredState, Mapping[str, WantedSlot]]],
-    now: float,
-) -> None:
+class _Change(Struct, frozen=True):
+    """One device's change.
+
+    Attributes:
+        before: what it was told, or what was asked for it.
+        after: what it is told now.
+        own: what is asked for each of its slots now.
+    """
+
+    before: DesiredState
+    after: DesiredState
+    own: Mapping[str, WantedSlot]
+
+
+def _store(connection: Connection, changes: Sequence[_Change], now: float) -> None:
     """Write what devices are told, and what was asked for each of their slots."""
-    known = _stored(connection, [after.device for after, _ in states])
-    values = {
-        after.device: {"revision": after.revision, "state": encode(after), "changed": now}
-        for after, _ in states
-    }
+    again: list[dict[str, object]] = []
+    first: list[dict[str, object]] = []
+    for change in changes:
+        after = change.after
+        row = {"revision": after.revision, "state": encode(after), "changed": now}
+        if change.before.revision > 0:
+            again.append({"of_device": after.device} | row)
+        else:
+            first.append({"device": after.device} | row)
+    # As it was before, it need not be written again: then only the layers are others.
+    asked = [change for change in changes if change.own != change.before.slots]
     wanted = [
         {
-            "device": after.device,
+            "device": change.after.device,
             "slot": name,
             "digest": slot.digest,
             "config": msgspec.json.encode(slot.config).decode(),
         }
-        for after, own in states
-        for name, slot in own.items()
+        for change in asked
+        for name, slot in change.own.items()
     ]
     for statement, rows in (
-        (_AGAIN, [{"of_device": d} | row for d, row in values.items() if d in known]),
-        (_FIRST, [{"device": d} | row for d, row in values.items() if d not in known]),
-        (_FORGET, [{"of_device": device} for device in values]),
+        (_AGAIN, again),
+        (_FIRST, first),
+        (_FORGET, [{"of_device": change.after.device} for change in asked]),
         (_WANT, wanted),
     ):
         if rows:
             connection.execute(statement, rows)
-
-
-def _stored(connection: Connection, devices: Sequence[str]) -> set[str]:
-    """Those of some devices that were told something before."""
-    found: set[str] = set()
-    for start in range(0, len(devices), _PAGE):
-        query = select(_D.device).where(_D.device.in_(devices[start : start + _PAGE]))
-        found |= set(connection.scalars(query))
-    return found
 
 
 def all_desired(database: Database) -> Iterator[str]:

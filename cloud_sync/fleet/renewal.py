@@ -5,15 +5,18 @@ only what the layers say of it changes, so that a rollout on its way goes on as 
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from cloud_sync.fleet.checks import Manifests, check_config, check_cycle
-from cloud_sync.fleet.desired import read_many, write_desired
+from cloud_sync.fleet.desired import read_many, write_many
 from cloud_sync.fleet.layering import Layering
-from edge_agent.contract.state import DesiredState
+from edge_agent.contract.state import DesiredState, WantedSlot
+
+BATCH: Final = 1_000
 
 
 class Renewed(Struct, frozen=True):
@@ -45,7 +48,14 @@ def renew(
     """
     layering, manifests = Layering(connection), Manifests(connection)
     revisions: dict[str, int] = {}
+    changes: list[tuple[DesiredState, dict[str, WantedSlot]]] = []
     unchanged = 0
+
+    def write() -> None:
+        if not is_rehearsal:
+            write_many(connection, changes, now, layering=layering)
+        changes.clear()
+
     for told, orders in read_many(connection, devices):
         after = _effective(layering, told, orders)
         if after == told:
@@ -53,8 +63,10 @@ def renew(
             continue
         _check(told, after, manifests)
         revisions[told.device] = told.revision + 1
-        if not is_rehearsal:
-            write_desired(connection, told, told.slots, now, layering=layering)
+        changes.append((orders, orders.slots))
+        if len(changes) == BATCH:
+            write()
+    write()
     return Renewed(revisions, unchanged)
 
 

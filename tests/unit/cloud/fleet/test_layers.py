@@ -16,10 +16,12 @@ from cloud_sync.fleet.layers import (
     explain_slot,
     ordered,
 )
+from cloud_sync.fleet.renewal import BATCH
 from cloud_sync.fleet_resources import ConfigChange, ConfigChanged, GroupChange
 from cloud_sync.resources import Deployment, TagChange
 from edge_agent.contract.state import DesiredState, SlotConfig, WantedSlot
 from tests.support.cloud import NOW, Cloud, change
+from tests.support.crowd import crowd
 from tests.support.letters import letter, reported
 
 WANTED = WantedSlot(module="probe", version=1, digest="sha256:" + "a" * 64)
@@ -140,6 +142,18 @@ def test_a_change_tells_exactly_the_devices_whose_values_change(fleet: Fleet) ->
     assert fleet.set(set={"uplink": "all"}).revisions == {}
     assert fleet.set(unset=("uplink",)).revisions == {"line-1": 3}
     assert fleet.uplink() == ""
+
+
+def test_a_change_that_concerns_thousands_keeps_what_each_deployment_said(fleet: Fleet) -> None:
+    names = [f"many-{number}" for number in range(2 * BATCH + 1)]
+    crowd(fleet.cloud, names)
+    fleet.deploy(to="all", config=SlotConfig(output_topic="own/out"))
+    result = fleet.set(set={"uplink": "all"})
+    assert result.revisions == dict.fromkeys([*names, "line-1", "line-2"], 2)
+    for name in (names[0], names[BATCH], names[-1]):
+        assert fleet.told(name).revision == 2
+        assert fleet.told(name).slots["probe"].config.uplink == "all"
+        assert fleet.own(name) == SlotConfig(output_topic="own/out")
 
 
 def test_a_deployment_after_a_change_gets_the_layers_and_keeps_its_own_part(fleet: Fleet) -> None:
