@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from cloud_sync.rollout_policy import Policy
-from edge_agent.contract.manifest import Digest, Name
+from edge_agent.contract.manifest import Name
 from edge_agent.contract.state import SlotConfig
 
 
@@ -189,6 +189,8 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: as people name it, `r17`.
+        cohort: devices that get something.
+        left_out: devices that the target means and that get nothing, by their state.
         reason: why it was asked for.
         state_reason: why it is in its state: who paused it, which gate failed.
         state_since: when its state was entered.
@@ -209,6 +211,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     ended: float | None
     cohort: int
     stages: tuple[StageSummary, ...]
+    left_out: dict[str, int] = {}
     reason: str = ""
     per_device: bool = False
     state_since: float = 0.0
@@ -226,16 +229,18 @@ class AssignmentSummary(Struct, frozen=True, kw_only=True):
     """One device of a rollout.
 
     Attributes:
+        stage: from 0; None if it is left out, and `reason` says why.
+        version, digest: 0 and empty where there is no version for it.
         previous_version: what it goes back to; 0 for nothing.
         revision: of the desired state that asked for it; 0 before.
     """
 
     device: str
-    stage: int
+    stage: int | None
     state: AssignmentState
     module: str
     version: int
-    digest: Digest
+    digest: str
     previous_version: int
     since: float
     deadline: float | None

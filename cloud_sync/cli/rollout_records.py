@@ -220,8 +220,8 @@ def _print_assignments(found: "list[AssignmentSummary]", now: float) -> None:
     rows: list[Row] = [
         (
             each.device,
-            str(each.stage + 1),
-            f"{each.module}/{each.version}",
+            words.NOTHING if each.stage is None else str(each.stage + 1),
+            f"{each.module}/{each.version}" if each.version else each.module,
             str(each.previous_version) if each.previous_version else "nothing",
             assignment_cell(each.state),
             words.duration(max(0.0, now - each.since)) if each.since else words.NOTHING,

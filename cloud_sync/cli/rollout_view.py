@@ -108,6 +108,11 @@ def facts(rollout: RolloutSummary, now: float) -> dict[str, str | Cell | Strip]:
         found["because"] = rollout.state_reason
     if rollout.stages:
         found["devices"] = legend(tally_all(rollout.stages), is_ascii=not can_draw())
+    if rollout.left_out:
+        found["left out"] = (
+            f"{_states(rollout.left_out)}: shoal rollout status {rollout.id} --devices "
+            + " ".join(f"--state {state}" for state in rollout.left_out)
+        )
     if _is_idle(rollout, now):
         found["waits"] = (
             "for devices that are away, a maintenance window, or a rollout that goes first: "
@@ -116,6 +121,13 @@ def facts(rollout: RolloutSummary, now: float) -> dict[str, str | Cell | Strip]:
     if rollout.needs:
         found["what to do"] = Cell(rollout.needs, "bold")
     return found
+
+
+def _states(counts: Mapping[str, int]) -> str:
+    """How many devices are in which state: `3 already present, 1 not applicable`."""
+    return ", ".join(
+        f"{words.count(number)} {words.spaced(state)}" for state, number in counts.items()
+    )
 
 
 def _is_idle(rollout: RolloutSummary, now: float) -> bool:

@@ -17,17 +17,12 @@ from cloud_sync.rollout.choice import check_pattern
 from cloud_sync.rollout.cohort import compose
 from cloud_sync.rollout.enlistment import Enlisted, refuse_bad_shadows, slot_of
 from cloud_sync.rollout.gates import check_gates
+from cloud_sync.rollout.omission import behind_the_last_stage
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.shares import check_shares
 from cloud_sync.rollout.store import add, save
 from cloud_sync.rollout.windows import opens_at
-from cloud_sync.rollout_resources import (
-    AssignmentState,
-    Obstacle,
-    RolloutEvent,
-    RolloutState,
-    RolloutWish,
-)
+from cloud_sync.rollout_resources import Obstacle, RolloutEvent, RolloutState, RolloutWish
 
 SEEDS = 2**31
 
@@ -99,27 +94,26 @@ def gather(connection: Connection, rollout: Rollout, enlisted: Enlisted, change:
         Conflict: nobody would get anything, or a shadow could not be compared with what runs.
     """
     refuse_nothing(enlisted)
-    cohort = compose(enlisted.candidates, rollout.wish.policy, rollout.seed, change.time)
+    policy = rollout.wish.policy
+    cohort = compose(enlisted.candidates, policy, rollout.seed, change.time)
     refuse_bad_shadows(connection, rollout, cohort.assignments)
-    after = replace(rollout, stages=cohort.stages, assignments=cohort.assignments)
+    omitted = list(enlisted.omitted)
+    if policy.late_joiners == "include":
+        # Else nobody has to tell them from devices that come later.
+        omitted += map(behind_the_last_stage, cohort.rest)
+    after = replace(
+        rollout,
+        stages=cohort.stages,
+        assignments=cohort.assignments,
+        left_out={one.device: replace(one, since=change.time) for one in omitted},
+    )
     save(connection, rollout, after)
     time = journal.stamp(connection, change.time)
+    members = [*after.assignments.values(), *after.left_out.values()]
     journal.write(
         connection,
         rollout.id,
-        [
-            RolloutEvent(
-                id=0,
-                time=time,
-                stage=one.stage,
-                device=one.device,
-                before="",
-                after=AssignmentState.QUEUED.value,
-                actor=change.actor,
-                reason="the target means it",
-            )
-            for one in cohort.assignments.values()
-        ],
+        [journal.first_entry(one, actor=change.actor, time=time) for one in members],
     )
     return after
 

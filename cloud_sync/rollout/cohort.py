@@ -6,6 +6,7 @@ about one in a hundred of each site, and of each kind of hardware there.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -14,6 +15,8 @@ from cloud_sync.rollout.jitter import chance
 from cloud_sync.rollout.rollout import Assignment, Stage
 from cloud_sync.rollout_policy import Policy
 from edge_agent.contract.state import WantedSlot
+
+MEANT: Final = "the target means it"
 
 
 # Never part of a cycle, and there are very many of them: not for the garbage collector.
@@ -37,16 +40,20 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Cohort(Struct, frozen=True, kw_only=True):
-    """The stages of a rollout, and its assignments in the order in which they get their turn."""
+    """Who is in a rollout.
+
+    Attributes:
+        assignments: in the order in which they get their turn.
+        rest: those behind the last stage, where it does not take in all of them.
+    """
 
     stages: tuple[Stage, ...]
     assignments: dict[str, Assignment]
+    rest: tuple[Candidate, ...] = ()
 
 
 def compose(candidates: Iterable[Candidate], policy: Policy, seed: int, now: float) -> Cohort:
     """Split devices into stages.
-
-    Those behind the last stage, where it does not take in all of them, get nothing.
 
     Args:
         candidates: each device once.
@@ -69,10 +76,11 @@ def compose(candidates: Iterable[Candidate], policy: Policy, seed: int, now: flo
                 site=one.site,
                 previous=one.previous,
                 since=now,
+                reason=MEANT,
             )
         position += size
     stages = tuple(Stage(number=number, size=size) for number, size in enumerate(sizes))
-    return Cohort(stages=stages, assignments=assignments)
+    return Cohort(stages=stages, assignments=assignments, rest=tuple(line[position:]))
 
 
 def stage_sizes(shares: Sequence[str], count: int) -> tuple[int, ...]:

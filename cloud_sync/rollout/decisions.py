@@ -65,7 +65,7 @@ class Revert(Struct, frozen=True, kw_only=True):
 
 
 class Join(Struct, frozen=True, kw_only=True):
-    """A late device becomes part of the rollout."""
+    """A late device becomes part of the rollout, or is left out for good."""
 
     assignment: Assignment
 

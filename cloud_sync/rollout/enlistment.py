@@ -4,7 +4,7 @@ Done before the start, so that what would go wrong is seen before anything is se
 nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -21,12 +21,12 @@ from cloud_sync.fleet.resolve import matching, resolve
 from cloud_sync.registry.catalogue import usable_versions
 from cloud_sync.registry.modules import choose
 from cloud_sync.resources import ModuleVersion
-from cloud_sync.rollout import wanted
+from cloud_sync.rollout import omission, wanted
 from cloud_sync.rollout.choice import choose_each, module_of
 from cloud_sync.rollout.cohort import Candidate
 from cloud_sync.rollout.fit import check_fit
 from cloud_sync.rollout.observation import Joiner
-from cloud_sync.rollout.previous import previous_of
+from cloud_sync.rollout.previous import previous_of, running_in
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.rows import LIVE
 from cloud_sync.rollout.screening import screen
@@ -44,10 +44,11 @@ class Enlisted(Struct, frozen=True, kw_only=True):
 
     Attributes:
         candidates: devices that would get something.
-        already: devices that want exactly this and run it, or are about to.
-        unfit: devices that cannot take it.
+        already: devices whose slot wants exactly this.
+        unfit: why devices cannot take it; a device may have several reasons.
+        omitted: all of those as what they are in the rollout, each once.
         conflicts: devices whose slot another rollout is at work on.
-        bytes_to_send: files that the candidates have not got of their version, over all of them.
+        bytes_to_send: of each candidate, the files that it has not got of its version.
         versions: every version that somebody gets, once.
         now: candidate to what its slot wants now.
     """
@@ -56,8 +57,9 @@ class Enlisted(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     already: tuple[str, ...]
     unfit: tuple[Obstacle, ...]
+    omitted: tuple[Assignment, ...]
     conflicts: tuple[Obstacle, ...]
-    bytes_to_send: int
+    bytes_to_send: Mapping[str, int]
     versions: tuple[ModuleVersion, ...]
     now: Mapping[str, WantedSlot | None]
 
@@ -130,6 +132,7 @@ def enlist(
         ),
         already=tuple(already),
         unfit=tuple(unfit),
+        omitted=_omitted(connection, rollout, versions, already, unfit),
         conflicts=tuple(
             Obstacle(
                 device=rival.device,
@@ -140,7 +143,7 @@ def enlist(
             for rival in rivals(connection, claim, sorted(fit))
             if rival.is_at_work
         ),
-        bytes_to_send=sum(screened.bytes_to_send[device] for device in fit),
+        bytes_to_send={device: screened.bytes_to_send[device] for device in fit},
         versions=tuple({v.digest: v for v in versions.values()}.values()),
         now=fit,
     )
@@ -172,7 +175,22 @@ def refuse_bad_shadows(
             ) from error
 
 
-def late_joiners(connection: Connection, rollout: Rollout) -> tuple[Joiner, ...]:
+class Late(Struct, frozen=True, kw_only=True):
+    """Devices that match a target and are not in its rollout.
+
+    Attributes:
+        joined: those that would get something.
+        left_out: those that would not, each with its reason.
+    """
+
+    joined: tuple[Joiner, ...] = ()
+    left_out: tuple[Assignment, ...] = ()
+
+
+NOBODY_LATE: Final = Late()
+
+
+def latecomers(connection: Connection, rollout: Rollout) -> Late:
     """Devices that match the target and are not in the rollout, with what they would get.
 
     Of several rollouts that would take them in, the newest does.
@@ -189,21 +207,25 @@ def late_joiners(connection: Connection, rollout: Rollout) -> tuple[Joiner, ...]
         _R.state.in_([*LIVE, RolloutState.COMPLETED, RolloutState.COMPLETED_DEGRADED]),
     )
     if connection.scalar(newer.limit(1)) is not None:
-        return ()
-    late = [d for d in matching(connection, rollout.wish.to) if d not in rollout.assignments]
+        return NOBODY_LATE
+    known = rollout.assignments.keys() | rollout.left_out.keys()
+    late = [device for device in matching(connection, rollout.wish.to) if device not in known]
     if not late:
-        return ()
+        return NOBODY_LATE
     found = enlist(connection, rollout, devices=late)
-    return tuple(
-        Joiner(
-            device=one.device,
-            module=one.module,
-            version=one.version,
-            digest=one.digest,
-            site=one.site,
-            previous=one.previous,
-        )
-        for one in found.candidates
+    return Late(
+        joined=tuple(
+            Joiner(
+                device=one.device,
+                module=one.module,
+                version=one.version,
+                digest=one.digest,
+                site=one.site,
+                previous=one.previous,
+            )
+            for one in found.candidates
+        ),
+        left_out=found.omitted,
     )
 
 
@@ -225,6 +247,40 @@ def _assignment(device: str, version: ModuleVersion) -> Assignment:
         module=version.name,
         version=version.version,
         digest=version.digest,
+    )
+
+
+def _omitted(
+    connection: Connection,
+    rollout: Rollout,
+    versions: Mapping[str, ModuleVersion],
+    already: Sequence[str],
+    unfit: Iterable[Obstacle],
+) -> tuple[Assignment, ...]:
+    """Who gets nothing, as what they are in the rollout."""
+    running = running_in(connection, rollout.slot, already)
+    reasons: dict[str, list[Obstacle]] = {}
+    for obstacle in unfit:
+        reasons.setdefault(obstacle.device, []).append(obstacle)
+    wish = rollout.wish
+    return (
+        *(
+            omission.already(
+                device,
+                versions[device],
+                is_running=running.get(device) == versions[device].digest,
+            )
+            for device in already
+        ),
+        *(
+            omission.unfit(
+                device,
+                versions.get(device),
+                module_of(wish.module, device) if wish.per_device else rollout.module,
+                found,
+            )
+            for device, found in reasons.items()
+        ),
     )
 
 

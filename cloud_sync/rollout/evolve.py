@@ -21,7 +21,7 @@ from cloud_sync.rollout.decisions import (
     Offer,
     Revert,
 )
-from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout.rollout import NO_STAGE, Assignment, Rollout, Stage
 from cloud_sync.rollout.states import ASSIGNMENT, ROLLOUT, STAGE, check
 from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
 from edge_agent.contract.state import WantedSlot
@@ -54,6 +54,7 @@ def evolve(rollout: Rollout, decisions: Iterable[Decision], now: float) -> Rollo
             stage.
     """
     assignments: dict[str, Assignment] | None = None
+    left_out: dict[str, Assignment] = {}
     for decision in decisions:
         if isinstance(decision, MoveRollout):
             rollout = _moved_rollout(rollout, decision, now)
@@ -72,12 +73,20 @@ def evolve(rollout: Rollout, decisions: Iterable[Decision], now: float) -> Rollo
             if assignments is None:
                 assignments = dict(rollout.assignments)
             if isinstance(decision, Join):
-                rollout = _joined(rollout, assignments, decision.assignment)
+                new = decision.assignment
+                if any(new.device in known for known in (assignments, rollout.left_out, left_out)):
+                    raise _in_it_already(new.device, rollout)
+                if new.stage == NO_STAGE:
+                    left_out[new.device] = new
+                else:
+                    rollout = _joined(rollout, assignments, new)
             else:
                 before = assignments.get(decision.device)
                 if before is None:
                     raise _unknown(f"device {decision.device!r}", rollout)
                 assignments[decision.device] = _changed(before, decision, now)
+    if left_out:
+        rollout = replace(rollout, left_out={**rollout.left_out, **left_out})
     return rollout if assignments is None else replace(rollout, assignments=assignments)
 
 
@@ -195,12 +204,6 @@ def _moved_stage(rollout: Rollout, decision: MoveStage, now: float) -> Rollout:
 
 
 def _joined(rollout: Rollout, assignments: dict[str, Assignment], new: Assignment) -> Rollout:
-    if new.device in assignments:
-        raise Conflict(
-            f"device {new.device!r} is in rollout r{rollout.id} already",
-            hint="a device joins once",
-            code="already_joined",
-        )
     stage = _stage(rollout, new.stage)
     assignments[new.device] = new
     return _with_stage(rollout, replace(stage, size=stage.size + 1))
@@ -216,6 +219,14 @@ def _with_stage(rollout: Rollout, stage: Stage) -> Rollout:
     stages = rollout.stages
     number = stage.number
     return replace(rollout, stages=(*stages[:number], stage, *stages[number + 1 :]))
+
+
+def _in_it_already(device: str, rollout: Rollout) -> Conflict:
+    return Conflict(
+        f"device {device!r} is in rollout r{rollout.id} already",
+        hint="a device joins once, and is left out once",
+        code="already_joined",
+    )
 
 
 def _unknown(what: str, rollout: Rollout) -> Conflict:

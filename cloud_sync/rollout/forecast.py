@@ -50,7 +50,7 @@ def forecast(
         away=_away(connection, names, now),
         unfit=enlisted.unfit,
         conflicts=enlisted.conflicts,
-        bytes_to_send=enlisted.bytes_to_send,
+        bytes_to_send=sum(enlisted.bytes_to_send[device] for device in names),
         expected_s=sum(
             (1 + stage.has_shadow) * (policy.soak_s + spread_s(stage.size, starts_per_s))
             for stage in stages

@@ -22,7 +22,7 @@ from cloud_sync.rollout.decisions import (
     Offer,
     Revert,
 )
-from cloud_sync.rollout.rollout import Rollout
+from cloud_sync.rollout.rollout import NO_STAGE, Assignment, Rollout
 from cloud_sync.rollout_resources import AssignmentState, RolloutEvent, Verdict
 
 TICK_S: Final = 1e-6
@@ -140,7 +140,7 @@ def entries_of(
                 stages[decision.stage] = decision.state.value
             case Join():
                 joined = decision.assignment
-                note(joined.stage, joined.device, "", joined.state.value, joined.reason, {})
+                found.append(first_entry(joined, actor=actor, time=time))
                 devices[joined.device] = (joined.stage, joined.state.value)
             case Move() | Offer() | Revert():
                 was = before.assignments.get(decision.device)
@@ -154,6 +154,21 @@ def entries_of(
             case Judged() | Extend():
                 pass
     return found
+
+
+def first_entry(assignment: Assignment, *, actor: str, time: float) -> RolloutEvent:
+    """That a device has come into a rollout, or is left out of it. Pure."""
+    return RolloutEvent(
+        id=0,
+        time=time,
+        stage=None if assignment.stage == NO_STAGE else assignment.stage,
+        device=assignment.device,
+        before="",
+        after=assignment.state.value,
+        actor=actor,
+        reason=assignment.reason,
+        evidence=dict(assignment.evidence),
+    )
 
 
 def verdict_evidence(verdict: Verdict | None) -> dict[str, str]:

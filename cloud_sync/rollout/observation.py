@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from cloud_sync.rollout.rollout import Assignment
 from edge_agent.contract.state import ReportedSlot, WantedSlot
 
 
@@ -146,6 +147,7 @@ class World(Struct, frozen=True, kw_only=True):
         evidence: of the current stage.
         joined: devices that match the target and are not in the rollout, with what they would get;
             only with the policy's `late_joiners`.
+        left_out: the same of devices that would get nothing, with the reason.
         opens_at: when the next maintenance window begins, seconds since 1970; None if devices may
             be offered something now.
     """
@@ -153,6 +155,7 @@ class World(Struct, frozen=True, kw_only=True):
     devices: Mapping[str, DeviceNow]
     evidence: StageEvidence = StageEvidence()
     joined: tuple["Joiner", ...] = ()
+    left_out: tuple[Assignment, ...] = ()
     opens_at: float | None = None
 
 

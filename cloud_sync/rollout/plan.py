@@ -7,6 +7,8 @@ and a rollout where nothing has changed gives none. It is asked again after each
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from cloud_sync.rollout.bounds import Room
 from cloud_sync.rollout.deadlines import given_up
 from cloud_sync.rollout.decisions import Decision, Join, MoveRollout, MoveStage, Offer
@@ -53,6 +55,8 @@ def plan(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...]:
         draft.add((*cut_short(draft.rollout, ended[0].reason), *ended))
     if rollout.state in _DONE:
         draft.add(_taken_up_again(draft.rollout, world, now))
+    if draft.rollout.state in {_R.RUNNING, *_DONE}:
+        draft.add(_left_out(draft.rollout, world, now))
     if draft.rollout.state is _R.RUNNING:
         _go_forward(draft, world, now)
     after = draft.rollout
@@ -194,6 +198,13 @@ def _joined(rollout: Rollout, world: World, now: float) -> Iterator[Join]:
                     reason="it came to match the target after the start",
                 )
             )
+
+
+def _left_out(rollout: Rollout, world: World, now: float) -> Iterator[Join]:
+    """Late devices that get nothing: told, and never asked about again."""
+    for one in world.left_out:
+        if one.device not in rollout.assignments and one.device not in rollout.left_out:
+            yield Join(assignment=replace(one, since=now))
 
 
 def _superseded(rollout: Rollout) -> tuple[MoveStage | MoveRollout, ...]:

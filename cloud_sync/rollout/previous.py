@@ -43,7 +43,7 @@ def previous_of(
         wanted before, as far as rollouts remember it.
     """
     found = dict(wanted)
-    running = _running(connection, slot, sorted(found))
+    running = running_in(connection, slot, sorted(found))
     for device in _on_trial(connection, slot, found, running):
         running[device] = ""  # nothing that it wants is proven by that
     for _ in range(LONGEST_WAY):
@@ -92,7 +92,7 @@ def refuse_lost(connection: Connection, rollout: Rollout) -> None:
         )
 
 
-def _running(connection: Connection, slot: str, devices: Sequence[str]) -> dict[str, str]:
+def running_in(connection: Connection, slot: str, devices: Sequence[str]) -> dict[str, str]:
     """Device to the digest that it reports to run in a slot."""
     found: dict[str, str] = {}
     for start in range(0, len(devices), BATCH):

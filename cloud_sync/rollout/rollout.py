@@ -1,7 +1,7 @@
 """A rollout as a value: its stages and assignments, as stored and as planned with. Pure."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from cloud_sync.rollout_resources import (
 from edge_agent.contract.state import WantedSlot
 
 Step = Literal["shadow", "run"]
+
+NO_STAGE: Final = -1
+"""In place of a stage's number: of a device that is left out."""
 
 
 # Never part of a cycle, and there are very many of them: not for the garbage collector.
@@ -89,6 +92,8 @@ class Rollout(Struct, frozen=True, kw_only=True):
         state_since: when the state was entered.
         deadline: when a rollback must be over; what waits for a person is `deadlines.ends_at`'s.
         assignments: by device.
+        left_out: devices that the target means and that get nothing, each with its reason; never
+            among `assignments`, so that nothing that is counted of these counts them.
     """
 
     id: int
@@ -107,3 +112,4 @@ class Rollout(Struct, frozen=True, kw_only=True):
     ended: float | None = None
     stages: tuple[Stage, ...] = ()
     assignments: Mapping[str, Assignment] = {}
+    left_out: Mapping[str, Assignment] = {}

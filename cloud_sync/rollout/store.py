@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 
 from cloud_sync.db.rollout_tables import rollout_assignments, rollout_stages, rollouts
-from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout.rollout import NO_STAGE, Assignment, Rollout, Stage
 from cloud_sync.rollout.rows import (
     LIVE,
     as_assignment,
@@ -50,9 +50,13 @@ def load(connection: Connection, number: int) -> Stored | None:
     if not heads:
         return None
     (head,) = heads
-    assignments = {row.device: as_assignment(row) for row in _assignment_rows(connection, number)}
+    assignments: dict[str, Assignment] = {}
+    left_out: dict[str, Assignment] = {}
+    for row in _assignment_rows(connection, number):
+        (left_out if row.stage == NO_STAGE else assignments)[row.device] = as_assignment(row)
     return msgspec.structs.replace(
-        head, rollout=msgspec.structs.replace(head.rollout, assignments=assignments)
+        head,
+        rollout=msgspec.structs.replace(head.rollout, assignments=assignments, left_out=left_out),
     )
 
 
@@ -89,6 +93,7 @@ def add(connection: Connection, rollout: Rollout) -> Rollout:
     added = msgspec.structs.replace(rollout, id=number)
     _insert_stages(connection, number, added.stages)
     _insert_assignments(connection, added, added.assignments.values(), first=0)
+    _insert_assignments(connection, added, added.left_out.values(), first=0)
     return added
 
 
@@ -127,6 +132,9 @@ def _save_assignments(connection: Connection, before: Rollout, after: Rollout) -
         changed.sort(key=lambda values: bool(values["is_active"]))
         connection.execute(_UPDATE_ASSIGNMENT, changed)
     _insert_assignments(connection, after, fresh, first=len(known))
+    if after.left_out is not before.left_out:
+        new = [one for device, one in after.left_out.items() if device not in before.left_out]
+        _insert_assignments(connection, after, new, first=0)
     if (before.state in LIVE) != (after.state in LIVE):
         committed = (_A.rollout == after.id, _A.state == AssignmentState.COMMITTED)
         is_live = after.state in LIVE
@@ -147,9 +155,11 @@ def _insert_stages(connection: Connection, number: int, stages: Iterable[Stage])
 def _insert_assignments(
     connection: Connection, rollout: Rollout, assignments: Iterable[Assignment], *, first: int
 ) -> None:
-    same = {"rollout": rollout.id, "slot": rollout.slot, "has_news": True}
+    same = {"rollout": rollout.id, "slot": rollout.slot}
     values = [
-        same | {"device": a.device, "position": position} | assignment_values(rollout, a)
+        same
+        | {"device": a.device, "position": position, "has_news": a.stage != NO_STAGE}
+        | assignment_values(rollout, a)
         for position, a in enumerate(assignments, first)
     ]
     if values:

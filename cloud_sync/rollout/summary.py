@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout.rollout import NO_STAGE, Assignment, Rollout, Stage
 from cloud_sync.rollout_resources import (
     AssignmentSummary,
     RolloutDetail,
@@ -55,7 +55,8 @@ def summarize(rollout: Rollout, counts: Counts, messages: Mapping[int, int]) -> 
         created_by=rollout.created_by,
         started=rollout.started,
         ended=rollout.ended,
-        cohort=sum(sum(states.values()) for states in counts.values()),
+        cohort=sum(sum(found.values()) for stage, found in counts.items() if stage != NO_STAGE),
+        left_out=dict(sorted(counts.get(NO_STAGE, {}).items())),
         stages=tuple(
             _stage(stage, counts.get(stage.number, {}), messages.get(stage.number, 0))
             for stage in rollout.stages
@@ -103,7 +104,7 @@ def assignment_summary(assignment: Assignment) -> AssignmentSummary:
     previous = assignment.previous
     return AssignmentSummary(
         device=assignment.device,
-        stage=assignment.stage,
+        stage=None if assignment.stage == NO_STAGE else assignment.stage,
         state=assignment.state,
         module=assignment.module,
         version=assignment.version,

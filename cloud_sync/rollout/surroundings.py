@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from cloud_sync.errors import ShoalError
 from cloud_sync.registry.modules import manifests_of
-from cloud_sync.rollout.enlistment import late_joiners
+from cloud_sync.rollout.enlistment import NOBODY_LATE, Late, latecomers
 from cloud_sync.rollout.evidence import is_measured, read_evidence
-from cloud_sync.rollout.observation import DeviceNow, Joiner, StageEvidence, World
+from cloud_sync.rollout.observation import DeviceNow, StageEvidence, World
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
 from cloud_sync.rollout.staging import current_stage, members_of
 from cloud_sync.rollout.windows import opens_at
@@ -43,8 +43,8 @@ class Surroundings:
         self._evidence = StageEvidence()
         self._evidence_of: tuple[int, str, StageState] | None = None
         self._evidence_at = 0.0
-        self._joined: tuple[Joiner, ...] = ()
-        self._joined_at: float | None = None
+        self._late = NOBODY_LATE
+        self._late_at: float | None = None
         self._kept_out = ""
 
     def read(
@@ -62,10 +62,12 @@ class Surroundings:
             devices: as they were last heard of.
             now: seconds since 1970.
         """
+        late = self._read_late(connection, rollout, now)
         return World(
             devices=devices,
             evidence=self._read_evidence(connection, rollout, now),
-            joined=self._read_joined(connection, rollout, now),
+            joined=late.joined,
+            left_out=late.left_out,
             opens_at=opens_at(rollout.wish.policy.windows, now, ZoneInfo),
         )
 
@@ -115,21 +117,19 @@ class Surroundings:
         found = self._manifests.get(next(iter(digests)))
         return None if found is None or found.health.profile is UNSET else found.health.profile
 
-    def _read_joined(
-        self, connection: Connection, rollout: Rollout, now: float
-    ) -> tuple[Joiner, ...]:
+    def _read_late(self, connection: Connection, rollout: Rollout, now: float) -> Late:
         is_open = rollout.state is RolloutState.RUNNING or rollout.state in _OVER
         if rollout.wish.policy.late_joiners != "include" or not is_open:
-            return ()
-        if self._joined_at is None or not 0 <= now - self._joined_at < JOINERS_S:
-            self._joined = self._find_joined(connection, rollout)
-            self._joined_at = now
-        return self._joined
+            return NOBODY_LATE
+        if self._late_at is None or not 0 <= now - self._late_at < JOINERS_S:
+            self._late = self._find_late(connection, rollout)
+            self._late_at = now
+        return self._late
 
-    def _find_joined(self, connection: Connection, rollout: Rollout) -> tuple[Joiner, ...]:
+    def _find_late(self, connection: Connection, rollout: Rollout) -> Late:
         """Late devices; none while something keeps all of them out, and the others go on."""
         try:
-            found = late_joiners(connection, rollout)
+            found = latecomers(connection, rollout)
         except ShoalError as error:
             if error.text != self._kept_out:
                 self._kept_out = error.text
@@ -140,7 +140,7 @@ class Surroundings:
                     error.text,
                     error.hint,
                 )
-            return ()
+            return NOBODY_LATE
         self._kept_out = ""
         return found
 

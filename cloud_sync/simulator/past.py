@@ -103,7 +103,7 @@ def past_of(
     messages = sum(stage.messages for stage in rollout.summary.stages)
     return Past(
         rollout=rollout,
-        devices=tuple(assignments),
+        devices=tuple(one for one in assignments if one.stage is not None),
         sites=sites or {},
         journeys=journeys,
         return_s=statistics.median(returns) if returns else _USUAL_RETURN_S,
