@@ -43,11 +43,13 @@ def list_devices(
       shoal device list --tag site=hall-2
       shoal device list --where 'site=oslo and not (tag:lab or shuttle-anomaly=v3)'
     """
+    from cloud_sync.cli.deafness import warn_if_deaf
     from cloud_sync.cli.output import Column, print_json, print_table, right
     from cloud_sync.cli.status import presence_cell
 
     with open_client(context) as client:
         devices = client.devices.search(name=name, tags=pairs(tag, "--tag"), where=where)
+        warn_if_deaf(client, (device.presence for device in devices), as_json=as_json)
     if as_json:
         print_json(devices)
         return

@@ -71,6 +71,7 @@ def status(
       shoal fleet status --watch --tag site=hall-2
       shoal fleet status --versions
     """
+    from cloud_sync.cli.deafness import warn_if_deaf
     from cloud_sync.cli.output import print_json
     from cloud_sync.cli.status import nothing_shown
 
@@ -86,10 +87,13 @@ def status(
 
         if watch:
             _watch(look, every, form, as_json=as_json)
-        elif as_json:
-            print_json(form.plain(look()[0]))
+            return
+        found, empty = look()
+        if as_json:
+            print_json(form.plain(found))
         else:
-            form.show(*look())
+            form.show(found, empty)
+        warn_if_deaf(client, (device.presence for device in found), as_json=as_json)
 
 
 def _by_device() -> Form:

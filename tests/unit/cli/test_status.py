@@ -4,6 +4,7 @@ import pytest
 from cloud_sync.cli.output import Cell
 from cloud_sync.cli.status import EMPTY, print_status, sheets
 from cloud_sync.resources import DeviceSummary, SlotSummary
+from tests.support.cloud import INFO
 from tests.support.scripted_http import ScriptedService, answer
 from tests.support.shoal_command import Shoal
 
@@ -117,3 +118,27 @@ def test_a_filter_that_nobody_fits_is_not_taken_for_an_empty_fleet(
         service.on("GET", "/v1/devices", answer([]), answer(fleet))
         told = Shoal(service.url).ok("fleet", "status", "--name", "x*").out
     assert told == f"{said}\n"
+
+
+@pytest.mark.parametrize("command", [("fleet", "status"), ("device", "list")])
+def test_a_service_that_has_lost_its_broker_is_said_where_devices_seem_to_be_away(
+    command: tuple[str, ...],
+) -> None:
+    away = msgspec.structs.replace(device("line-1", {}), presence="unknown")
+    deaf = msgspec.structs.replace(INFO, broker_connected=False)
+    with ScriptedService() as service:
+        service.on("GET", "/v1/devices", answer([away]))
+        service.on("GET", "/v1/info", answer(deaf), answer(INFO))
+        lost = Shoal(service.url).run(*command)
+        fine = Shoal(service.url).run(*command)
+    assert lost.code == 0
+    assert lost.err.startswith("warning: the service has no connection to its broker, mqtt://")
+    assert lost.out == fine.out
+    assert fine.err == ""
+
+
+def test_nobody_asks_for_the_broker_while_all_devices_are_online() -> None:
+    with ScriptedService() as service:
+        service.on("GET", "/v1/devices", answer([device("line-1", {})]))
+        Shoal(service.url).ok("fleet", "status")
+    assert [request.path for request in service.requests] == ["/v1/devices"]
