@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import words
-from cloud_sync.cli.options import (
-    InputTopic,
-    JsonFlag,
-    OutputTopic,
-    Reason,
-    Slot,
-    Target,
-    Uplink,
-)
+from cloud_sync.cli.options import JsonFlag, Reason, Target
+from cloud_sync.cli.placement import Placement
 from cloud_sync.cli.session import open_client
+from cloud_sync.cli.spread import spread
 
 if TYPE_CHECKING:
     from cloud_sync.client import ShoalClient
@@ -23,24 +17,15 @@ if TYPE_CHECKING:
     from cloud_sync.resources import DeploymentResult
 
 
+@spread
 def deploy(
     context: typer.Context,
+    *,
     module: Annotated[
         str, typer.Argument(metavar="MODULE[/VERSION]", help="The newest if no version.")
     ],
     to: Target,
-    slot: Slot = "",
-    input_topic: InputTopic = "",
-    output_topic: OutputTopic = "",
-    uplink: Uplink = "",
-    shadow: Annotated[
-        bool,
-        typer.Option("--shadow", help="Only compare its answers with those of a slot there."),
-    ] = False,
-    of: Annotated[
-        str,
-        typer.Option("--of", metavar="SLOT", help="That slot; else the one of the module's name."),
-    ] = "",
+    placed: Placement,
     reason: Reason = "",
     wait: Annotated[
         float,
@@ -70,25 +55,17 @@ def deploy(
     """
     from cloud_sync.cli.output import print_json, print_line
     from cloud_sync.client.versions import parse_ref
-    from edge_agent.contract.state import SlotConfig
 
     name, version = parse_ref("module", module)
-    if of and not shadow:
-        raise typer.BadParameter("--of says which slot is shadowed: it needs --shadow")
-    if shadow and (input_topic or output_topic or uplink):
-        raise typer.BadParameter(
-            "a shadow gets what its slot gets and publishes nothing: "
-            "leave --input-topic, --output-topic and --uplink out"
-        )
-    config = SlotConfig(input_topic=input_topic, output_topic=output_topic, uplink=uplink)
+    shadows = placed.shadows(name)
     with open_client(context) as client:
         result = client.deployments.deploy(
             name,
             to,
             version=version,
-            slot=slot or None,
-            shadows=(of or name) if shadow else "",
-            config=config,
+            slot=placed.slot or None,
+            shadows=shadows,
+            config=placed.config(),
             reason=reason,
         )
         if not as_json:

@@ -31,18 +31,6 @@ Target = Annotated[
         help="Devices: NAME, KEY=VALUE, group:NAME or all; with and, or, not.",
     ),
 ]
-Slot = Annotated[
-    str, typer.Option("--slot", help="Where it runs; else the slot of the module's name.")
-]
-InputTopic = Annotated[
-    str, typer.Option("--input-topic", metavar="FILTER", help="Instead of the module's own.")
-]
-OutputTopic = Annotated[
-    str, typer.Option("--output-topic", metavar="TOPIC", help="Instead of the module's own.")
-]
-Uplink = Annotated[
-    str, typer.Option("--uplink", metavar="RULE", help="all, changes, sample:FRACTION or none.")
-]
 
 
 def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:

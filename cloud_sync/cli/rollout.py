@@ -5,32 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import rollout_orders, rollout_records
-from cloud_sync.cli.options import (
-    InputTopic,
-    JsonFlag,
-    OutputTopic,
-    Reason,
-    Slot,
-    Target,
-    Uplink,
-)
-from cloud_sync.cli.rollout_options import (
-    Approval,
-    Asked,
-    OnError,
-    PerDevice,
-    PolicyPath,
-    Seed,
-    Setting,
-    Soak,
-    Stages,
-)
+from cloud_sync.cli.options import JsonFlag, Target
+from cloud_sync.cli.placement import Placement
+from cloud_sync.cli.rollout_options import Asked
 from cloud_sync.cli.rollout_replay import replay
 from cloud_sync.cli.rollout_watch import EVERY_S, follow, watch
 from cloud_sync.cli.session import open_client
+from cloud_sync.cli.spread import spread
 
 if TYPE_CHECKING:
-    from cloud_sync.rollout_resources import RolloutPlan
+    from cloud_sync.client import ShoalClient
+    from cloud_sync.rollout_resources import RolloutDetail, RolloutPlan
 
 app = typer.Typer(
     help="Send a version to a fleet in stages, and take it back if it does worse.",
@@ -45,23 +30,14 @@ Module = Annotated[
 
 
 @app.command()
+@spread
 def plan(
     context: typer.Context,
+    *,
     to: Target,
     module: Module = "",
-    per_device: PerDevice = "",
-    slot: Slot = "",
-    input_topic: InputTopic = "",
-    output_topic: OutputTopic = "",
-    uplink: Uplink = "",
-    policy: PolicyPath = None,
-    settings: Setting = None,
-    stages: Stages = "",
-    soak: Soak = "",
-    on_error: OnError = "",
-    approval: Approval = None,
-    seed: Seed = None,
-    reason: Reason = "",
+    placed: Placement,
+    asked: Asked,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a rollout would do, and do nothing.
@@ -77,26 +53,21 @@ def plan(
     """
     from cloud_sync.cli.output import print_json
     from cloud_sync.cli.rollout_plan import print_plan
-    from cloud_sync.cli.rollout_policy import settings_of
 
-    given = {"stages": stages, "soak_s": soak, "on_error": on_error, "approval": approval}
-    asked = Asked(
-        module=module, per_device=per_device, to=to, slot=slot, input_topic=input_topic,
-        output_topic=output_topic, uplink=uplink, policy=policy, seed=seed, reason=reason,
-        settings=(*(settings or ()), *settings_of(given)),
-    )  # fmt: skip
-    wish = asked.wish()
+    wish = asked.wish(module, to, placed)
     with open_client(context) as client:
         found = client.rollouts.plan(wish)
     if as_json:
         print_json(found)
         return
-    print_plan(found, to, asked.arguments(found.seed))
+    print_plan(found, to, asked.arguments(module, to, placed, found.seed))
 
 
 @app.command()
+@spread
 def start(
     context: typer.Context,
+    *,
     module: Annotated[
         str,
         typer.Argument(
@@ -104,19 +75,8 @@ def start(
         ),
     ] = "",
     to: Target = "",
-    per_device: PerDevice = "",
-    slot: Slot = "",
-    input_topic: InputTopic = "",
-    output_topic: OutputTopic = "",
-    uplink: Uplink = "",
-    policy: PolicyPath = None,
-    settings: Setting = None,
-    stages: Stages = "",
-    soak: Soak = "",
-    on_error: OnError = "",
-    approval: Approval = None,
-    seed: Seed = None,
-    reason: Reason = "",
+    placed: Placement,
+    asked: Asked,
     draft: Annotated[
         bool, typer.Option("--draft", help="Keep it, and offer nothing until it is started.")
     ] = False,
@@ -136,6 +96,7 @@ def start(
     the rollout. `shoal rollout policy` prints everything that can be chosen.
 
     Devices that cannot take it and those that another rollout wants are named before it begins.
+    With --shadow it only runs beside a slot and is compared with it, as `shoal deploy --shadow`.
 
     \b
     Example:
@@ -143,37 +104,35 @@ def start(
       shoal rollout start wine/3 --to all --stages 1,10%,100% --soak 24h --on-error rollback
       shoal rollout start r17
     """
-    from cloud_sync.cli.output import print_json
-    from cloud_sync.cli.rollout_policy import settings_of
-
     if module and not to:
+        if draft or if_clear or (placed, asked) != (Placement(), Asked(reason=asked.reason)):
+            raise typer.BadParameter(
+                f"without --to, {module} is the id of a draft, which keeps what it was asked "
+                "with: expected --reason, --watch and --json at most"
+            )
         with open_client(context) as client:
-            detail = client.rollouts.order(module, "start", reason=reason)
-            if as_json and not watch_it:
-                print_json(detail)
-            elif not as_json:
-                rollout_orders.print_state(detail)
-            if watch_it:
-                follow(client, detail.summary.id, EVERY_S, as_json=as_json)
+            detail = client.rollouts.order(module, "start", reason=asked.reason)
+            _show(client, detail, watch_it=watch_it, as_json=as_json)
         return
     if not to:
         raise typer.BadParameter("expected --to TARGET, or the id of a draft")
-    given = {"stages": stages, "soak_s": soak, "on_error": on_error, "approval": approval}
-    asked = Asked(
-        module=module, per_device=per_device, to=to, slot=slot, input_topic=input_topic,
-        output_topic=output_topic, uplink=uplink, policy=policy, seed=seed, reason=reason,
-        settings=(*(settings or ()), *settings_of(given)),
-    )  # fmt: skip
-    wish = asked.wish()
+    wish = asked.wish(module, to, placed)
     with open_client(context) as client:
         _warn(client.rollouts.plan(wish), if_clear=if_clear, as_json=as_json)
         detail = client.rollouts.create(wish, start=not draft)
-        if as_json and not watch_it:
-            print_json(detail)
-        elif not as_json:
-            rollout_orders.print_state(detail)
-        if watch_it:
-            follow(client, detail.summary.id, EVERY_S, as_json=as_json)
+        _show(client, detail, watch_it=watch_it, as_json=as_json)
+
+
+def _show(client: "ShoalClient", detail: "RolloutDetail", *, watch_it: bool, as_json: bool) -> None:
+    """Say where it stands, and follow it from there on if that is wanted."""
+    from cloud_sync.cli.output import print_json
+
+    if as_json and not watch_it:
+        print_json(detail)
+    elif not as_json:
+        rollout_orders.print_state(detail)
+    if watch_it:
+        follow(client, detail.summary.id, EVERY_S, as_json=as_json)
 
 
 def _warn(found: "RolloutPlan", *, if_clear: bool, as_json: bool) -> None:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec import Struct
 
+from cloud_sync.cli.options import Reason
+from cloud_sync.cli.placement import Placement
+
 if TYPE_CHECKING:
     from cloud_sync.rollout_resources import RolloutWish
 
@@ -28,14 +31,14 @@ Setting = Annotated[
     ),
 ]
 Stages = Annotated[
-    str,
+    str | None,
     typer.Option("--stages", metavar="LIST", help="Devices, counted from the first: 1,10%,100%."),
 ]
 Soak = Annotated[
-    str, typer.Option("--soak", metavar="TIME", help="How long a full stage runs: 30m, 24h.")
+    str | None, typer.Option("--soak", metavar="TIME", help="How long a full stage runs: 30m, 24h.")
 ]
 OnError = Annotated[
-    str,
+    str | None,
     typer.Option("--on-error", metavar="ACTION", help="pause, rollback-stage or rollback."),
 ]
 Approval = Annotated[
@@ -49,76 +52,78 @@ Seed = Annotated[
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What was typed.
+    """What was typed, besides what goes out and where: an option a field."""
 
-    Attributes:
-        module: `NAME[/VERSION]`; empty with `per_device`.
-        per_device: a pattern with `{device}`, or empty.
-        to: a target expression.
-        policy: the policy's file, if one was given.
-        settings: `KEY=VALUE` of the policy, in the order in which they count.
-    """
+    per_device: PerDevice = ""
+    policy: PolicyPath = None
+    settings: Setting = None
+    stages: Stages = None
+    soak: Soak = None
+    on_error: OnError = None
+    approval: Approval = None
+    seed: Seed = None
+    reason: Reason = ""
 
-    module: str
-    per_device: str
-    to: str
-    slot: str
-    input_topic: str
-    output_topic: str
-    uplink: str
-    policy: Path | None
-    settings: tuple[str, ...]
-    seed: int | None
-    reason: str
-
-    def wish(self) -> "RolloutWish":
+    def wish(self, module: str, to: str, placed: Placement) -> "RolloutWish":
         """What the service is asked for.
 
+        Args:
+            module: `NAME[/VERSION]`; empty with `per_device`.
+            to: a target expression.
+            placed: where it goes there.
+
         Raises:
-            typer.BadParameter: neither a module nor a pattern, or both.
+            typer.BadParameter: neither a module nor a pattern, or both, among others.
             InvalidInput: the name or the policy is malformed.
             ConfigError: the policy's file cannot be read.
         """
         from cloud_sync.cli.rollout_policy import read_policy
         from cloud_sync.client.versions import parse_ref
         from cloud_sync.rollout_resources import RolloutWish
-        from edge_agent.contract.state import SlotConfig
 
-        if bool(self.module) == bool(self.per_device):
+        if bool(module) == bool(self.per_device):
             raise typer.BadParameter("expected MODULE or --per-device PATTERN, one of the two")
         if self.per_device and "{device}" not in self.per_device:
             raise typer.BadParameter("--per-device expected {device} in it: model-for-{device}")
-        if self.per_device and not self.slot:
+        if self.per_device and not (placed.slot or placed.is_shadow):
             raise typer.BadParameter("--per-device needs --slot: all of these models go into it")
-        name, version = (self.per_device, None)
-        if self.module:
-            name, version = parse_ref("module", self.module)
+        name, version = parse_ref("module", module) if module else ("", None)
         return RolloutWish(
-            module=name,
-            to=self.to,
+            module=name or self.per_device,
+            to=to,
             version=version,
-            slot=self.slot or None,
+            slot=placed.slot or None,
             per_device=bool(self.per_device),
-            config=SlotConfig(
-                input_topic=self.input_topic, output_topic=self.output_topic, uplink=self.uplink
-            ),
-            policy=read_policy(_text_of(self.policy), str(self.policy or ""), self.settings),
+            shadows=placed.shadows(name),
+            config=placed.config(),
+            policy=read_policy(_text_of(self.policy), str(self.policy or ""), self.all_settings()),
             seed=self.seed,
             reason=self.reason,
         )
 
-    def arguments(self, seed: int) -> list[str]:
+    def all_settings(self) -> tuple[str, ...]:
+        """`KEY=VALUE` of the policy, in the order in which they count."""
+        from cloud_sync.cli.rollout_policy import settings_of
+
+        given = {
+            "stages": self.stages, "soak_s": self.soak, "on_error": self.on_error,
+            "approval": self.approval,
+        }  # fmt: skip
+        return (*(self.settings or ()), *settings_of(given))
+
+    def arguments(self, module: str, to: str, placed: Placement, seed: int) -> list[str]:
         """What is typed behind `shoal` to begin this, with the stages of a plan's seed."""
         options = {
-            "--per-device": self.per_device, "--to": self.to, "--slot": self.slot,
-            "--input-topic": self.input_topic, "--output-topic": self.output_topic,
-            "--uplink": self.uplink, "--policy": str(self.policy or ""), "--seed": str(seed),
-            "--reason": self.reason,
+            "--per-device": self.per_device, "--to": to, "--slot": placed.slot,
+            "--input-topic": placed.input_topic, "--output-topic": placed.output_topic,
+            "--uplink": placed.uplink, "--of": placed.of, "--policy": str(self.policy or ""),
+            "--seed": str(seed), "--reason": self.reason,
         }  # fmt: skip
         given = [part for name, value in options.items() if value for part in (name, value)]
-        for setting in self.settings:
+        given += ["--shadow"] * placed.is_shadow
+        for setting in self.all_settings():
             given += ["--set", setting]
-        return ["rollout", "start", *([self.module] if self.module else []), *given]
+        return ["rollout", "start", *([module] if module else []), *given]
 
 
 def _text_of(policy: Path | None) -> str:

@@ -130,7 +130,7 @@ def _without(found: PolicyFile) -> Policy:
 
 
 def settings_of(options: Mapping[str, object]) -> list[str]:
-    """Options that were given, as settings: those that are None or empty were not.
+    """Options that were given, as settings: those that are None were not.
 
     Args:
         options: key of the policy to what was typed.
@@ -138,7 +138,7 @@ def settings_of(options: Mapping[str, object]) -> list[str]:
     return [
         f"{key}={str(value).lower() if isinstance(value, bool) else value}"
         for key, value in options.items()
-        if value is not None and value != ""
+        if value is not None
     ]
 
 
@@ -181,8 +181,8 @@ retry_s = 60
 offline_after_s = 86400
 expire_after_s = 2592000
 max_offline = 0.2
-# Whether a device that is away is told at once and learns of it when it is back; else it is told
-# when it is back.
+# Whether a device that is away, or puts updates off, is told at once and follows when it can; else
+# it is told when it is back, or the lock ends.
 offer_offline = false
 
 # When a stage fails: "pause", "rollback-stage" (its devices go back) or "rollback" (all do).

@@ -148,6 +148,12 @@ def test_a_draft_is_made_and_started_later(shoal: Shoal, service: ScriptedServic
         ("start", "wine", "--per-device", "m-{device}", "--to", "all"),
         ("start", "--per-device", "m-for-each", "--slot", "m", "--to", "all"),
         ("start", "--per-device", "m-for-{device}", "--to", "all"),
+        ("start", "wine", "--to", "all", "--of", "press"),
+        ("start", "wine", "--to", "all", "--shadow", "--uplink", "all"),
+        ("start", "--per-device", "m-for-{device}", "--to", "all", "--shadow"),
+        ("start", "r17", "--soak", "1h"),
+        ("start", "r17", "--slot", "m"),
+        ("start", "r17", "--draft"),
         ("plan", "wine"),
         ("status", "r17", "--stage", "2"),
         ("status", "r17", "--devices", "--state", "happy"),
@@ -158,6 +164,30 @@ def test_wrong_usage_is_said_as_such(shoal: Shoal, arguments: tuple[str, ...]) -
     outcome = shoal.run("rollout", *arguments)
     assert outcome.code == 2
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("option", ["--stages", "--soak", "--on-error"])
+def test_an_option_of_nothing_is_not_taken_for_one_that_was_not_given(
+    shoal: Shoal, service: ScriptedService, option: str
+) -> None:
+    outcome = shoal.run("rollout", "start", "wine", "--to", "all", option, "")
+    assert outcome.code == 1
+    assert "the policy" in outcome.err
+    assert not service.requests
+
+
+def test_a_rollout_of_shadows_goes_beside_a_slot_and_is_planned_as_such(
+    shoal: Shoal, service: ScriptedService
+) -> None:
+    typed = ("wine/3", "--to", "all", "--shadow", "--of", "press")
+    out = shoal.ok("rollout", "plan", *typed).out
+    assert out.splitlines()[-1].endswith(
+        "shoal rollout start wine/3 --to all --of press --seed 7 --shadow"
+    )
+    shoal.ok("rollout", "start", *typed)
+    shoal.ok("rollout", "start", "wine/3", "--to", "all", "--shadow")
+    assert wish(service, 2) == RolloutWish(module="wine", version=3, to="all", shadows="press")
+    assert wish(service, 4).shadows == "wine"
 
 
 def test_a_policy_that_is_not_there_says_how_one_is_made(shoal: Shoal, tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def test_a_wrong_setting_is_refused_by_name(setting: str, said: str) -> None:
 
 def test_options_that_were_not_given_set_nothing() -> None:
     given = {"soak_s": "5m", "priority": 0, "shadow_stages": None, "stages": "", "approval": True}
-    assert settings_of(given) == ["soak_s=5m", "priority=0", "approval=true"]
+    # What was given as nothing is a setting, and will be refused: nobody types it to be ignored.
+    assert settings_of(given) == ["soak_s=5m", "priority=0", "stages=", "approval=true"]
 
 
 @pytest.mark.parametrize(
