@@ -18,14 +18,17 @@ from sqlalchemy import Row, exists, select
 from cloud_sync.db.rollout_tables import rollout_assignments, rollout_events, rollouts
 from cloud_sync.errors import ShoalError
 from cloud_sync.resources import Deployment
-from cloud_sync.rollout.invariants import Heard, Judge
+from cloud_sync.rollout.invariants import Judge
+from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.states import IN_FLIGHT
 from cloud_sync.rollout.store import load
+from cloud_sync.rollout.violation import Heard
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutEvent, RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode
+from tests.rollouts.claims import is_taken
 from tests.rollouts.device import Nature, Report, RolloutDevice
 from tests.rollouts.fleet import FIRST, NOON, SITES, Action
 from tests.rollouts.story import VERSIONS
@@ -35,7 +38,7 @@ from tests.support.letters import health, letter, reported, status
 SLOT = "probe"
 CALM_S = (30.0,) * 16 + (600.0,) * 10 + (7_200.0,) * 14 + (90_000.0,) * 6
 _R = RolloutState
-_AT_REST = frozenset(_R) - {_R.READY, _R.RUNNING, _R.ROLLING_BACK}
+_AT_WORK = frozenset({_R.READY, _R.RUNNING, _R.ROLLING_BACK})
 
 
 def prepare(folder: Path) -> None:
@@ -222,13 +225,20 @@ class DatabaseFleet:
         ]
 
     def _is_at_rest(self) -> bool:
-        busy = sorted(set(RolloutState) - _AT_REST)
+        """Nothing is on its way, and what still runs waits for a rollout that goes first."""
         query = select(
             exists().where(rollout_assignments.c.state.in_(sorted(IN_FLIGHT)))
-            | exists().where(rollouts.c.state.in_(busy))
+            | exists().where(rollouts.c.state.in_(sorted(_AT_WORK)))
         )
         with self._clouds[0].parts.database.read() as connection:
             is_busy = connection.scalar(query)
+            if is_busy:
+                known = [
+                    stored.rollout
+                    for number in connection.scalars(select(rollouts.c.id))
+                    if (stored := load(connection, number)) is not None
+                ]
+                is_busy = not all(_waits(one, known) for one in known)
         return not is_busy and not any(device.outbox for device in self.devices.values())
 
     def _go_on(self, scheduler: int) -> None:
@@ -281,6 +291,15 @@ class DatabaseFleet:
 
     def _open(self, stack: ExitStack) -> Cloud:
         return stack.enter_context(cloud(self._folder, clock=lambda: self.now))
+
+
+def _waits(rollout: Rollout, others: Sequence[Rollout]) -> bool:
+    """Whether nothing of it is under way, but for what another rollout holds up."""
+    if any(one.state in IN_FLIGHT for one in rollout.assignments.values()):
+        return False
+    return rollout.state not in _AT_WORK or any(
+        is_taken(others, rollout, device) for device in rollout.assignments
+    )
 
 
 def _event(row: Row[Any]) -> RolloutEvent:  # Any: columns of several types

@@ -1,9 +1,8 @@
 """Policies to try: every knob that changes what may happen, in a few values each."""
 
-import random
-
 from cloud_sync.rollout_gates import Gates, Limit
 from cloud_sync.rollout_policy import AT_ONCE, Policy
+from tests.rollouts.chance import Chance
 
 COUNTED = Gates(
     error_rate=Limit(good=0.01, bad=0.1),
@@ -17,10 +16,10 @@ STAGES = (("1", "100%"), ("50%", "100%"), ("100%",), ("1", "50%", "100%"))
 IN_FLIGHT = ("1", "2", "50%", "100%")
 
 
-def any_policy(chance: random.Random) -> Policy:
+def any_policy(chance: Chance) -> Policy:
     """A policy, by chance."""
     pick = chance.choice
-    if chance.random() < 0.1:
+    if chance.happens(0.1):
         return AT_ONCE
     return Policy(
         stages=pick(STAGES),

@@ -4,7 +4,7 @@ Each is the real planner with one mistake. If none of the stories shows it, the 
 judge are too weak.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from msgspec.structs import replace
@@ -24,9 +24,11 @@ from cloud_sync.rollout_resources import (
     StageState,
 )
 from tests.rollouts.cloud import Brain
-from tests.rollouts.story import story_of, tell
+from tests.rollouts.story import Story, tell
+from tests.rollouts.telling import explore
 
 STORIES = 400
+FEW = 20
 _A = AssignmentState
 _R = RolloutState
 _S = StageState
@@ -198,15 +200,33 @@ WRONG: dict[str, tuple[Brain, Invariant]] = {
 }
 
 
+class _SeenError(Exception):
+    """Somebody saw it."""
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_planner_that_is_wrong_is_found_out(name: str) -> None:
     brain, invariant = WRONG[name]
-    for seed in range(STORIES):
+    with pytest.raises(_SeenError):
+        explore(0, _finds(brain, invariant), count=STORIES, shrinks=False)
+
+
+def test_what_is_found_is_told_in_a_few_calls() -> None:
+    brain, invariant = WRONG["greedy"]
+    with pytest.raises(_SeenError) as found:
+        explore(0, _finds(brain, invariant), count=STORIES)
+    told = "\n".join(found.value.__notes__)
+    assert told.count("\n  ") < FEW, told
+
+
+def _finds(brain: Brain, invariant: Invariant) -> Callable[[Story], None]:
+    def listen(story: Story) -> None:
         try:
-            tell(story_of(seed), brain)
+            tell(story, brain)
         except AssertionError as error:
             if str(error).startswith(f"{invariant}:"):
-                return
-        except Exception:  # noqa: BLE001, S112 - a wrong planner may also fall over
-            continue
-    pytest.fail(f"{STORIES} stories and nobody saw it")
+                raise _SeenError from error
+        except Exception:  # noqa: BLE001 - a wrong planner may also fall over
+            return
+
+    return listen
