@@ -38,8 +38,8 @@ class Policy(Struct, frozen=True, kw_only=True):
         retry_s: longest wait before the first of them; doubles, with full jitter.
         offline_after_s: a device that is away for so long leaves the denominator.
         expire_after_s: and gives up its place in the queue.
-        offer_offline: whether a device that is away is told at once and learns of it when it is
-            back; else it is offered the version when it is back.
+        offer_offline: whether a device that is away, or puts updates off, is told at once and
+            follows when it can; else it is offered the version when it is back, or the lock ends.
         max_offline: of a stage; with more of its devices away it is inconclusive.
         on_error: what follows when a stage fails: nothing more is offered; or its devices go back;
             or all devices of the rollout do.

@@ -42,11 +42,14 @@ def judge(detail: DeviceDetail, result: DeploymentResult) -> Arrival:
     def arrival(state: Literal["running", "waiting", "failed"], text: str = "") -> Arrival:
         return Arrival(device=device, state=state, phase=phase, text=text)
 
+    revision = result.revisions.get(device)
+    if revision == 0 and (wanted is None or wanted.digest != result.digest):
+        why = f"shoal rollout status {result.rollout} --devices says why"
+        return arrival("waiting", f"not asked yet: {why}")
     if wanted is None or wanted.digest != result.digest:
         instead = f"{wanted.module}/{wanted.version}" if wanted else "nothing"
         return arrival("failed", f"somebody else has since asked for {instead} in this slot")
-    revision = result.revisions.get(device, 0)
-    if detail.reported is None or detail.reported.revision_seen < revision:
+    if detail.reported is None or detail.reported.revision_seen < (revision or 0):
         return arrival("waiting", _silence(detail))
     if reported is None:
         return arrival("waiting", f"has not begun yet{_presence(detail)}")
@@ -55,6 +58,8 @@ def judge(detail: DeviceDetail, result: DeploymentResult) -> Arrival:
         return arrival("running")
     if reported.wanted == result.digest and reported.phase in (Phase.REJECTED, Phase.ROLLED_BACK):
         return arrival("failed", f"{_phase(reported)}{_error(reported)}")
+    if reported.is_put_off:
+        return arrival("waiting", f"{_lock(reported, detail)}{_presence(detail)}")
     return arrival("waiting", f"{_phase(reported)}{_error(reported)}{_presence(detail)}")
 
 
@@ -74,6 +79,16 @@ def _phase(slot: ReportedSlot) -> str:
     if slot.is_waiting_its_turn:
         return "waits its turn, so that a fleet does not ask at once"
     return slot.phase.value.replace("_", " ")
+
+
+def _lock(slot: ReportedSlot, detail: DeviceDetail) -> str:
+    """Until when the device puts it off, as a length of time: its clock may be any."""
+    said = f": {slot.error.text}" if slot.error is not None else ""
+    if slot.locked_until is None or detail.reported is None:
+        return f"waits for an update lock of the device{said}"
+    left_s = slot.locked_until - detail.reported.time - (detail.reported_age_s or 0.0)
+    minutes = max(1, round(left_s / 60))
+    return f"waits for an update lock of the device, {minutes} min more at most{said}"
 
 
 def _error(slot: ReportedSlot) -> str:

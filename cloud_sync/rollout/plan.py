@@ -176,7 +176,9 @@ def _may_be_asked(
     # One that was told while it was away learns of it when it is back.
     if is_away(seen, now) and (assignment.is_wanted or not policy.offer_offline):
         return False
-    return not is_put_off(seen, rollout.stages[assignment.stage].since, policy, now)
+    # Nor does a lock keep an order back that a device is to know of at once: it waits there.
+    begun = rollout.stages[assignment.stage].since
+    return policy.offer_offline or not is_put_off(seen, begun, policy, now)
 
 
 def _joined(rollout: Rollout, world: World, now: float) -> Iterator[Join]:

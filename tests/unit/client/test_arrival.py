@@ -110,6 +110,24 @@ def test_a_newer_deployment_of_somebody_else_ends_the_wait() -> None:
     assert "somebody else has since asked for shuttle/2" in found.text
 
 
+def test_a_device_that_a_program_locks_is_waited_for_and_says_until_when() -> None:
+    error = SlotError(code="update_locked", text="put off until 14:05:00 (a cut is being made)")
+    locked = replace(slot(Phase.FETCHING, OLD, error), attempts=0, locked_until=100.0 + 301.0)
+    found = judge(detail(locked), RESULT)
+    assert found.state == "waiting"
+    assert found.text == (
+        "waits for an update lock of the device, 5 min more at most: "
+        "put off until 14:05:00 (a cut is being made)"
+    )
+
+
+def test_a_device_that_was_not_asked_yet_is_waited_for() -> None:
+    unasked = replace(RESULT, revisions={"line-1": 0}, rollout="r17")
+    found = judge(detail(slot(Phase.ACTIVE, OLD), desired=OLD), unasked)
+    assert found.state == "waiting"
+    assert found.text == "not asked yet: shoal rollout status r17 --devices says why"
+
+
 def test_a_silent_device_is_named_as_such() -> None:
     never = judge(detail(seen=None, presence="unknown", last_seen=None), RESULT)
     assert never.text == "never seen: is its agent running?"

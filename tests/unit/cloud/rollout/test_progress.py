@@ -316,3 +316,10 @@ def test_a_rollback_goes_to_what_the_slot_wanted_at_the_first_offer() -> None:
     fleet.drive()
     assert fleet.devices["d0"].slot == reported(OLD)
     assert fleet.rollout.state is RolloutState.ROLLED_BACK
+
+
+def test_who_is_told_at_once_is_told_though_a_program_puts_updates_off() -> None:
+    fleet = Fleet(rollout_of(candidates(2), AT_ONCE))
+    fleet.tell("d0", locked_until=DAY)
+    fleet.start()
+    assert fleet.states() == {A.OFFERED: 2}, "the device itself says that it waits, and why"
