@@ -13,6 +13,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select
 
 from cloud_sync.broker.embedded import EmbeddedBroker, free_port
@@ -29,11 +30,15 @@ from tests.support.cloud import manifest_of
 from tests.support.device import await_value
 from tests.support.rollout_devices import RolloutDevices
 from tests.support.service import CloudService
+from tests.support.slot_counters import SlotCounters
 
 RESTARTS: Final = 50
-TIMEOUT_S: Final = 240.0
+FEW_RESTARTS: Final = 5
+TIMEOUT_S: Final = 360.0
 DEVICES: Final = tuple(f"line-{number}" for number in range(12))
 BAD: Final = "line-0"
+FIRST: Final = b"the first"
+SECOND: Final = b"the second"
 SITES: Final = ("oslo", "bergen")
 OVER: Final = frozenset({"completed", "completed_degraded", "rolled_back"})
 POLICY: Final = Policy(
@@ -45,19 +50,28 @@ POLICY: Final = Policy(
     max_failure=1.0,
     min_sample=5,
     soak_s=0,
-    soak_messages=0,
     max_offline=1.0,
-    gates=None,
 )
+"""With the gates of every rollout: no stage passes before its version was measured."""
+BESIDE: Final = frozenset({"error_rate", "disagreement", "memory", "psi"})
+ALONE: Final = frozenset({"error_rate", "slow", "memory"})
+GATES: Final = BESIDE | ALONE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @contextmanager
-def fleet(broker: EmbeddedBroker) -> Iterator[RolloutDevices]:
-    """Devices, of which one refuses every version."""
+def fleet(broker: EmbeddedBroker, differing: int) -> Iterator[RolloutDevices]:
+    """Devices, of which one refuses every version.
+
+    Args:
+        broker: that they are connected to.
+        differing: of a hundred answers of the second version, those unlike the first one's.
+    """
     devices = [RolloutDevice(name, "") for name in DEVICES]
-    with RolloutDevices(devices, broker.url) as running:
+    counters = SlotCounters()
+    counters.differing[digest_of(manifest(SECOND))] = differing
+    with RolloutDevices(devices, broker.url, counters) as running:
         yield running
 
 
@@ -71,28 +85,30 @@ def ask(service: CloudService, path: str, **query: Any) -> Any:
     return answer.json()
 
 
+def manifest(data: bytes) -> bytes:
+    return canonical(manifest_of(Blob(path="model.onnx", digest=digest_of(data), size=len(data))))
+
+
 def publish(service: CloudService, data: bytes) -> None:
-    digest = digest_of(data)
-    assert httpx.put(f"{service.url}/v1/blobs/{digest}", content=data).is_success
-    manifest = manifest_of(Blob(path="model.onnx", digest=digest, size=len(data)))
-    answer = httpx.post(f"{service.url}/v1/modules", content=canonical(manifest))
+    assert httpx.put(f"{service.url}/v1/blobs/{digest_of(data)}", content=data).is_success
+    answer = httpx.post(f"{service.url}/v1/modules", content=manifest(data))
     assert answer.is_success, answer.text
 
 
-def prepare(service: CloudService, devices: RolloutDevices) -> str:
+def prepare(service: CloudService, devices: RolloutDevices, policy: Policy) -> str:
     """All devices run the first version, and there is a rollout of the second; its id."""
     await_value(lambda: len(ask(service, "devices") or ()) == len(DEVICES), 30)
     for number, name in enumerate(DEVICES):
         tags = {"set": {"site": SITES[number % len(SITES)]}}
         answer = httpx.patch(f"{service.url}/v1/devices/{name}/tags", json=tags)
         assert answer.is_success, answer.text
-    publish(service, b"the first")
+    publish(service, FIRST)
     wish = {"module": "probe", "to": "all"}
     assert httpx.post(f"{service.url}/v1/deployments", json=wish).is_success
     await_value(lambda: state_of(service, "r1") in OVER, 60)
     devices.devices[BAD].nature = Nature.REJECTS
-    publish(service, b"the second")
-    asked = RolloutWish(module="probe", to="all", policy=POLICY, seed=7)
+    publish(service, SECOND)
+    asked = RolloutWish(module="probe", to="all", policy=policy, seed=7)
     answer = httpx.post(f"{service.url}/v1/rollouts", json=msgspec.to_builtins(asked))
     assert answer.is_success, answer.text
     return str(answer.json()["summary"]["id"])
@@ -119,6 +135,22 @@ def order(service: CloudService, rollout: str, action: str) -> None:
         return
 
 
+def history(service: CloudService, rollout: str) -> list[RolloutEvent]:
+    found = ask(service, f"rollouts/{rollout}/events", limit=1_000)
+    return msgspec.convert(found, list[RolloutEvent])
+
+
+def verdicts(events: list[RolloutEvent]) -> list[tuple[int | None, str, frozenset[str]]]:
+    """Of each step of each stage: what it came to, and the gates that say so."""
+    found = []
+    for event in events:
+        verdict = event.evidence.get("verdict", "")
+        if verdict in ("passed", "failed"):
+            gates = {name for name, text in event.evidence.items() if text.startswith(verdict)}
+            found.append((event.stage, event.after, frozenset(gates & GATES)))
+    return found
+
+
 def outcome(service: CloudService, devices: RolloutDevices, rollout: str) -> dict[str, Any]:
     """Everything that can be seen of a rollout in the end, but times and numbers of revisions."""
     detail = ask(service, f"rollouts/{rollout}")
@@ -133,17 +165,16 @@ def outcome(service: CloudService, devices: RolloutDevices, rollout: str) -> dic
     return {
         "state": detail["summary"]["state"],
         "stages": stages,
+        "verdicts": verdicts(history(service, rollout)),
         "assignments": assignments,
         "running": devices.running("probe"),
         "shadows": devices.running("probe-shadow"),
     }
 
 
-def judge(service: CloudService, rollout: str) -> None:
+def judge(service: CloudService, rollout: str, policy: Policy) -> None:
     """Everything that was recorded of the rollout keeps to what rollouts promise."""
-    events = msgspec.convert(
-        ask(service, f"rollouts/{rollout}/events", limit=1_000), list[RolloutEvent]
-    )
+    events = history(service, rollout)
     members = {
         one["device"]: Assignment(
             device=one["device"],
@@ -157,7 +188,7 @@ def judge(service: CloudService, rollout: str) -> None:
     }
     told = Rollout(
         id=int(rollout[1:]),
-        wish=RolloutWish(module="probe", to="all", policy=POLICY),
+        wish=RolloutWish(module="probe", to="all", policy=policy),
         slot="probe",
         module="probe",
         version=2,
@@ -167,23 +198,51 @@ def judge(service: CloudService, rollout: str) -> None:
         assignments=members,
     )
     assert violations([History(rollout=told, events=events)], until=time.time()) == ()
-    assert len(events) > len(DEVICES) * 4
 
 
-def undisturbed(folder: Path) -> dict[str, Any]:
+def undisturbed(folder: Path, policy: Policy, differing: int) -> dict[str, Any]:
     """How it ends without a restart."""
     broker = EmbeddedBroker(folder / "nats")
     broker.start()
     service = CloudService(folder / "cloud", broker=broker.url).start()
     try:
-        with fleet(broker) as devices:
-            rollout = prepare(service, devices)
+        with fleet(broker, differing) as devices:
+            rollout = prepare(service, devices, policy)
             order(service, rollout, "start")
             await_value(lambda: state_of(service, rollout) in OVER, TIMEOUT_S)
             return await_settled(service, devices, rollout)
     finally:
         service.stop()
         broker.stop()
+
+
+def killed(
+    folder: Path, broker: EmbeddedBroker, policy: Policy, differing: int
+) -> tuple[dict[str, Any], int]:
+    """How it ends when the service dies at each transition, and how often it died."""
+    service = CloudService(folder, broker=broker.url, url=f"http://127.0.0.1:{free_port()}").start()
+    deaths = folder / "deaths"
+    with fleet(broker, differing) as devices:
+        rollout = prepare(service, devices, policy)
+        service.stop()
+        database = Database(sqlite_url(service.data_dir))
+        service.program = ("tests.support.mortal_service", str(deaths))
+        service.start()
+        try:
+
+            def starts() -> bool:
+                order(service, rollout, "start")
+                return stored_state(database, rollout) != "draft"
+
+            await_value(starts, TIMEOUT_S)
+            await_value(lambda: stored_state(database, rollout) in OVER, TIMEOUT_S)
+            await_value(lambda: state_of(service, rollout), TIMEOUT_S)
+            found = await_settled(service, devices, rollout)
+            judge(service, rollout, policy)
+            return found, int(deaths.read_text())
+        finally:
+            service.stop()
+            database.close()
 
 
 def await_settled(service: CloudService, devices: RolloutDevices, rollout: str) -> dict[str, Any]:
@@ -199,32 +258,28 @@ def await_settled(service: CloudService, devices: RolloutDevices, rollout: str) 
 def test_a_service_that_is_killed_at_every_transition_ends_where_an_undisturbed_one_does(
     tmp_path: Path, nats_broker: EmbeddedBroker
 ) -> None:
-    expected = undisturbed(tmp_path / "undisturbed")
+    expected = undisturbed(tmp_path / "undisturbed", POLICY, differing=0)
     assert expected["state"] == "completed_degraded"
+    assert expected["verdicts"] == [
+        (0, "filling", BESIDE),
+        # What both said of the same inputs is known of these devices.
+        (0, "passed", ALONE | {"psi"}),
+        (1, "passed", ALONE),
+        (2, "passed", ALONE),
+    ]
+    found, deaths = killed(tmp_path / "mortal", nats_broker, POLICY, differing=0)
+    assert found == expected
+    assert deaths >= RESTARTS
 
-    folder = tmp_path / "mortal"
-    service = CloudService(
-        folder, broker=nats_broker.url, url=f"http://127.0.0.1:{free_port()}"
-    ).start()
-    deaths = tmp_path / "deaths"
-    with fleet(nats_broker) as devices:
-        rollout = prepare(service, devices)
-        service.stop()
-        database = Database(sqlite_url(service.data_dir))
-        service.program = ("tests.support.mortal_service", str(deaths))
-        service.start()
-        try:
 
-            def starts() -> bool:
-                order(service, rollout, "start")
-                return stored_state(database, rollout) != "draft"
-
-            await_value(starts, TIMEOUT_S)
-            await_value(lambda: stored_state(database, rollout) in OVER, TIMEOUT_S)
-            await_value(lambda: state_of(service, rollout), TIMEOUT_S)
-            assert await_settled(service, devices, rollout) == expected
-            judge(service, rollout)
-            assert int(deaths.read_text()) >= RESTARTS
-        finally:
-            service.stop()
-            database.close()
+def test_a_version_that_answers_otherwise_is_caught_by_a_service_that_dies_at_every_transition(
+    tmp_path: Path, nats_broker: EmbeddedBroker
+) -> None:
+    policy = replace(POLICY, on_error="rollback")
+    expected = undisturbed(tmp_path / "undisturbed", policy, differing=20)
+    assert expected["state"] == "rolled_back"
+    assert expected["verdicts"] == [(0, "failed", {"disagreement"})]
+    assert set(expected["running"].values()) == {digest_of(manifest(FIRST))}
+    found, deaths = killed(tmp_path / "mortal", nats_broker, policy, differing=20)
+    assert found == expected
+    assert deaths >= FEW_RESTARTS

@@ -5,22 +5,27 @@ is seen; what is not acknowledged is sent again, as a real device does.
 """
 
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 
-from edge_agent.contract.messages import Ack
+from edge_agent.contract.messages import Ack, Health
 from edge_agent.contract.state import DesiredState, ReportedState
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode, encode
 from tests.rollouts.device import RolloutDevice
-from tests.support.letters import health, reported, status, topic_of
+from tests.support.letters import reported, status, topic_of
 from tests.support.mqtt import leave
+from tests.support.slot_counters import SlotCounters
 
 AGAIN_S: Final = 0.3
-HEALTH_ROUNDS: Final = 30
+STATUS_ROUNDS: Final = 30
+HEALTH_ROUNDS: Final = 3
+HEALTH_MESSAGES: Final = 1_000
+"""Of each slot in a health report: few reports are enough to judge by."""
 BOOT: Final = "boot"
 
 
@@ -30,9 +35,14 @@ class RolloutDevices:
     Args:
         devices: who they are, and what they make of versions.
         broker_url: `mqtt://host:port`.
+        counters: what their slots do, told about once a second.
     """
 
-    def __init__(self, devices: Iterable[RolloutDevice], broker_url: str) -> None:
+    def __init__(
+        self, devices: Iterable[RolloutDevice], broker_url: str, counters: SlotCounters
+    ) -> None:
+        self._counters = counters
+        self._began = time.monotonic()
         self.devices = {device.name: device for device in devices}
         self._unsent: dict[str, list[ReportedState]] = {name: [] for name in self.devices}
         self._numbers = dict.fromkeys(self.devices, 0)
@@ -105,15 +115,27 @@ class RolloutDevices:
         rounds = 0
         while not self._stopping.is_set():
             with self._lock:
-                if rounds % HEALTH_ROUNDS == 0:
+                if rounds % STATUS_ROUNDS == 0:
                     for name in self.devices:
                         self._publish(status(name, boot_id=BOOT), retain=True)
-                        self._publish(health(name, boot_id=BOOT))
+                if rounds % HEALTH_ROUNDS == 0:
+                    for device in self.devices.values():
+                        self._publish(self._health(device))
                 for waiting in self._unsent.values():
                     for message in waiting[:1]:
                         self._publish(message)
             rounds += 1
             self._stopping.wait(AGAIN_S)
+
+    def _health(self, device: RolloutDevice) -> Health:
+        return self._counters.report(
+            device.name,
+            device.slots,
+            messages=HEALTH_MESSAGES,
+            time=time.time(),
+            uptime_s=time.monotonic() - self._began,
+            boot_id=BOOT,
+        )
 
     def _publish(self, message: Any, *, retain: bool = False) -> None:
         self._client.publish(topic_of(message), encode(message), 1, retain)

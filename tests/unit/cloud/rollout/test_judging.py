@@ -1,6 +1,5 @@
 """Rollouts that are judged by what the version did: from health reports to the way back."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,16 +7,10 @@ import pytest
 
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutState, RolloutWish
-from edge_agent.contract.messages import (
-    TIME_BOUNDS_MS,
-    Health,
-    ShadowHealth,
-    SlotHealth,
-    Timing,
-)
 from tests.support.cloud import NOW, Cloud, change, cloud
 from tests.support.letters import letter
 from tests.support.puppets import Clock, Puppets
+from tests.support.slot_counters import SlotCounters
 
 NAMES = ("line-0", "line-1", "line-2")
 JUDGED = Policy(
@@ -37,65 +30,27 @@ class Measured(Puppets):
     """Puppets that tell what their slots do: so many messages each second.
 
     Attributes:
-        errors: digest to how many of a hundred messages fail.
-        differing: of a hundred answers in shadow, those that differ.
+        counters: of all slots.
         is_mute: whether nothing is told.
-        counts: messages by device, slot and digest.
     """
 
     def __init__(self, cloud: Cloud, clock: Clock, names: Iterable[str]) -> None:
         super().__init__(cloud, clock, names)
-        self.errors: dict[str, int] = {}
-        self.differing = 0
+        self.counters = SlotCounters()
         self.is_mute = False
-        self.counts: Counter[tuple[str, str, str]] = Counter()
 
     def tick(self, seconds: float) -> None:
         """Let time pass, and all devices report."""
         self.clock.now += seconds
-        uptime_s = self.clock.now - NOW
         for name, slots in self.running.items():
-            report = Health(
-                device=name,
-                boot_id="boot",
+            report = self.counters.report(
+                name,
+                {} if self.is_mute else slots,
+                messages=int(A_SECOND * seconds),
                 time=self.clock.now,
-                uptime_s=uptime_s,
-                interval_s=30,
-                slots={
-                    slot: self._measure(name, slot, found.running, found.shadows, seconds)
-                    for slot, found in slots.items()
-                    if found.running and not self.is_mute
-                },
+                uptime_s=self.clock.now - NOW,
             )
             self.cloud.ingest.write([letter(report)])
-
-    def _measure(
-        self, name: str, slot: str, digest: str, shadows: str, seconds: float
-    ) -> SlotHealth:
-        self.counts[name, slot, digest] += int(A_SECOND * seconds)
-        count = self.counts[name, slot, digest]
-        buckets = [0] * (len(TIME_BOUNDS_MS) + 1)
-        buckets[TIME_BOUNDS_MS.index(2.5)] = count
-        failed = count * self.errors.get(digest, 0) // 100
-        shadow = ShadowHealth(
-            of=shadows,
-            version=1,
-            seen=count,
-            agreed=count - count * self.differing // 100,
-            psi=0.01 if count > 500 else None,
-        )
-        return SlotHealth(
-            module="probe",
-            version=1,
-            digest=digest,
-            state="running",
-            pid=len(digest),
-            messages_in=count,
-            failed={"model_failed": failed} if failed else {},
-            total=Timing(count=count, buckets=tuple(buckets), p50_ms=2, p99_ms=2.2, max_ms=2.4),
-            pss_mb=40,
-            shadow=shadow if shadows else None,
-        )
 
 
 @pytest.fixture
@@ -143,8 +98,8 @@ def test_a_good_version_passes_all_gates_of_all_stages(fleet: Measured) -> None:
 
 
 def test_a_version_that_answers_otherwise_never_gets_to_answer(fleet: Measured) -> None:
-    fleet.differing = 20
     rollout, first, second = begin(fleet)
+    fleet.counters.differing[second] = 20
     seen: set[str] = set()
 
     def look() -> None:
@@ -163,7 +118,7 @@ def test_a_version_that_answers_otherwise_never_gets_to_answer(fleet: Measured) 
 
 def test_a_version_that_fails_on_messages_is_taken_back(fleet: Measured) -> None:
     rollout, first, second = begin(fleet)
-    fleet.errors[second] = 20
+    fleet.counters.errors[second] = 20
     assert await_state(fleet, rollout, *ENDS) is R.ROLLED_BACK
     assert runs(fleet) == {first}
     verdict = fleet.show(rollout).summary.stages[0].verdict
@@ -173,9 +128,9 @@ def test_a_version_that_fails_on_messages_is_taken_back(fleet: Measured) -> None
 
 
 def test_a_version_with_the_errors_of_its_champion_goes_on(fleet: Measured) -> None:
-    fleet.errors[fleet.cloud.publish(data=b"first").module.digest] = 20
+    fleet.counters.errors[fleet.cloud.publish(data=b"first").module.digest] = 20
     rollout, _first, second = begin(fleet)
-    fleet.errors[second] = 20
+    fleet.counters.errors[second] = 20
     assert await_state(fleet, rollout, *ENDS) is R.COMPLETED
     assert runs(fleet) == {second}
 
