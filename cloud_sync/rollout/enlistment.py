@@ -30,7 +30,7 @@ from cloud_sync.rollout.previous import previous_of, running_in
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.rows import LIVE
 from cloud_sync.rollout.screening import screen
-from cloud_sync.rollout.takeover import of_rollout, rivals
+from cloud_sync.rollout.takeover import conflict_of, of_rollout, rivals
 from cloud_sync.rollout_resources import Obstacle, RolloutState, RolloutWish
 from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import Hardware, WantedSlot
@@ -134,12 +134,7 @@ def enlist(
         unfit=tuple(unfit),
         omitted=_omitted(connection, rollout, versions, already, unfit),
         conflicts=tuple(
-            Obstacle(
-                device=rival.device,
-                code="slot_taken" if rival.goes_first else "supersedes",
-                text=f"r{rival.rollout} is at work on slot {rollout.slot!r} and "
-                + ("goes first" if rival.goes_first else "is superseded there"),
-            )
+            conflict_of(rival, rollout.slot)
             for rival in rivals(connection, claim, sorted(fit))
             if rival.is_at_work
         ),

@@ -8,7 +8,7 @@ from typing import Final
 
 from cloud_sync.rollout.decisions import Move, Revert
 from cloud_sync.rollout.observation import DeviceNow
-from cloud_sync.rollout.rollout import Assignment, Rollout
+from cloud_sync.rollout.rollout import Assignment, Rollout, Step
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import AssignmentState
 from edge_agent.contract.state import Phase, ReportedSlot
@@ -47,6 +47,11 @@ def has_champion(assignment: Assignment, rollout: Rollout) -> bool:
         and previous.mode == "run"
         and previous.digest != assignment.digest
     )
+
+
+def is_asked_again(assignment: Assignment, step: Step) -> bool:
+    """Whether an offer would only repeat what a device's desired state asks for already."""
+    return assignment.state is _A.QUEUED and assignment.is_wanted and assignment.mode == step
 
 
 def has_heard(assignment: Assignment, seen: DeviceNow) -> bool:

@@ -22,7 +22,9 @@ class DeviceNow(Struct, frozen=True, kw_only=True, gc=False):
         reported_at: when that report came, by the service's clock.
         slot: what it reported of the rollout's slot; None if it has none.
         shadow: the same of the rollout's shadow slot.
-        is_taken: another rollout that goes first is at work on this slot, or a newer one took it.
+        taken_by: the number of the rollout that goes first on this slot, is at work, and has the
+            device in its line: nothing may begin here before it; 0 for none.
+        is_lost: that rollout has changed what the slot is to run.
         locked_until: a module there said "not now", until then, seconds since 1970; None if not.
     """
 
@@ -34,8 +36,14 @@ class DeviceNow(Struct, frozen=True, kw_only=True, gc=False):
     reported_at: float | None = None
     slot: ReportedSlot | None = None
     shadow: ReportedSlot | None = None
-    is_taken: bool = False
+    taken_by: int = 0
+    is_lost: bool = False
     locked_until: float | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether another rollout goes first here."""
+        return self.taken_by != 0
 
 
 class Counted(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from cloud_sync.rollout.bounds import Room
 from cloud_sync.rollout.deadlines import given_up
 from cloud_sync.rollout.decisions import Decision, Join, MoveRollout, MoveStage, Offer
 from cloud_sync.rollout.evolve import evolve
-from cloud_sync.rollout.hearing import has_champion, is_away, is_put_off
+from cloud_sync.rollout.hearing import has_champion, is_asked_again, is_away, is_put_off
 from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.progress import reported
 from cloud_sync.rollout.returning import finished, taken_back
@@ -164,7 +164,7 @@ def _open_stages(rollout: Rollout) -> dict[int, Step]:
 def _may_be_asked(
     assignment: Assignment, seen: DeviceNow | None, rollout: Rollout, step: Step, now: float
 ) -> bool:
-    if seen is None or seen.is_taken:
+    if seen is None or (seen.is_taken and not is_asked_again(assignment, step)):
         return False
     if assignment.next_retry is not None and now < assignment.next_retry:
         return False

@@ -5,7 +5,7 @@ way, a version that the device refused. To go back to that would be to install i
 successor, so the way leads over it to what was wanted before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -29,7 +29,11 @@ _PREVIOUS: Final = msgspec.json.Decoder(WantedSlot)
 
 
 def previous_of(
-    connection: Connection, slot: str, wanted: Mapping[str, WantedSlot | None]
+    connection: Connection,
+    slot: str,
+    wanted: Mapping[str, WantedSlot | None],
+    *,
+    returning: Container[str] = frozenset(),
 ) -> dict[str, WantedSlot | None]:
     """What each device goes back to if a change of a slot fails.
 
@@ -37,13 +41,14 @@ def previous_of(
         connection: of a transaction.
         slot: that is to be changed.
         wanted: device to what the slot wants now; None for nothing.
+        returning: devices that are on their way back to what they want: that was proven before.
 
     Returns:
         What it wants now, if the device runs that or has reported nothing at all; else what it
         wanted before, as far as rollouts remember it.
     """
     found = dict(wanted)
-    running = running_in(connection, slot, sorted(found))
+    running = running_in(connection, slot, sorted(d for d in found if d not in returning))
     for device in _on_trial(connection, slot, found, running):
         running[device] = ""  # nothing that it wants is proven by that
     for _ in range(LONGEST_WAY):

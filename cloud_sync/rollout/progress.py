@@ -53,8 +53,6 @@ def _is_quiet(assignment: Assignment, seen: DeviceNow) -> bool:
 
     Only a short way to what is found anyhow.
     """
-    if seen.is_taken:
-        return False
     state = assignment.state
     if state is _A.COMMITTED:
         slot = seen.slot
@@ -73,8 +71,6 @@ def _decide(
     assignment: Assignment, seen: DeviceNow, rollout: Rollout, now: float
 ) -> Move | Revert | None:
     state = assignment.state
-    if seen.is_taken and (assignment.is_wanted or state is _A.REVERTING):
-        return move(assignment, _A.SUPERSEDED, "another rollout took this device's slot")
     if state is _A.REVERTING:
         return going_back(assignment, seen, rollout.wish.policy, now)
     if state is _A.QUEUED:

@@ -72,7 +72,7 @@ def finished(rollout: Rollout, world: World, now: float) -> tuple[MoveRollout, .
 def _is_late(assignment: Assignment, seen: DeviceNow | None) -> bool:
     if not _is_done(assignment) or assignment.state is _A.REVERTING:
         return True
-    if not is_unsure(assignment) or (seen is not None and seen.is_taken):
+    if not is_unsure(assignment) or (seen is not None and seen.is_lost):
         return False
     return may_run_it(assignment, seen)
 

@@ -1,6 +1,6 @@
 """Decisions made true, in one transaction: rows, desired states and the journal, all or nothing.
 
-    1. slots that the decisions need are taken from older rollouts, where those do not go first
+    1. slots that are offered something are taken from other rollouts, where those do not go first
     2. what a device would get is checked once more beside what else it is to run by now
     3. desired states are written, each a new and higher revision
     4. the rollout evolves, and its rows and the journal follow
@@ -9,7 +9,7 @@ Decides nothing of its own but this: an offer that cannot be made any more is no
 nothing; who called does that, after the commit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, structs
@@ -22,15 +22,16 @@ from cloud_sync.fleet.known import count_known, known_of
 from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.spread import spread_s
 from cloud_sync.rollout import journal, wanted
-from cloud_sync.rollout.decisions import Decision, Move, MoveRollout, Offer, Revert
+from cloud_sync.rollout.decisions import Decision, Move, Offer, Revert
 from cloud_sync.rollout.evidence import begin, is_measured, is_offered
 from cloud_sync.rollout.evolve import evolve, with_revisions
 from cloud_sync.rollout.fit import check_fit
+from cloud_sync.rollout.hearing import is_asked_again
 from cloud_sync.rollout.previous import previous_of
 from cloud_sync.rollout.rollout import Rollout, Step
 from cloud_sync.rollout.store import save
-from cloud_sync.rollout.takeover import of_rollout, rivals, supersede
-from cloud_sync.rollout_resources import AssignmentState, RolloutState
+from cloud_sync.rollout.takeover import Reservation, Rival, of_rollout, rivals, supersede
+from cloud_sync.rollout_resources import AssignmentState
 from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
 
@@ -43,13 +44,13 @@ class Settled(Struct, frozen=True, kw_only=True):
     Attributes:
         rollout: as it is stored now.
         tell: devices whose desired state is new.
-        waiting: devices that were not offered anything, because another rollout goes first.
+        waiting: devices that were not offered anything, because another rollout goes first; which.
         disturbed: other rollouts that lost devices.
     """
 
     rollout: Rollout
     tell: frozenset[str] = frozenset()
-    waiting: frozenset[str] = frozenset()
+    waiting: Mapping[str, Reservation] = {}
     disturbed: frozenset[int] = frozenset()
 
 
@@ -76,17 +77,19 @@ def settle(
         return Settled(rollout=rollout)
     time = journal.stamp(connection, now)
     claim = of_rollout(rollout)
-    found = rivals(connection, claim, sorted(_slots_needed(rollout, decisions)))
-    shadows = [d.device for d in decisions if isinstance(d, Offer) and d.mode == "shadow"]
+    offers = [decision for decision in decisions if isinstance(decision, Offer)]
+    found = rivals(connection, claim, sorted({offer.device for offer in offers}))
+    shadows = [offer.device for offer in offers if offer.mode == "shadow"]
     if shadows:
         beside = structs.replace(claim, slot=shadow_slot(rollout.slot))
         found += rivals(connection, beside, sorted(shadows))
-    waiting = frozenset(rival.device for rival in found if rival.goes_first)
+    waiting = _waiting(rollout, offers, found)
     losers = [rival for rival in found if rival.device not in waiting]
     disturbed = supersede(connection, losers, claim, actor, time)
     orphans = _drop_shadows(connection, {r.device for r in losers if r.has_shadow}, rollout, now)
     possible = [d for d in decisions if not (isinstance(d, Offer) and d.device in waiting)]
-    desk = _Desk(connection, rollout, possible)
+    returning = frozenset(rival.device for rival in losers if rival.is_going_back)
+    desk = _Desk(connection, rollout, possible, returning)
     made = [checked for decision in possible if (checked := desk.check(decision)) is not None]
     revisions = desk.write(now, starts_per_s)
     after = with_revisions(evolve(rollout, made, now), revisions, desk.previous)
@@ -102,19 +105,18 @@ def settle(
     )
 
 
-def _slots_needed(rollout: Rollout, decisions: Iterable[Decision]) -> set[str]:
-    """Devices whose slot the rollout takes now: all of them at its start."""
-    needed: set[str] = set()
-    for decision in decisions:
-        if isinstance(decision, Offer):
-            needed.add(decision.device)
-        elif isinstance(decision, MoveRollout) and _is_start(decision, rollout):
-            needed |= rollout.assignments.keys()
-    return needed
-
-
-def _is_start(decision: MoveRollout, rollout: Rollout) -> bool:
-    return decision.state is RolloutState.RUNNING and rollout.started is None
+def _waiting(
+    rollout: Rollout, offers: Sequence[Offer], found: Sequence[Rival]
+) -> dict[str, Reservation]:
+    """The devices that cannot be offered anything before another rollout is done with them."""
+    assignments = rollout.assignments
+    # What a rollout has changed is its own until another one offers: it may go on there.
+    begun = {o.device for o in offers if not is_asked_again(assignments[o.device], o.mode)}
+    return {
+        rival.device: Reservation(rival.rollout, rival.has_slot or rival.has_shadow)
+        for rival in found
+        if rival.goes_first and rival.device in begun
+    }
 
 
 def _drop_shadows(
@@ -135,7 +137,11 @@ class _Desk:
     """The desired states that a round changes: read once, checked, and written together."""
 
     def __init__(
-        self, connection: Connection, rollout: Rollout, decisions: Sequence[Decision]
+        self,
+        connection: Connection,
+        rollout: Rollout,
+        decisions: Sequence[Decision],
+        returning: Container[str],
     ) -> None:
         self._connection = connection
         self._rollout = rollout
@@ -156,7 +162,10 @@ class _Desk:
         ]
         slot = rollout.slot
         self.previous: dict[str, WantedSlot | None] = previous_of(
-            connection, slot, {device: self._before[device].slots.get(slot) for device in first}
+            connection,
+            slot,
+            {device: self._before[device].slots.get(slot) for device in first},
+            returning=returning,
         )
         self._after: dict[str, dict[str, WantedSlot]] = {}
         self._same: set[str] = set()

@@ -4,7 +4,7 @@ Reports are read when a device has spoken; who is there is read for all at once,
 is kept here can be read again at any time: losing it loses nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Row, Select, select, update
 
 from cloud_sync.db.fleet_tables import devices, reported_states
-from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
+from cloud_sync.db.rollout_tables import rollout_assignments
 from cloud_sync.fleet.presence import Presence, presence
 from cloud_sync.rollout.observation import DeviceNow
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout.rows import LIVE
-from cloud_sync.rollout.states import ACTIVE, ENDED
+from cloud_sync.rollout.states import ENDED
+from cloud_sync.rollout.takeover import Reservation, reservations
 from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import ReportedSlot, ReportedState
 from edge_agent.contract.wire import decode
@@ -28,7 +28,6 @@ TURNS: Final = 12
 """In so many rounds everybody is looked up once."""
 _D: Final = devices.c
 _P: Final = reported_states.c
-_R: Final = rollouts.c
 _A: Final = rollout_assignments.c
 
 
@@ -42,11 +41,10 @@ class Sightings:
     def __init__(self, rollout: Rollout) -> None:
         self._number = rollout.id
         self._slot = rollout.slot
-        self._priority = rollout.wish.policy.priority
         self._shadow = _shadow_name(rollout)
         self._turn = 0
         self._heard: dict[str, _Heard] = {}
-        self._taken: set[str] = set()
+        self._taken: dict[str, Reservation] = {}
         self.devices: dict[str, DeviceNow] = {}
 
     def read_news(self, connection: Connection, now: float) -> int:
@@ -80,8 +78,8 @@ class Sightings:
                 else:
                     self._heard[name] = _heard(row)
                     seen = self._seen(row, now)
-                    is_taken = name in self._taken
-                    self.devices[name] = replace(seen, is_taken=True) if is_taken else seen
+                    taken = self._taken.get(name)
+                    self.devices[name] = seen if taken is None else _with(seen, taken)
 
     def read_presence(self, connection: Connection, rollout: Rollout, now: float) -> None:
         """See who is there, of all devices with whom the rollout is not done.
@@ -101,7 +99,7 @@ class Sightings:
         self._turn = (self._turn + 1) % TURNS
         old = [name for name in names if name in turn or self._seems_silent(name, now)]
         self._read_seen(connection, old, now)
-        self._read_taken(connection)
+        self._know_taken(reservations(connection, rollout))
 
     def _seems_silent(self, name: str, now: float) -> bool:
         heard = self._heard.get(name)
@@ -127,28 +125,17 @@ class Sightings:
                 if (there, away) != (known.presence, known.away_since):
                     self.devices[name] = replace(known, presence=there, away_since=away)
 
-    def take(self, names: Iterable[str]) -> None:
-        """Note that another rollout goes first on these devices."""
-        for name in names:
-            self._taken.add(name)
-            self.devices[name] = replace(self.devices[name], is_taken=True)
+    def take(self, waiting: Mapping[str, Reservation]) -> None:
+        """Note that other rollouts go first on these devices."""
+        self._know_taken({**self._taken, **waiting})
 
-    def _read_taken(self, connection: Connection) -> None:
-        """Find out on which devices a rollout of higher priority is at work on the same slot."""
-        rivals = select(_R.id).where(
-            _R.slot == self._slot, _R.priority > self._priority, _R.state.in_(sorted(LIVE))
-        )
-        numbers = list(connection.scalars(rivals))
-        taken: set[str] = set()
-        if numbers:
-            query = select(_A.device).where(
-                _A.rollout.in_(numbers), _A.slot == self._slot, _A.state.in_(sorted(ACTIVE))
-            )
-            taken = set(connection.scalars(query))
-        for name in taken ^ self._taken:
-            if name in self.devices:
-                self.devices[name] = replace(self.devices[name], is_taken=name in taken)
-        self._taken = taken
+    def _know_taken(self, taken: Mapping[str, Reservation]) -> None:
+        before = self._taken
+        for name in before.keys() | taken.keys():
+            now = taken.get(name)
+            if name in self.devices and before.get(name) != now:
+                self.devices[name] = _with(self.devices[name], now)
+        self._taken = dict(taken)
 
     def _seen(self, row: Row[Any], now: float) -> DeviceNow:  # Any: columns
         there, away = _heard(row).there(now)
@@ -172,6 +159,12 @@ class Sightings:
             shadow=shadow,
             locked_until=locked,
         )
+
+
+def _with(seen: DeviceNow, taken: Reservation | None) -> DeviceNow:
+    if taken is None:
+        return replace(seen, taken_by=0, is_lost=False)
+    return replace(seen, taken_by=taken.by, is_lost=taken.is_used)
 
 
 def _facts() -> Select[Any]:  # Any: columns of several types

@@ -1,11 +1,14 @@
-"""Who has a device's slot when several rollouts want it: priority, then age.
+"""Who has a device's slot when several rollouts want it, and when it changes hands.
 
-A rollout that starts, or that offers a device something, takes the slot from all others, unless
-one of them has a higher priority and is still at work: then it waits. What is taken away is
-superseded for good, so that it can never be installed after its successor.
+A rollout takes a slot from others when it offers the device something, and not before: what is
+taken away is superseded for good, so that it can never be installed after its successor. Until
+then what the other one has changed stays its own. A device that is in the line of several rollouts
+at work is reserved for the one that goes first (`precedence`): the others begin nothing there, and
+go on when that one is over without having asked it.
 """
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -14,11 +17,12 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
 from cloud_sync.rollout import journal
+from cloud_sync.rollout.precedence import rank, rank_of
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.rows import LIVE
 from cloud_sync.rollout.states import ACTIVE
 from cloud_sync.rollout.summary import rollout_name
-from cloud_sync.rollout_resources import AssignmentState, RolloutEvent, RolloutState
+from cloud_sync.rollout_resources import AssignmentState, Obstacle, RolloutEvent, RolloutState
 
 BATCH: Final = 500
 _NOT_STARTED: Final = frozenset(
@@ -34,8 +38,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     Attributes:
         rollout: its number; 0 for a person who takes the slot away.
         priority: None to go before every rollout.
-        started: when the rollout did; None if it starts now. Those that came later and have to
-            wait go on waiting.
+        started: when the rollout did; None if it starts now.
         by: for the history: "r17 took this device's slot".
     """
 
@@ -51,9 +54,12 @@ class Rival(Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_at_work: its rollout is neither over nor ended.
-        goes_first: it cannot be superseded by the claim.
+        goes_first: it cannot be superseded by the claim, which has to wait for it.
         waits: it came later, and waits for who claims the slot.
+        has_slot: the slot is wanted as it is because of it.
         has_shadow: it put a shadow beside the slot.
+        is_going_back: the slot was given back what it wanted before this rollout, which is not
+            known to run again yet.
     """
 
     rollout: int
@@ -63,7 +69,21 @@ class Rival(Struct, frozen=True, kw_only=True):
     is_at_work: bool
     goes_first: bool
     waits: bool
+    has_slot: bool
     has_shadow: bool
+    is_going_back: bool
+
+
+class Reservation(Struct, frozen=True):
+    """A device that another rollout goes first on.
+
+    Attributes:
+        by: the number of that rollout.
+        is_used: it has changed what the slot is to run.
+    """
+
+    by: int
+    is_used: bool
 
 
 def rivals(connection: Connection, claim: Claim, devices: Sequence[str]) -> list[Rival]:
@@ -82,6 +102,27 @@ def rivals(connection: Connection, claim: Claim, devices: Sequence[str]) -> list
             )
         )
         found += [_rival(row, claim) for row in connection.execute(query)]
+    return found
+
+
+def reservations(connection: Connection, rollout: Rollout) -> dict[str, Reservation]:
+    """The devices on which another rollout goes before this one, as far as it is at work there."""
+    query = select(_R.id, _R.priority, _R.started).where(
+        _R.slot == rollout.slot, _R.id != rollout.id, _R.state.in_(sorted(LIVE))
+    )
+    own = rank_of(rollout)
+    first = sorted(
+        place
+        for row in connection.execute(query)
+        if (place := rank(row.priority, row.started, row.id)) > own
+    )
+    found: dict[str, Reservation] = {}
+    for place in first:  # of several the one that goes before all of them comes last
+        devices = select(_A.device, _A.is_wanted).where(
+            _A.rollout == place.number, _A.state.in_(sorted(ACTIVE))
+        )
+        for row in connection.execute(devices):
+            found[row.device] = Reservation(place.number, row.is_wanted)
     return found
 
 
@@ -157,21 +198,37 @@ def of_rollout(rollout: Rollout) -> Claim:
     )
 
 
+def conflict_of(rival: Rival, slot: str) -> Obstacle:
+    """What a rollout that has not begun meets on a device, for people."""
+    other = rollout_name(rival.rollout)
+    if rival.goes_first:
+        code, text = "slot_taken", f"{other} goes first on slot {slot!r}: this one waits for it"
+    elif rival.has_slot or rival.has_shadow:
+        code = "supersedes"
+        text = f"{other} has slot {slot!r} until this one offers, and is superseded there then"
+    else:
+        code = "supersedes"
+        text = f"{other} waits for this one on slot {slot!r}, and is superseded when it offers"
+    return Obstacle(device=rival.device, code=code, text=text)
+
+
 def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
     is_at_work = row.rollout_state in LIVE
-    outranks = claim.priority is not None and row.priority > claim.priority
+    own = rank(claim.priority, claim.started, claim.rollout)
+    # One that has ended without ever starting has nothing to go first with.
+    came = 0.0 if row.started is None else row.started
+    started = inf if claim.started is None else claim.started
     return Rival(
         rollout=row.rollout,
         device=row.device,
         stage=row.stage,
         state=row.state,
         is_at_work=is_at_work,
-        goes_first=is_at_work and outranks,
-        waits=not row.is_active
-        and claim.started is not None
-        and row.started is not None
-        and (row.started, row.rollout) > (claim.started, claim.rollout),
+        goes_first=is_at_work and rank(row.priority, came, row.rollout) > own,
+        waits=not row.is_active and (came, row.rollout) > (started, claim.rollout),
+        has_slot=row.is_wanted and row.mode == "run",
         has_shadow=row.is_wanted and row.mode == "shadow",
+        is_going_back=row.revision > 0 and not row.is_wanted,
     )
 
 

@@ -6,29 +6,61 @@ Pure: it looks at rollouts as they are stored, and changes nothing.
 from collections.abc import Iterable, Iterator
 
 from cloud_sync.rollout.decisions import Decision, Offer
-from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout.states import ACTIVE
-from cloud_sync.rollout_resources import RolloutState
+from cloud_sync.rollout.rollout import Assignment, Rollout
+from cloud_sync.rollout.states import ACTIVE, IN_FLIGHT
+from cloud_sync.rollout_resources import AssignmentState, RolloutState
 
+_A = AssignmentState
 _R = RolloutState
 LIVE = frozenset({_R.RUNNING, _R.PAUSED, _R.ROLLING_BACK})
 NOT_BEGUN = frozenset({_R.DRAFT, _R.PENDING_APPROVAL, _R.READY})
 
 
-def claimed(before: Rollout, after: Rollout, decisions: Iterable[Decision]) -> list[str]:
+def claimed(decisions: Iterable[Decision]) -> list[str]:
     """The devices whose slot a rollout takes with these decisions."""
-    devices = {one.device for one in decisions if isinstance(one, Offer)}
-    if before.started is None and after.started is not None:
-        devices |= after.assignments.keys()
-    return sorted(devices)
+    return sorted({one.device for one in decisions if isinstance(one, Offer)})
 
 
-def is_taken(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> bool:
-    """Whether another rollout goes first on this device."""
+def check_begun(
+    rollouts: Iterable[Rollout], rollout: Rollout, decisions: Iterable[Decision]
+) -> None:
+    """Nobody begins anything on a device that another rollout goes first on.
+
+    Args:
+        rollouts: all of them.
+        rollout: that has decided this, as it was before.
+        decisions: what it has decided.
+    """
+    everybody = list(rollouts)
+    for offer in decisions:
+        if not isinstance(offer, Offer):
+            continue
+        own = rollout.assignments[offer.device]
+        is_repeated = own.is_wanted and own.state is not _A.SHADOW and own.mode == offer.mode
+        first = taken_by(everybody, rollout, offer.device)
+        assert not first or is_repeated, (
+            f"r{rollout.id} began something on {offer.device}, where r{first} goes first"
+        )
+
+
+def taken_by(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> int:
+    """The number of the rollout that goes before another one on a device; 0 for none."""
+    first = _first(rollouts, rollout, device)
+    return 0 if first is None else first.id
+
+
+def is_lost(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> bool:
+    """Whether the one that goes first has changed what the slot is to run."""
+    first = _first(rollouts, rollout, device)
+    return first is not None and first.assignments[device].is_wanted
+
+
+def is_returning(rollouts: Iterable[Rollout], device: str) -> bool:
+    """Whether a device is on its way back to what its slot wants."""
     return any(
-        outranks(other, rollout)
-        for other in _others(rollouts, rollout)
-        if (theirs := other.assignments.get(device)) is not None and theirs.state in ACTIVE
+        one.state in ACTIVE and one.revision > 0 and not one.is_wanted
+        for rollout in rollouts
+        if (one := rollout.assignments.get(device)) is not None
     )
 
 
@@ -38,20 +70,48 @@ def losers(
     """Rollouts that lose devices when this one takes their slot, with the devices."""
     wanted = list(devices)
     for other in list(_others(rollouts, rollout)):
-        if outranks(other, rollout):
+        if _goes_before(other, rollout):
             continue
         shared = [
             device
             for device in wanted
-            if (theirs := other.assignments.get(device)) is not None and theirs.state in ACTIVE
+            if (theirs := other.assignments.get(device)) is not None
+            and theirs.state in ACTIVE
+            and not _goes_on_waiting(other, theirs, rollout)
         ]
         if shared:
             yield other, shared
 
 
-def outranks(one: Rollout, other: Rollout) -> bool:
-    """Whether one that is at work keeps what it has from another."""
-    return one.state in LIVE and one.wish.policy.priority > other.wish.policy.priority
+def _first(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> Rollout | None:
+    before = [
+        other
+        for other in _others(rollouts, rollout)
+        if _goes_before(other, rollout)
+        and (theirs := other.assignments.get(device)) is not None
+        and theirs.state in ACTIVE
+    ]
+    return max(before, key=_place, default=None)
+
+
+def _goes_before(one: Rollout, other: Rollout) -> bool:
+    """Whether one that is at work has its turn before another."""
+    return one.state in LIVE and _place(one) > _place(other)
+
+
+def _place(rollout: Rollout) -> tuple[int, float, int]:
+    return rollout.wish.policy.priority, rollout.started or 0.0, rollout.id
+
+
+def _goes_on_waiting(other: Rollout, theirs: Assignment, rollout: Rollout) -> bool:
+    """Whether it came later and has not got the slot: it still has its turn."""
+    has_it = (
+        theirs.state in IN_FLIGHT
+        or theirs.state is _A.SHADOW
+        or (theirs.state is _A.QUEUED and theirs.is_wanted)
+        or (theirs.state is _A.COMMITTED and other.state in LIVE)
+    )
+    return not has_it and _place(other)[1:] > _place(rollout)[1:]
 
 
 def _others(rollouts: Iterable[Rollout], rollout: Rollout) -> Iterator[Rollout]:

@@ -28,7 +28,14 @@ from cloud_sync.rollout_resources import (
     RolloutState,
 )
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
-from tests.rollouts.claims import claimed, is_taken, losers
+from tests.rollouts.claims import (
+    check_begun,
+    claimed,
+    is_lost,
+    is_returning,
+    losers,
+    taken_by,
+)
 from tests.rollouts.device import Report
 from tests.rollouts.lines import Line, lines_of
 from tests.rollouts.measured import SHADOW, SLOT, Measured
@@ -190,6 +197,7 @@ class MemoryCloud:
         after = self._brain.evolve(rollout, decisions, self.now)
         # By what was measured until now: an offer of the same round begins to count anew.
         self.measured.check_passed(rollout, after, decisions, self.now)
+        check_begun(self.rollouts.values(), rollout, decisions)
         revisions: dict[str, int] = {}
         previous: dict[str, WantedSlot | None] = {}
         for decision in decisions:
@@ -200,10 +208,7 @@ class MemoryCloud:
                 revisions[decision.device] = self._write_desired(after, decision)
         after = with_revisions(after, revisions, previous)
         lines = list(lines_of(rollout, decisions, revisions))
-        lines = [
-            *self._take_over(scheduler, after, claimed(rollout, after, decisions)),
-            *lines,
-        ]
+        lines = [*self._take_over(scheduler, after, claimed(decisions)), *lines]
         self.judge.know(after)
         self._save(scheduler, after)
         scheduler.due |= revisions.keys()
@@ -230,7 +235,8 @@ class MemoryCloud:
             reported_at=known.reported_at,
             slot=slots.get(SLOT),
             shadow=slots.get(SHADOW),
-            is_taken=is_taken(self.rollouts.values(), rollout, name),
+            taken_by=taken_by(self.rollouts.values(), rollout, name),
+            is_lost=is_lost(self.rollouts.values(), rollout, name),
             locked_until=known.locked_until,
         )
 
@@ -261,6 +267,8 @@ class MemoryCloud:
     def _previous_of(self, device: str) -> WantedSlot | None:
         """What a device wants, or before that if it does not run it: as in `rollout.previous`."""
         wanted = self.desired[device].slots.get(SLOT)
+        if is_returning(self.rollouts.values(), device):
+            return wanted
         report = self.known[device].report
         reported = report.slots.get(SLOT) if report else None
         running = reported.running if reported else ""

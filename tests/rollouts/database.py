@@ -28,7 +28,7 @@ from cloud_sync.rollout_resources import RolloutEvent, RolloutOrder, RolloutStat
 from edge_agent.contract.state import DesiredState, Phase
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode
-from tests.rollouts.claims import is_taken
+from tests.rollouts.claims import taken_by
 from tests.rollouts.device import Nature, Report, RolloutDevice
 from tests.rollouts.fleet import FIRST, NOON, SITES, Action
 from tests.rollouts.story import VERSIONS
@@ -298,7 +298,7 @@ def _waits(rollout: Rollout, others: Sequence[Rollout]) -> bool:
     if any(one.state in IN_FLIGHT for one in rollout.assignments.values()):
         return False
     return rollout.state not in _AT_WORK or any(
-        is_taken(others, rollout, device) for device in rollout.assignments
+        taken_by(others, rollout, device) for device in rollout.assignments
     )
 
 

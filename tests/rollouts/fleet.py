@@ -14,7 +14,7 @@ from cloud_sync.rollout.states import IN_FLIGHT
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
-from tests.rollouts.claims import is_taken
+from tests.rollouts.claims import taken_by
 from tests.rollouts.cloud import OVER, Brain, MemoryCloud, Scheduler
 from tests.rollouts.device import Nature, RolloutDevice
 from tests.rollouts.measured import SHADOW, SLOT
@@ -241,7 +241,7 @@ class Fleet:
     def _check_outcome(self) -> None:
         for rollout in self.cloud.rollouts.values():
             others = self.cloud.rollouts.values()
-            waits = any(is_taken(others, rollout, name) for name in rollout.assignments)
+            waits = any(taken_by(others, rollout, name) for name in rollout.assignments)
             assert rollout.state in _AT_REST or waits, (
                 f"rollout {rollout.id} is {rollout.state}: {rollout.state_reason}"
             )

@@ -5,16 +5,25 @@ devices; only the network is left out.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
+from cloud_sync.fleet.desired import read_desired
 from cloud_sync.resources import Deployment
-from cloud_sync.rollout_resources import RolloutDetail
-from edge_agent.contract.state import DesiredState, Phase, ReportedSlot, SlotError
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import (
+    RolloutDetail,
+    RolloutOrder,
+    RolloutState,
+    RolloutWish,
+)
+from edge_agent.contract.state import DesiredState, Phase, ReportedSlot, SlotError, WantedSlot
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode
 from tests.support.cloud import NOW, Cloud, change
 from tests.support.letters import health, letter, reported, status
 
 ROUNDS = 400
+Action = Literal["start", "approve", "pause", "resume", "abort", "rollback"]
 
 
 class Clock:
@@ -159,3 +168,25 @@ class Puppets:
     def show(self, rollout: str) -> RolloutDetail:
         """A rollout as people see it."""
         return self.cloud.parts.rollouts.query.get(rollout)
+
+    def begin(self, policy: Policy, **wish: object) -> str:
+        """Start a rollout of the newest version; its id."""
+        asked = RolloutWish(**{"module": "probe", "to": "all", "seed": 7} | wish, policy=policy)  # type: ignore[arg-type]
+        made = self.cloud.parts.rollouts.create(asked, change(self.clock.now), start=True)
+        return made.summary.id
+
+    def order(self, rollout: str, action: Action, actor: str = "bob") -> RolloutState:
+        """A person's order; the rollout's state then."""
+        who = change(self.clock.now, actor=actor)
+        wanted = RolloutOrder(action=action)
+        return self.cloud.parts.rollouts.order(rollout, wanted, who).summary.state
+
+    def states(self, rollout: str) -> dict[str, str]:
+        """Device to the state of its assignment."""
+        found = self.cloud.parts.rollouts.query.assignments(rollout, limit=1000)
+        return {one.device: one.state.value for one in found}
+
+    def wanted(self, device: str, slot: str = "probe") -> WantedSlot | None:
+        """What a device's slot is to run; None for nothing."""
+        with self.cloud.parts.database.read() as connection:
+            return read_desired(connection, device).slots.get(slot)

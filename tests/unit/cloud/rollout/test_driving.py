@@ -215,39 +215,6 @@ def test_a_draft_has_no_devices_until_it_starts(fleet: Puppets) -> None:
     assert fleet.show(made.id).summary.cohort == 20
 
 
-def test_a_newer_rollout_supersedes_an_older_one_on_its_devices(fleet: Puppets) -> None:
-    fleet.deploy_first()
-    fleet.cloud.publish(data=b"second")
-    older = begin(fleet)
-    fleet.drive(lambda: fleet.show(older).summary.stages[1].state == "filling")
-    third = fleet.cloud.publish(data=b"third").module.digest
-    newer = begin(fleet)
-    assert set(states(fleet, older).values()) == {"superseded"}
-    fleet.drive(lambda: fleet.show(newer).summary.state is R.COMPLETED)
-    assert fleet.show(older).summary.state is R.SUPERSEDED
-    assert {slots["probe"].running for slots in fleet.running.values()} == {third}
-
-
-def test_a_newer_rollout_waits_for_one_of_higher_priority(fleet: Puppets) -> None:
-    fleet.cloud.publish(data=b"second")
-    urgent = begin(fleet, policy=replace(STAGED, priority=5), to="line-1")
-    third = fleet.cloud.publish(data=b"third").module.digest
-    fleet.silent.add("line-1")
-    wish = Deployment(module="probe", to="line-1")
-    with pytest.raises(Conflict) as caught:
-        fleet.cloud.parts.deployments.deploy(wish, change())
-    assert caught.value.code == "slot_taken"
-    everybody = begin(fleet, policy=replace(STAGED, stages=("100%",)))
-    fleet.drive(lambda: list(states(fleet, everybody).values()).count("committed") == 19)
-    assert states(fleet, everybody)["line-1"] == "queued"
-    fleet.silent.clear()
-    fleet.cloud.publisher.publish("line-1")
-    fleet.drive(lambda: fleet.show(everybody).summary.state is R.COMPLETED)
-    assert fleet.show(urgent).summary.state is R.COMPLETED
-    assert fleet.running["line-1"]["probe"].running == third
-    assert states(fleet, urgent)["line-1"] == "superseded"
-
-
 def test_a_removal_takes_the_slot_from_rollouts_too(fleet: Puppets) -> None:
     fleet.deploy_first()
     fleet.cloud.publish(data=b"second")

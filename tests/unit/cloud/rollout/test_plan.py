@@ -278,10 +278,10 @@ def test_an_older_rollout_loses_its_devices_to_a_newer_one() -> None:
 
 def test_a_device_that_another_rollout_is_at_work_on_waits() -> None:
     fleet = Fleet(rollout_of(candidates(3), replace(QUICK, max_in_flight="100%", stages=("100%",))))
-    fleet.tell("d1", is_taken=True)
+    fleet.tell("d1", taken_by=2)
     fleet.start()
     assert fleet.states() == {A.OFFERED: 2, A.QUEUED: 1}
-    fleet.tell("d1", is_taken=False)
+    fleet.tell("d1", taken_by=0)
     assert offers(fleet.drive()) == ["d1"]
 
 
