@@ -4,6 +4,9 @@ A deployment is a rollout of one stage with the policy `AT_ONCE`, driven in the 
 makes it: its answer says what every device is told, and what follows is the driver's as of any
 other rollout. A removal takes a slot away from devices, and from the rollouts that were at work
 there. All devices of a target, or none: everything is checked before anything is written.
+
+Every report of a device waits while a transaction writes, so what a deployment needs to know of a
+large fleet is read before; in the rare case that somebody came between, it is read once more.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,16 +29,21 @@ from cloud_sync.rollout import journal, orders, wanted
 from cloud_sync.rollout.birth import draft, gather, store_draft
 from cloud_sync.rollout.course import play_at_once
 from cloud_sync.rollout.enlistment import Enlisted, enlist
+from cloud_sync.rollout.outlook import Outlook, revisions_of
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.settle import settle
 from cloud_sync.rollout.summary import rollout_name
 from cloud_sync.rollout.takeover import Claim, rivals, supersede
 from cloud_sync.rollout_policy import AT_ONCE
-from cloud_sync.rollout_resources import RolloutOrder, RolloutWish
+from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutWish
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
 
 START: Final = RolloutOrder(action="start", reason="deployed at once")
+
+
+class _Overtaken(Exception):  # no error: it ends a transaction that must not be kept
+    """Somebody changed a device between looking and writing."""
 
 
 class Deployments:
@@ -81,26 +89,16 @@ class Deployments:
             policy=AT_ONCE,
             reason=wish.reason,
         )
-        with self._database.write() as connection:
+        with self._database.read() as connection:
             rollout = draft(connection, asked, change)
-            enlisted = enlist(connection, rollout, is_strict=True)
-            _refuse_taken(enlisted)
-            tell: frozenset[str] = frozenset()
-            if enlisted.candidates:
-                rollout, tell = self._begin(connection, rollout, enlisted, change)
-            result = _result(rollout, enlisted)
-            detail = {
-                "to": wish.to,
-                "slot": rollout.slot,
-                "devices": ", ".join(result.revisions),
-                "rollout": result.rollout,
-                "shadows": wish.shadows,
-            }
-            detail = {key: value for key, value in detail.items() if value or key == "devices"}
-            subject = f"{rollout.module}/{rollout.version}"
-            record(
-                connection, change, "deployment.create", subject, reason=wish.reason, detail=detail
+            outlook = Outlook(
+                enlisted=(found := enlist(connection, rollout, is_strict=True)),
+                revisions=revisions_of(connection, (*found.now, *found.already)),
             )
+        try:
+            result, tell = self._write(rollout.wish, change, outlook)
+        except _Overtaken:
+            result, tell = self._write(rollout.wish, change, None)
         self._publisher.publish(*sorted(tell))
         self._wake()
         return result
@@ -130,6 +128,51 @@ class Deployments:
         self._wake()
         return result
 
+    def _write(
+        self, wish: RolloutWish, change: Change, outlook: Outlook | None
+    ) -> tuple[DeploymentResult, frozenset[str]]:
+        """Deploy in one transaction.
+
+        Args:
+            wish: with its version.
+            change: who asks, why, and when.
+            outlook: what was seen before the transaction; None to look in it.
+
+        Returns:
+            What was done, and the devices that have to be told.
+
+        Raises:
+            _Overtaken: what was seen is not so any more; nothing was written.
+        """
+        with self._database.write() as connection:
+            rollout = draft(connection, wish, change)
+            if outlook is None:
+                enlisted = enlist(connection, rollout, is_strict=True)
+            elif outlook.holds(connection):
+                enlisted = outlook.enlisted
+            else:
+                raise _Overtaken
+            _refuse_taken(enlisted)
+            tell: frozenset[str] = frozenset()
+            if enlisted.candidates:
+                rollout, tell = self._begin(connection, rollout, enlisted, change)
+            if outlook is not None and not _is_told_to_all(rollout):
+                raise _Overtaken
+            result = _result(rollout, enlisted)
+            detail = {
+                "to": wish.to,
+                "slot": rollout.slot,
+                "devices": ", ".join(result.revisions),
+                "rollout": result.rollout,
+                "shadows": wish.shadows,
+            }
+            detail = {key: value for key, value in detail.items() if value or key == "devices"}
+            subject = f"{rollout.module}/{rollout.version}"
+            record(
+                connection, change, "deployment.create", subject, reason=wish.reason, detail=detail
+            )
+        return result, tell
+
     def _begin(
         self, connection: Connection, rollout: Rollout, enlisted: Enlisted, change: Change
     ) -> tuple[Rollout, frozenset[str]]:
@@ -152,6 +195,14 @@ class Deployments:
             starts_per_s=self._starts_per_s,
         )
         return driven.rollout, started.tell | driven.tell
+
+
+def _is_told_to_all(rollout: Rollout) -> bool:
+    """Whether nobody was left without an offer by what came between looking and writing."""
+    return all(
+        one.revision > 0 or one.state is AssignmentState.ALREADY_PRESENT
+        for one in rollout.assignments.values()
+    )
 
 
 def _refuse_taken(enlisted: Enlisted) -> None:
