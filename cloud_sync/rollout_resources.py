@@ -194,6 +194,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
         reason: why it was asked for.
         state_reason: why it is in its state: who paused it, which gate failed.
         state_since: when its state was entered.
+        trouble: what keeps it from something now, and what to do; empty for nothing.
         needs: what a person has to do for it to go on; empty if nothing.
     """
 
@@ -212,6 +213,7 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     cohort: int
     stages: tuple[StageSummary, ...]
     left_out: dict[str, int] = {}
+    trouble: str = ""
     reason: str = ""
     per_device: bool = False
     state_since: float = 0.0

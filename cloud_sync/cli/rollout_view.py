@@ -106,6 +106,8 @@ def facts(rollout: RolloutSummary, now: float) -> dict[str, str | Cell | Strip]:
     }
     if rollout.state_reason:
         found["because"] = rollout.state_reason
+    if rollout.trouble:
+        found["trouble"] = Cell(rollout.trouble, "yellow")
     if rollout.stages:
         found["devices"] = legend(tally_all(rollout.stages), is_ascii=not can_draw())
     if rollout.left_out:

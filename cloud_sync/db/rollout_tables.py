@@ -31,6 +31,8 @@ rollouts: Final = Table(
     Column("state", String(24), nullable=False, index=True),
     Column("state_since", Float, nullable=False),
     Column("state_reason", Text, nullable=False),
+    # What keeps it from something now; empty for nothing.
+    Column("trouble", Text, nullable=False, server_default=""),
     Column("deadline", Float, nullable=True),
     Column("module", String(100), nullable=False),
     Column("version", Integer, nullable=False),

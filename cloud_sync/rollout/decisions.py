@@ -84,4 +84,10 @@ class Extend(Struct, frozen=True, kw_only=True):
     deadline: float
 
 
-Decision = MoveRollout | MoveStage | Move | Offer | Revert | Join | Judged | Extend
+class Trouble(Struct, frozen=True, kw_only=True):
+    """Something keeps the rollout from what it should do; empty if nothing does any more."""
+
+    text: str
+
+
+Decision = MoveRollout | MoveStage | Move | Offer | Revert | Join | Judged | Extend | Trouble

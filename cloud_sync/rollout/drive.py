@@ -17,11 +17,13 @@ from sqlalchemy import and_, exists, or_, select, update
 from cloud_sync.db.engine import Database
 from cloud_sync.db.fleet_tables import running_slots
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
-from cloud_sync.errors import ShoalError
+from cloud_sync.errors import ShoalError, StorageError, Unavailable
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.spread import STARTS_PER_S
 from cloud_sync.rollout.course import IDLE_S, Course
+from cloud_sync.rollout.settle import SERVICE
 from cloud_sync.rollout.states import ENDED
+from cloud_sync.rollout.trouble import note_failure
 from cloud_sync.rollout_resources import AssignmentState, RolloutState
 
 LOOK_S: Final = 1.0
@@ -233,10 +235,13 @@ class Driver:
                     error.text,
                 )
                 self._give_up(number, now)
+                if not isinstance(error, StorageError | Unavailable):  # those are not about it
+                    self._tell(number, now, str(error), error.code)
                 return
             except Exception:  # a mistake in one rollout must not stop all others
                 logger.exception("event=rollout_failed rollout=r%d", number)
                 self._give_up(number, now)
+                self._tell(number, now, "the service failed at it; its log says more", "internal")
                 return
             self._publisher.publish(*sorted(played.tell))
             for other in played.disturbed:
@@ -253,3 +258,11 @@ class Driver:
         """Begin again from what is stored, a little later."""
         self._courses.pop(number, None)
         self._held[number] = now + RETRY_S
+
+    def _tell(self, number: int, now: float, text: str, code: str) -> None:
+        """Have people see what a rollout's rounds fail by, beside the log."""
+        try:
+            with self._database.write() as connection:
+                note_failure(connection, number, text, code, actor=SERVICE, now=now)
+        except ShoalError as error:
+            logger.warning("event=trouble_untold rollout=r%d code=%s", number, error.code)

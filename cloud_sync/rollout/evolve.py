@@ -20,6 +20,7 @@ from cloud_sync.rollout.decisions import (
     MoveStage,
     Offer,
     Revert,
+    Trouble,
 )
 from cloud_sync.rollout.rollout import NO_STAGE, Assignment, Rollout, Stage
 from cloud_sync.rollout.states import ASSIGNMENT, ROLLOUT, STAGE, check
@@ -53,41 +54,52 @@ def evolve(rollout: Rollout, decisions: Iterable[Decision], now: float) -> Rollo
         Conflict: a decision does not follow from the tables, or is about an unknown device or
             stage.
     """
+    # One copy for all of them: a round may concern every device.
     assignments: dict[str, Assignment] | None = None
     left_out: dict[str, Assignment] = {}
     for decision in decisions:
-        if isinstance(decision, MoveRollout):
-            rollout = _moved_rollout(rollout, decision, now)
-        elif isinstance(decision, MoveStage):
-            rollout = _moved_stage(rollout, decision, now)
-        elif isinstance(decision, Judged):
-            rollout = _with_stage(
-                rollout, replace(_stage(rollout, decision.stage), verdict=decision.verdict)
-            )
-        elif isinstance(decision, Extend):
-            rollout = _with_stage(
-                rollout, replace(_stage(rollout, decision.stage), deadline=decision.deadline)
-            )
+        if not isinstance(decision, Join | Move | Offer | Revert):
+            rollout = _with(rollout, decision, now)
+            continue
+        if assignments is None:
+            assignments = dict(rollout.assignments)
+        if not isinstance(decision, Join):
+            before = assignments.get(decision.device)
+            if before is None:
+                raise _unknown(f"device {decision.device!r}", rollout)
+            assignments[decision.device] = _changed(before, decision, now)
+            continue
+        new = decision.assignment
+        if any(new.device in known for known in (assignments, rollout.left_out, left_out)):
+            raise _in_it_already(new.device, rollout)
+        if new.stage == NO_STAGE:
+            left_out[new.device] = new
         else:
-            # One copy for all of them: a round may concern every device.
-            if assignments is None:
-                assignments = dict(rollout.assignments)
-            if isinstance(decision, Join):
-                new = decision.assignment
-                if any(new.device in known for known in (assignments, rollout.left_out, left_out)):
-                    raise _in_it_already(new.device, rollout)
-                if new.stage == NO_STAGE:
-                    left_out[new.device] = new
-                else:
-                    rollout = _joined(rollout, assignments, new)
-            else:
-                before = assignments.get(decision.device)
-                if before is None:
-                    raise _unknown(f"device {decision.device!r}", rollout)
-                assignments[decision.device] = _changed(before, decision, now)
+            rollout = _joined(rollout, assignments, new)
     if left_out:
         rollout = replace(rollout, left_out={**rollout.left_out, **left_out})
     return rollout if assignments is None else replace(rollout, assignments=assignments)
+
+
+def _with(
+    rollout: Rollout, decision: MoveRollout | MoveStage | Trouble | Judged | Extend, now: float
+) -> Rollout:
+    """The rollout after a decision about itself or one of its stages."""
+    match decision:
+        case MoveRollout():
+            return _moved_rollout(rollout, decision, now)
+        case MoveStage():
+            return _moved_stage(rollout, decision, now)
+        case Trouble():
+            return replace(rollout, trouble=decision.text)
+        case Judged():
+            judged = replace(_stage(rollout, decision.stage), verdict=decision.verdict)
+            return _with_stage(rollout, judged)
+        case Extend():
+            extended = replace(_stage(rollout, decision.stage), deadline=decision.deadline)
+            return _with_stage(rollout, extended)
+        case _:  # pragma: no cover
+            assert_never(decision)
 
 
 def with_revisions(

@@ -21,6 +21,7 @@ from cloud_sync.rollout.decisions import (
     MoveStage,
     Offer,
     Revert,
+    Trouble,
 )
 from cloud_sync.rollout.rollout import NO_STAGE, Assignment, Rollout
 from cloud_sync.rollout_resources import AssignmentState, RolloutEvent, Verdict
@@ -29,6 +30,7 @@ TICK_S: Final = 1e-6
 CLOCK_SLACK_S: Final = 60.0
 """A clock that was set back by more than this is believed, and stamps go back with it."""
 
+OVERCOME: Final = "what was in its way is over"
 _E: Final = rollout_events.c
 _ENCODER: Final = msgspec.json.Encoder()
 _EVIDENCE: Final = msgspec.json.Decoder(dict[str, str])
@@ -151,6 +153,8 @@ def entries_of(
                 if new != old:
                     note(stage, decision.device, old, new, decision.reason, evidence)
                 devices[decision.device] = (stage, new)
+            case Trouble():
+                note(None, "", state, state, decision.text or OVERCOME, {})
             case Judged() | Extend():
                 pass
     return found

@@ -156,6 +156,7 @@ class World(Struct, frozen=True, kw_only=True):
         joined: devices that match the target and are not in the rollout, with what they would get;
             only with the policy's `late_joiners`.
         left_out: the same of devices that would get nothing, with the reason.
+        trouble: what keeps the rollout from something; empty for nothing.
         opens_at: when the next maintenance window begins, seconds since 1970; None if devices may
             be offered something now.
     """
@@ -164,6 +165,7 @@ class World(Struct, frozen=True, kw_only=True):
     evidence: StageEvidence = StageEvidence()
     joined: tuple["Joiner", ...] = ()
     left_out: tuple[Assignment, ...] = ()
+    trouble: str = ""
     opens_at: float | None = None
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cloud_sync.rollout.bounds import Room
 from cloud_sync.rollout.deadlines import given_up
-from cloud_sync.rollout.decisions import Decision, Join, MoveRollout, MoveStage, Offer
+from cloud_sync.rollout.decisions import Decision, Join, MoveRollout, MoveStage, Offer, Trouble
 from cloud_sync.rollout.evolve import evolve
 from cloud_sync.rollout.hearing import has_champion, is_asked_again, is_away, is_put_off
 from cloud_sync.rollout.observation import DeviceNow, World
@@ -48,6 +48,8 @@ def plan(rollout: Rollout, world: World, now: float) -> tuple[Decision, ...]:
         now: seconds since 1970.
     """
     draft = _Draft(rollout, now)
+    if world.trouble != rollout.trouble:
+        draft.add([Trouble(text=world.trouble)])
     draft.add(reported(rollout, world, now))
     if rollout.state in _HELD and draft.add(_superseded(draft.rollout)):
         return tuple(draft.decisions)

@@ -90,6 +90,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
         module, version: what it is about; version 0 with per-device models.
         seed: of every choice that chance makes.
         state_since: when the state was entered.
+        trouble: what keeps it from something now, and what to do; empty for nothing.
         deadline: when a rollback must be over; what waits for a person is `deadlines.ends_at`'s.
         assignments: by device.
         left_out: devices that the target means and that get nothing, each with its reason; never
@@ -107,6 +108,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     state: RolloutState = RolloutState.DRAFT
     state_since: float = 0.0
     state_reason: str = ""
+    trouble: str = ""
     deadline: float | None = None
     started: float | None = None
     ended: float | None = None

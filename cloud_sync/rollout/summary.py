@@ -50,6 +50,7 @@ def summarize(rollout: Rollout, counts: Counts, messages: Mapping[int, int]) -> 
         state=rollout.state,
         state_since=rollout.state_since,
         state_reason=rollout.state_reason,
+        trouble=rollout.trouble,
         needs=needs(rollout),
         created=rollout.created,
         created_by=rollout.created_by,

@@ -45,7 +45,7 @@ class Surroundings:
         self._evidence_at = 0.0
         self._late = NOBODY_LATE
         self._late_at: float | None = None
-        self._kept_out = ""
+        self._trouble = ""
 
     def read(
         self,
@@ -68,6 +68,7 @@ class Surroundings:
             evidence=self._read_evidence(connection, rollout, now),
             joined=late.joined,
             left_out=late.left_out,
+            trouble=self._trouble,
             opens_at=opens_at(rollout.wish.policy.windows, now, ZoneInfo),
         )
 
@@ -120,6 +121,7 @@ class Surroundings:
     def _read_late(self, connection: Connection, rollout: Rollout, now: float) -> Late:
         is_open = rollout.state is RolloutState.RUNNING or rollout.state in _OVER
         if rollout.wish.policy.late_joiners != "include" or not is_open:
+            self._trouble = ""
             return NOBODY_LATE
         if self._late_at is None or not 0 <= now - self._late_at < JOINERS_S:
             self._late = self._find_late(connection, rollout)
@@ -131,8 +133,8 @@ class Surroundings:
         try:
             found = latecomers(connection, rollout)
         except ShoalError as error:
-            if error.text != self._kept_out:
-                self._kept_out = error.text
+            text = f"no late device can be taken in: {error}"
+            if text != rollout.trouble:
                 logger.warning(
                     "event=late_joiners_left_out rollout=r%d code=%s reason=%s hint=%s",
                     rollout.id,
@@ -140,8 +142,9 @@ class Surroundings:
                     error.text,
                     error.hint,
                 )
+            self._trouble = text
             return NOBODY_LATE
-        self._kept_out = ""
+        self._trouble = ""
         return found
 
 
