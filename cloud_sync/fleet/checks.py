@@ -5,10 +5,12 @@ check at publishing is an early warning; these count, because only here the topi
 ones. Reads manifests; writes nothing.
 """
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection
 
 from cloud_sync.errors import Conflict, ContractError, InvalidInput
-from cloud_sync.registry.chains import find_cycle, link_of
+from cloud_sync.registry.chains import Link, find_cycle, link_of
 from cloud_sync.registry.modules import manifests_of
 from edge_agent.contract.manifest import Manifest
 from edge_agent.contract.routes import config_problems
@@ -17,11 +19,16 @@ from edge_agent.contract.state import SlotConfig, WantedSlot
 
 
 class Manifests:
-    """Manifests by digest, each read once for all devices of a deployment."""
+    """Manifests by digest, each read once for all devices of a deployment.
+
+    What was found to fit is remembered: most devices of a fleet ask the same.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[str, Manifest] = {}
+        self._fitting: set[tuple[str, SlotConfig]] = set()
+        self._without_cycle: set[tuple[str, tuple[Link, ...]]] = set()
 
     def of(self, digests: set[str]) -> dict[str, Manifest]:
         """The manifests that are published of these."""
@@ -29,6 +36,32 @@ class Manifests:
         if missing:
             self._known |= manifests_of(self._connection, missing)
         return self._known
+
+    def check_config(self, digest: str, config: SlotConfig, where: str = "") -> None:
+        """`check_config` for a version; one that is not published is not checked.
+
+        Raises:
+            InvalidInput: `config_misfit`, with everything that does not fit.
+        """
+        manifest = self.of({digest}).get(digest)
+        if manifest is not None and (digest, config) not in self._fitting:
+            check_config(manifest, config, where)
+            self._fitting.add((digest, config))
+
+    def find_cycle(self, slot: str, links: Mapping[str, Link]) -> tuple[str, ...]:
+        """The slots of a device through which results would come back to one of them.
+
+        Args:
+            slot: to which.
+            links: of the device, by slot.
+        """
+        question = (slot, tuple(links.values()))
+        if question in self._without_cycle:
+            return ()
+        cycle = find_cycle(links[slot], links.values())
+        if not cycle:
+            self._without_cycle.add(question)
+        return cycle
 
 
 def check_config(manifest: Manifest, config: SlotConfig, where: str = "") -> None:
@@ -88,7 +121,7 @@ def check_cycle(device: str, slot: str, slots: dict[str, WantedSlot], manifests:
         for name, wanted in slots.items()
         if wanted.digest in known and wanted.mode == "run"
     }
-    cycle = find_cycle(links[slot], links.values())
+    cycle = manifests.find_cycle(slot, links)
     if cycle:
         raise Conflict(
             f"slot {slot!r} would make a cycle of topics on {device}: {' -> '.join(cycle)}",

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from cloud_sync.fleet.checks import Manifests, check_config, check_cycle
+from cloud_sync.fleet.checks import Manifests, check_cycle
 from cloud_sync.fleet.desired import read_many, write_many
 from cloud_sync.fleet.layering import Layering
 from edge_agent.contract.state import DesiredState, WantedSlot
@@ -83,7 +83,6 @@ def _check(before: DesiredState, after: DesiredState, manifests: Manifests) -> N
     for name, slot in after.slots.items():
         if slot == before.slots[name]:
             continue
-        known = manifests.of({slot.digest})
-        if slot.digest in known:
-            check_config(known[slot.digest], slot.config, where=f"{name} on {after.device}")
+        manifests.check_config(slot.digest, slot.config, where=f"{name} on {after.device}")
+        if slot.digest in manifests.of({slot.digest}):
             check_cycle(after.device, name, after.slots, manifests)

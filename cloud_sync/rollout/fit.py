@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloud_sync.fleet.checks import Manifests, check_config, check_cycle, check_misfits
+from cloud_sync.fleet.checks import Manifests, check_cycle, check_misfits
 from cloud_sync.fleet.layering import Layering
 from edge_agent.contract.state import WantedSlot
 
@@ -34,6 +34,4 @@ def check_fit(
         return
     effective = layering.effective(device, after)
     check_cycle(device, slot, effective, manifests)
-    manifest = manifests.of({changed.digest}).get(changed.digest)
-    if manifest is not None:
-        check_config(manifest, effective[slot].config)
+    manifests.check_config(changed.digest, effective[slot].config)
