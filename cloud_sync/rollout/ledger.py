@@ -24,6 +24,7 @@ FINISHED: Final = frozenset(
 _BAD: Final = frozenset({_A.REJECTED, _A.FAILED, _A.ROLLED_BACK, _A.TIMED_OUT})
 _STOPPED: Final = frozenset({_S.FAILED, _S.INCONCLUSIVE})
 _TERMINAL: Final = frozenset(state for state, after in ASSIGNMENT.items() if not after)
+_UNPROVED: Final = frozenset({_A.EXPIRED, _A.SUPERSEDED, _A.NOT_APPLICABLE})
 _ROUNDING: Final = 1e-9
 _MANY: Final = 50
 _BY_CHANCE: Final = 0.05
@@ -182,13 +183,19 @@ class Ledger:
         if not _may_pass(self._policy, good, failed):
             text = f"stage {stage} passed with {failed} failed of {attempted}"
             yield Invariant.MISSING_DATA, text, ""
-        # Where nobody could be asked there is nothing to be learnt; where somebody could, silence
-        # is no success, unless none is asked for.
+        # Silence is no success: while somebody could still be asked too few say too little, and
+        # where nobody can be any more only devices that had it before speak for it.
         open_ones = sum(
-            count for state, count in counts.items() if count and state not in _TERMINAL
+            count
+            for state, count in counts.items()
+            if state is not _A.COMMITTED and state not in _TERMINAL
         )
-        if attempted == 0 and open_ones and self._policy.min_success > 0:
-            text = f"stage {stage} passed with nobody attempted and {open_ones} to come"
+        if open_ones and attempted < self._policy.min_sample:
+            text = f"stage {stage} passed with {attempted} attempted and {open_ones} to come"
+            yield Invariant.MISSING_DATA, text, ""
+        unproved = sum(counts[state] for state in _UNPROVED)
+        if not attempted and not open_ones and unproved and self._policy.min_success > 0:
+            text = f"stage {stage} passed, and nobody of it has tried the version"
             yield Invariant.MISSING_DATA, text, ""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from cloud_sync.rollout.decisions import Decision, Offer
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.states import ACTIVE, IN_FLIGHT
+from cloud_sync.rollout.violation import Invariant
 from cloud_sync.rollout_resources import AssignmentState, RolloutState
 
 _A = AssignmentState
@@ -39,7 +40,8 @@ def check_begun(
         is_repeated = own.is_wanted and own.state is not _A.SHADOW and own.mode == offer.mode
         first = taken_by(everybody, rollout, offer.device)
         assert not first or is_repeated, (
-            f"r{rollout.id} began something on {offer.device}, where r{first} goes first"
+            f"{Invariant.ONE_ACTIVE}: r{rollout.id} began something on {offer.device}, "
+            f"where r{first} goes first"
         )
 
 

@@ -16,17 +16,19 @@ from cloud_sync.rollout.decisions import (
     Revert,
 )
 from cloud_sync.rollout.evolve import evolve, with_revisions
-from cloud_sync.rollout.invariants import Heard, Judge
+from cloud_sync.rollout.invariants import Judge
 from cloud_sync.rollout.observation import DeviceNow, World
 from cloud_sync.rollout.orders import order, supersede
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
+from cloud_sync.rollout.violation import Heard
 from cloud_sync.rollout_resources import (
     AssignmentState,
     RolloutEvent,
     RolloutOrder,
     RolloutState,
 )
+from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
 from tests.rollouts.claims import (
     check_begun,
@@ -38,10 +40,13 @@ from tests.rollouts.claims import (
 )
 from tests.rollouts.device import Report
 from tests.rollouts.lines import Line, lines_of
-from tests.rollouts.measured import SHADOW, SLOT, Measured
+from tests.rollouts.measured import Measured
+from tests.rollouts.passing import check_passed
 
 MOST_ROUNDS = 20
 TICK_S = 1e-6
+SLOT = "probe"
+SHADOW = shadow_slot(SLOT)
 _R = RolloutState
 _A = AssignmentState
 OVER = frozenset({_R.COMPLETED, _R.COMPLETED_DEGRADED, _R.ROLLED_BACK, _R.CANCELLED, _R.SUPERSEDED})
@@ -196,7 +201,7 @@ class MemoryCloud:
         """Write what was decided: states, desired states and events."""
         after = self._brain.evolve(rollout, decisions, self.now)
         # By what was measured until now: an offer of the same round begins to count anew.
-        self.measured.check_passed(rollout, after, decisions, self.now)
+        check_passed(rollout, decisions, self.measured.evidence_of(rollout), self.now)
         check_begun(self.rollouts.values(), rollout, decisions)
         revisions: dict[str, int] = {}
         previous: dict[str, WantedSlot | None] = {}

@@ -15,9 +15,8 @@ from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
 from tests.rollouts.claims import taken_by
-from tests.rollouts.cloud import OVER, Brain, MemoryCloud, Scheduler
+from tests.rollouts.cloud import OVER, SHADOW, SLOT, Brain, MemoryCloud, Scheduler
 from tests.rollouts.device import Nature, RolloutDevice
-from tests.rollouts.measured import SHADOW, SLOT
 
 NOON = 1_800_000_000.0
 SITES = ("oslo", "bergen")

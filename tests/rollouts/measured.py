@@ -1,81 +1,81 @@
 """What versions did since they were asked for, as the service has counted it in memory.
 
-It adds up and says what a stage may pass with; the planner judges.
+It adds up as `rollout.evidence` does, of those alone that were offered the version; the planner
+judges.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from cloud_sync.rollout.decisions import Decision, MoveStage, Offer
+from cloud_sync.rollout.decisions import Offer
 from cloud_sync.rollout.observation import Measures, StageEvidence
-from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout_resources import AssignmentState, StageState
+from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout_resources import RolloutState, StageState
 from edge_agent.contract.shadows import shadow_slot
 
-SLOT = "probe"
-SHADOW = shadow_slot(SLOT)
 UNDER_WAY = frozenset(StageState) - {StageState.WAITING, StageState.PASSED}
-_A = AssignmentState
+COMPLETED = frozenset({RolloutState.COMPLETED, RolloutState.COMPLETED_DEGRADED})
+Place = tuple[str, str, str]
+"""Device, slot, digest."""
 
 
 class Measured:
     """Counts of messages.
 
     Attributes:
-        messages: that a digest has had, by device, slot and digest; as they were reported.
+        messages: that a digest has had.
+        wrong: of its answers, those that a label proved wrong.
+        right: the same, right.
         bad: digests that fail every fifth message.
     """
 
     def __init__(self) -> None:
-        self.messages: Counter[tuple[str, str, str]] = Counter()
+        self.messages: Counter[Place] = Counter()
+        self.wrong: Counter[Place] = Counter()
+        self.right: Counter[Place] = Counter()
         self.bad: set[str] = set()
 
     def begin(self, rollout: Rollout, offer: Offer) -> None:
         """Only what a version does after it was asked for counts."""
-        slot = SHADOW if offer.mode == "shadow" else SLOT
-        self.messages.pop((offer.device, slot, rollout.assignments[offer.device].digest), None)
+        slot = shadow_slot(rollout.slot) if offer.mode == "shadow" else rollout.slot
+        place = (offer.device, slot, rollout.assignments[offer.device].digest)
+        for counts in (self.messages, self.wrong, self.right):
+            counts.pop(place, None)
 
     def evidence_of(self, rollout: Rollout) -> StageEvidence:
-        """What is measured of the stage that is under way."""
-        stage = next((one for one in rollout.stages if one.state in UNDER_WAY), None)
-        if stage is None:
+        """What is measured of the stage that is under way; of one that is over, of its last."""
+        policy = rollout.wish.policy
+        gates = policy.gates
+        has_labels = gates is not None and gates.wrong is not None
+        stage = _judged(rollout, has_labels=has_labels)
+        if stage is None or (gates is None and policy.soak_messages <= 0):
             return StageEvidence()
-        slot = SHADOW if stage.step == "shadow" else SLOT
-        members = [one for one in rollout.assignments.values() if one.stage == stage.number]
-        version = [(self.messages[one.device, slot, one.digest], one.digest) for one in members]
-        champion = [
-            (self.messages[one.device, SLOT, one.previous.digest], one.previous.digest)
-            for one in members
-            if one.previous is not None
+        told = [one for one in _offered(rollout) if one.stage == stage.number]
+        told = [one for one in told if one.mode == stage.step]
+        passed = {one.number for one in rollout.stages if one.state is StageState.PASSED}
+        late = [
+            one
+            for one in _offered(rollout)
+            if has_labels and stage.step == "run" and one.stage in passed - {stage.number}
+            if one.mode == "run"
         ]
+        is_shadow = stage.step == "shadow"
+        slot = shadow_slot(rollout.slot) if is_shadow else rollout.slot
         return StageEvidence(
-            version=self._sum(version, is_shadow=stage.step == "shadow"),
-            champion=self._sum(champion, is_shadow=False),
+            version=self._sum(
+                _places(slot, told), _places(rollout.slot, late), is_shadow=is_shadow
+            ),
+            champion=self._sum(
+                _before(rollout.slot, told), _before(rollout.slot, late), is_shadow=False
+            ),
         )
 
-    def check_passed(
-        self, before: Rollout, after: Rollout, decisions: Iterable[Decision], now: float
-    ) -> None:
-        """A stage passes only with the evidence that the policy asks for.
-
-        Raises:
-            AssertionError: one passed without.
-        """
-        policy = after.wish.policy
-        for decision in decisions:
-            if not isinstance(decision, MoveStage) or decision.state is not StageState.PASSED:
-                continue
-            members = [one for one in after.assignments.values() if one.stage == decision.stage]
-            if not any(one.state is _A.COMMITTED for one in members):
-                continue  # nobody of it is left to be judged
-            seen = self.evidence_of(before).version.messages
-            assert seen >= policy.soak_messages, f"passed after {seen} messages"
-            asked = policy.gates is not None and policy.gates.error_rate is not None
-            assert seen > 0 or not asked, "passed without a message, and there is a gate"
-            since = min(one.since for one in members if one.state is _A.COMMITTED)
-            assert now - since >= policy.soak_s - 1e-3, "passed before its soak was over"
-
-    def _sum(self, counts: list[tuple[int, str]], *, is_shadow: bool) -> Measures:
+    def _sum(
+        self, places: Iterable[Place], labelled: Iterable[Place], *, is_shadow: bool
+    ) -> Measures:
+        places = list(places)
+        everywhere = [*places, *labelled]
+        counts = [(self.messages[place], place[2]) for place in places]
         messages = sum(count for count, _digest in counts)
         errors = sum(count // 5 for count, digest in counts if digest in self.bad)
         return Measures(
@@ -84,4 +84,29 @@ class Measured:
             errors=errors,
             compared=messages if is_shadow else 0,
             differed=errors if is_shadow else 0,
+            right=sum(self.right[place] for place in everywhere),
+            wrong=sum(self.wrong[place] for place in everywhere),
         )
+
+
+def _judged(rollout: Rollout, *, has_labels: bool) -> Stage | None:
+    if rollout.state in COMPLETED:
+        return rollout.stages[-1] if has_labels else None
+    return next((one for one in rollout.stages if one.state in UNDER_WAY), None)
+
+
+def _offered(rollout: Rollout) -> list[Assignment]:
+    """Of others nobody knows what they did for this rollout."""
+    return [one for one in rollout.assignments.values() if one.revision > 0]
+
+
+def _places(slot: str, members: Iterable[Assignment]) -> Iterator[Place]:
+    return ((one.device, slot, one.digest) for one in members)
+
+
+def _before(slot: str, members: Iterable[Assignment]) -> Iterator[Place]:
+    return (
+        (one.device, slot, one.previous.digest)
+        for one in members
+        if one.previous is not None and one.previous.digest != one.digest
+    )

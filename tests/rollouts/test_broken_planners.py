@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cloud_sync.rollout.decisions import Decision, Move, MoveRollout, MoveStage, Offer, Revert
 from cloud_sync.rollout.evolve import evolve
-from cloud_sync.rollout.observation import World
+from cloud_sync.rollout.observation import Measures, StageEvidence, World
 from cloud_sync.rollout.orders import order
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
@@ -157,6 +157,53 @@ def _rude(_rollout: Rollout, _devices: Iterable[str], _by: str) -> Decisions:
     return ()
 
 
+def _blind(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Takes for granted that all is well where nothing was measured."""
+    well = Measures(devices=9, messages=90_000, compared=90_000)
+    return plan(rollout, replace(world, evidence=StageEvidence(version=well)), now)
+
+
+def _deluded(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Does not see errors."""
+    seen = replace(world.evidence.version, errors=0, differed=0)
+    return plan(rollout, replace(world, evidence=replace(world.evidence, version=seen)), now)
+
+
+def _impatient(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Lets no version soak."""
+    return plan(_with_policy(rollout, soak_s=0), world, now)
+
+
+def _rash(rollout: Rollout, world: World, now: float) -> Decisions:
+    """One device is enough for it."""
+    return plan(_with_policy(rollout, min_sample=1), world, now)
+
+
+def _with_policy(rollout: Rollout, **other: int) -> Rollout:
+    wish = rollout.wish
+    return replace(rollout, wish=replace(wish, policy=replace(wish.policy, **other)))
+
+
+def _lonely(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Lets stages pass that nobody has tried the version in."""
+    decisions = plan(rollout, world, now)
+    if not any(isinstance(d, MoveStage) and d.state is _S.INCONCLUSIVE for d in decisions):
+        return decisions
+    return tuple(
+        replace(d, state=_S.PASSED) if isinstance(d, MoveStage) else d
+        for d in decisions
+        if not isinstance(d, MoveRollout)
+    )
+
+
+def _pushy(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Sees no other rollout."""
+    devices = {
+        name: replace(seen, taken_by=0, is_lost=False) for name, seen in world.devices.items()
+    }
+    return plan(rollout, replace(world, devices=devices), now)
+
+
 def _undead(rollout: Rollout, world: World, now: float) -> Decisions:
     """Brings devices that are done back into the queue."""
     decisions = plan(rollout, world, now)
@@ -192,10 +239,16 @@ WRONG: dict[str, tuple[Brain, Invariant]] = {
     "credulous": (Brain(plan=_credulous), Invariant.MISSING_DATA),
     "faithful": (Brain(plan=_faithful), Invariant.REOPENED),
     "kind": (Brain(plan=_kind), Invariant.MISSING_DATA),
+    "blind": (Brain(plan=_blind), Invariant.MISSING_DATA),
+    "deluded": (Brain(plan=_deluded), Invariant.MISSING_DATA),
+    "impatient": (Brain(plan=_impatient), Invariant.MISSING_DATA),
+    "rash": (Brain(plan=_rash), Invariant.MISSING_DATA),
+    "lonely": (Brain(plan=_lonely), Invariant.MISSING_DATA),
     "hasty": (Brain(plan=_hasty), Invariant.ORDER),
     "grudging": (Brain(plan=_grudging), Invariant.SUCCESSION),
     "careless": (Brain(plan=_careless_too, order=_careless), Invariant.RESUME),
     "rude": (Brain(supersede=_rude), Invariant.ONE_ACTIVE),
+    "pushy": (Brain(plan=_pushy), Invariant.ONE_ACTIVE),
     "undead": (Brain(plan=_undead, evolve=_lawless), Invariant.TERMINAL),
 }
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from cloud_sync.rollout.invariants import Heard, History, Installed, Invariant, violations
+from cloud_sync.rollout.invariants import History, violations
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout.violation import Heard, Installed, Invariant
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutEvent, RolloutWish
 
@@ -153,10 +154,43 @@ def test_a_rollout_as_it_should_be_breaks_nothing() -> None:
             ],
             Invariant.MISSING_DATA,
         ),
+        # Nobody of it has tried the version, and nobody ever will.
+        (
+            [
+                *BEGUN,
+                (4, "anvil", "offered -> expired"),
+                (4, "stage 0", "filling -> soaking"),
+                (5, "stage 0", "soaking -> judging"),
+                (6, "stage 0", "judging -> passed"),
+            ],
+            Invariant.MISSING_DATA,
+        ),
+        # One has, five are the least, and another one is still waited for.
+        (
+            [
+                *SECOND,
+                (7, "bell", "offered -> committed"),
+                (9, "stage 1", "filling -> soaking"),
+                (9, "stage 1", "soaking -> judging"),
+                (9, "stage 1", "judging -> passed"),
+            ],
+            Invariant.MISSING_DATA,
+        ),
     ],
 )
 def test_each_broken_promise_is_seen(lines: list[Line], broken: Invariant) -> None:
     assert broken in found(lines)
+
+
+def test_a_stage_whose_devices_had_the_version_before_may_pass() -> None:
+    had: list[Line] = [
+        *BEGUN[:-1],
+        (3, "anvil", "queued -> already_present"),
+        (4, "stage 0", "filling -> soaking"),
+        (5, "stage 0", "soaking -> judging"),
+        (5, "stage 0", "judging -> passed"),
+    ]
+    assert found(had) == set()
 
 
 def test_a_resumed_rollout_that_does_not_look_at_its_failed_stage_is_seen() -> None:
