@@ -32,12 +32,15 @@ class LabelsTaken(Struct, frozen=True, kw_only=True):
         right: of these, those whose answer is here and was right.
         wrong: likewise, was wrong.
         waiting: those whose answer is not here, or not yet.
+        strange: `device/slot` that were named, of slots that the device neither should run nor has
+            ever run: a wrong name, if they are not to come; the first few.
     """
 
     labels: int = 0
     right: int = 0
     wrong: int = 0
     waiting: int = 0
+    strange: tuple[str, ...] = ()
 
 
 class StoredLabel(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,14 @@ from msgspec import Meta, Struct
 
 from cloud_sync.rollout_gates import Gates
 
-Share = Annotated[str, Meta(pattern=r"^([0-9]{1,7}|[0-9]{1,3}(\.[0-9]{1,4})?%)$", max_length=9)]
+Share = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{1,7}|[0-9]{1,3}(\.[0-9]{1,4})?%)$",
+        max_length=9,
+        description="a number of devices, or a part of them as 2.5%",
+    ),
+]
 """A number of devices ("5") or a part of them ("2.5%")."""
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]

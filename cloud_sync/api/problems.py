@@ -17,6 +17,7 @@ from cloud_sync.errors import (
     Unavailable,
 )
 from cloud_sync.resources import Problem
+from edge_agent.contract.misfit import in_words
 
 # From the most special to the most general: NotFound is an InvalidInput.
 _STATUS: Final[tuple[tuple[type[ShoalError], int], ...]] = (
@@ -56,17 +57,23 @@ def answer_http_error(_request: AnyRequest, error: HTTPException) -> Response[Pr
     """Answer with an error of the web framework: a bad query, no such path, too large."""
     details = error.extra if isinstance(error.extra, list) else []
     texts = [
-        f"{found.get('key', 'request')}: {found.get('message', '')}"
+        f"{_place(found.get('key'))} {in_words(str(found.get('message', '')))}"
         for found in details
         if isinstance(found, dict)
     ]
     text = "; ".join(texts) or error.detail
+    is_unknown = error.status_code == 404
     problem = Problem(
         code=_CODES.get(error.status_code, "http_error"),
         text=text,
-        hint="" if error.status_code != 404 else "the API is described at /v1/openapi.json",
+        hint="the API is described at /v1/openapi.json" if is_unknown or texts else "",
     )
     return Response(problem, status_code=error.status_code)
+
+
+def _place(key: object) -> str:
+    """Where in a request it stands; the framework calls the whole body `data`."""
+    return str(key) if key not in (None, "", "data") else "the request"
 
 
 def answer_fault(request: AnyRequest, error: Exception) -> Response[Problem]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import words
-from cloud_sync.cli.options import JsonFlag, Reason
+from cloud_sync.cli.options import JsonFlag, Members, Reason
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -19,12 +19,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.")]
-Members = Annotated[
-    str,
-    typer.Argument(
-        metavar="TARGET", help="Devices: NAME, KEY=VALUE, group:NAME or all; with and, or, not."
-    ),
-]
 
 
 @app.command("list")

@@ -147,8 +147,15 @@ def list_labels(
 
 
 def _print_taken(taken: "LabelsTaken", as_json: bool) -> None:
+    from cloud_sync.cli.failure import warn
     from cloud_sync.cli.output import print_json, print_line
 
+    if taken.strange:
+        warn(
+            f"no such slot on its device, so far: {', '.join(taken.strange)}; "
+            "labels of it wait for results that may never come",
+            as_json=as_json,
+        )
     if as_json:
         print_json(taken)
         return

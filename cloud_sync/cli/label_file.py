@@ -11,6 +11,7 @@ import msgspec
 from cloud_sync.errors import InvalidInput
 from cloud_sync.label_resources import DeviceLabel
 from edge_agent.contract.labels import check_label
+from edge_agent.contract.misfit import in_words
 
 MAX_BYTES: Final = 64 * 2**20
 _TRUE: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -72,7 +73,7 @@ def as_label(row: dict[str, Any]) -> DeviceLabel:  # Any: as in JSON
         check_label(label)
     except msgspec.ValidationError as error:
         raise InvalidInput(
-            f"not a label: {error}",
+            f"a label {in_words(str(error))}",
             hint="a label has a device, a slot, an id, and either a value or right",
             code="label_invalid",
         ) from error

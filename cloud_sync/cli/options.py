@@ -1,7 +1,7 @@
 """Options that several commands share, and how `KEY=VALUE` is read."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -23,13 +23,27 @@ Where = Annotated[
     str,
     typer.Option("--where", metavar="EXPR", help="Only these, as `site=oslo and not tag:lab`."),
 ]
+TARGET_FORMS: Final = "NAME, KEY=VALUE, group:NAME or all; with and, or, not"
+
+
+def _meant(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """Refuse a target of nothing: a variable that a script has not set must mean nobody.
+
+    Raises:
+        typer.BadParameter: it was given, and is empty.
+    """
+    source = context.get_parameter_source(parameter.name or "")
+    if not value.strip() and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter(f"expected devices, found nothing: {TARGET_FORMS}")
+    return value
+
+
 Target = Annotated[
     str,
-    typer.Option(
-        "--to",
-        metavar="TARGET",
-        help="Devices: NAME, KEY=VALUE, group:NAME or all; with and, or, not.",
-    ),
+    typer.Option("--to", metavar="TARGET", help=f"Devices: {TARGET_FORMS}.", callback=_meant),
+]
+Members = Annotated[
+    str, typer.Argument(metavar="TARGET", help=f"Devices: {TARGET_FORMS}.", callback=_meant)
 ]
 
 
@@ -44,10 +58,11 @@ def pairs(values: Sequence[str] | None, option: str) -> dict[str, str]:
         typer.BadParameter: not of that form, or one key with two values.
     """
     found: dict[str, str] = {}
+    named = f"{option} " if option.startswith("-") else ""
     for value in values or ():
         key, equals, text = value.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"{option} expected KEY=VALUE, found {value!r}")
+            raise typer.BadParameter(f"{named}expected KEY=VALUE, found {value!r}")
         if found.get(key, text) != text:
             raise typer.BadParameter(f"{option} gives {key!r} twice: {found[key]!r} and {text!r}")
         found[key] = text

@@ -37,6 +37,7 @@ class Labels:
                 right=taken.right + more.right,
                 wrong=taken.wrong + more.wrong,
                 waiting=taken.waiting + more.waiting,
+                strange=tuple(dict.fromkeys((*taken.strange, *more.strange))),
             )
         return taken
 

@@ -104,7 +104,8 @@ class Commands:
             if answer is not None:
                 level, text, code = answer
                 if level != "info":
-                    raise Conflict(f"device {device!r} refused: {text}", code=code or "refused")
+                    why = text or code or "it says no more"
+                    raise Conflict(f"device {device!r} refused: {why}", code=code or "refused")
                 return CommandDone(id=message_id, device=device, name=wish.name, slot=wish.slot)
             if time.monotonic() >= deadline:
                 raise Unavailable(

@@ -125,11 +125,13 @@ class RolloutQuery:
             limit: most of them.
 
         Raises:
-            NotFound: there is no such rollout.
+            NotFound: there is no such rollout, or the device is not in it.
         """
         number = number_of(rollout)
         with self._database.read() as connection:
             read_head(connection, number)
+            if device:
+                _check_member(connection, number, device)
             return journal.read(connection, number, after_id=after_id, device=device, limit=limit)
 
 
@@ -147,6 +149,22 @@ def number_of(rollout: str) -> int:
             code="rollout_id_invalid",
         )
     return int(digits)
+
+
+def _check_member(connection: Connection, number: int, device: str) -> None:
+    """Refuse a device that a rollout knows nothing of: nothing happened to it, and never will.
+
+    Raises:
+        NotFound: `device_not_in_rollout`.
+    """
+    query = select(_A.device).where(_A.rollout == number, _A.device == device)
+    if connection.execute(query).first() is None:
+        name = rollout_name(number)
+        raise NotFound(
+            f"device {device[:80]!r} is not in rollout {name}",
+            hint=f"`shoal rollout status {name} --devices` shows its devices",
+            code="device_not_in_rollout",
+        )
 
 
 def rollout_not_found(connection: Connection, number: int) -> NotFound:

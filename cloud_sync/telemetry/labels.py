@@ -20,6 +20,7 @@ from cloud_sync.errors import InvalidInput, NotFound
 from cloud_sync.fleet.known import known_of
 from cloud_sync.fleet.measures_store import count_labels
 from cloud_sync.label_resources import DeviceLabel, LabelsTaken, StoredLabel
+from cloud_sync.telemetry.label_places import strange_places
 from edge_agent.contract.labels import MOST_LABELS, Label, check_label, is_right, message_key
 
 _BATCH: Final = 200
@@ -97,9 +98,11 @@ def give(database: Database, given: Sequence[DeviceLabel], change: Change) -> La
             right=sum(part.right for part in parts),
             wrong=sum(part.wrong for part in parts),
             waiting=sum(part.waiting for part in parts),
+            strange=strange_places(connection, ((one.device, one.slot) for one in given)),
         )
         subject = ", ".join(sorted(by_device)[:_MOST_NAMED])
-        detail = {name: str(count) for name, count in msgspec.structs.asdict(taken).items()}
+        counts = ("labels", "right", "wrong", "waiting")
+        detail = {name: str(getattr(taken, name)) for name in counts}
         record(connection, change, "label.add", subject, detail=detail)
     return taken
 

@@ -75,6 +75,26 @@ def misfit(message: str, data: object, kind: inspect.Type) -> Misfit:
     return Misfit(path=path, value=value, expected=expected)
 
 
+def in_words(message: str) -> str:
+    """What a ValidationError says, where neither the data nor its type is at hand.
+
+    Args:
+        message: its text, without the place.
+
+    Returns:
+        What is said behind the place: `expected a number >= 1`.
+    """
+    missing = _MISSING.match(message)
+    if missing:
+        return f"needs the key {missing['key']!r}"
+    got = _GOT.match(message)
+    if got is None:
+        return message[:1].lower() + message[1:]
+    expected = _KIND.sub(_worded, got["expected"]).replace("matching regex", "that matches")
+    found = f", found {_KIND.sub(_worded, got['found'])}" if got["found"] else ""
+    return f"expected {expected}{found}"
+
+
 def shown(value: object) -> str:
     """A value of a settings file, as a person would call it."""
     if isinstance(value, dict):

@@ -31,10 +31,10 @@ def test_labels_told_in_any_way_find_the_answers_of_the_device(
     shoal: Shoal, service: CloudService, tmp_path: Path
 ) -> None:
     shoal.ok("device", "add", "line-1")
-    early = shoal.ok(
-        *("label", "add", "1", "1", "--device", "line-1", "--slot", "probe", "--json")
-    ).json(LabelsTaken)
-    assert early == LabelsTaken(labels=1, waiting=1)
+    told = shoal.ok(*("label", "add", "1", "1", "--device", "line-1", "--slot", "probe", "--json"))
+    early = told.json(LabelsTaken)
+    assert early == LabelsTaken(labels=1, waiting=1, strange=("line-1/probe",))
+    assert "no such slot on its device, so far: line-1/probe" in told.err
     assert "waits" in shoal.ok("label", "list", "--waiting").out
 
     table = tmp_path / "inspected.csv"

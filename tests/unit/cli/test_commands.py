@@ -94,6 +94,25 @@ def test_wrong_usage_exits_with_2_before_anything_is_asked(arguments: tuple[str,
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("deploy", "wine", "--to", ""),
+        ("remove", "wine", "--to", " "),
+        ("rollout", "plan", "wine", "--to", ""),
+        ("rollout", "start", "wine", "--to", ""),
+        ("group", "add", "winter", ""),
+        ("group", "remove", "winter", ""),
+    ],
+)
+def test_a_target_of_nothing_is_refused_before_anything_is_asked(
+    arguments: tuple[str, ...],
+) -> None:
+    outcome = Shoal().run(*arguments)
+    assert outcome.code == 2
+    assert "expected devices, found nothing" in outcome.err
+
+
 def test_a_service_that_is_down_is_said_in_two_lines() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     outcome = Shoal(url).run("fleet", "status")

@@ -41,7 +41,7 @@ def test_a_table_and_a_json_file_say_the_same(tmp_path: Path) -> None:
     ("name", "text", "words"),
     [
         ("a.csv", "device,slot,id,value\nline-1,shuttle,1,2\nline-1,shuttle,3,\n", "row 2"),
-        ("a.csv", "id,value\n1,2\n", "device"),
+        ("a.csv", "id,value\n1,2\n", "row 1: a label needs the key 'slot'"),
         ("a.csv", "device,slot,id,right\nline-1,s,1,perhaps\n", "right"),
         ("a.csv", "device,slot,id,value,tolerance\nline-1,s,1,2,wide\n", "tolerance"),
         ("a.json", '{"id": 1}', "a.json"),

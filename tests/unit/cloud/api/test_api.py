@@ -129,6 +129,27 @@ def test_every_error_is_a_problem(
     assert problem["text"]
 
 
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"module": "probe"}, "the request needs the key 'to'"),
+        ({"module": "probe", "to": ""}, "to expected a text of length >= 1"),
+        ({"module": "probe", "to": 3}, "to expected a text, found a whole number"),
+        (
+            {"module": "probe", "to": "all", "policy": {"on_error": "shrug"}},
+            "policy.on_error invalid enum value 'shrug'",
+        ),
+        ([1], "the request expected a table, found a list"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused_in_words_of_people(
+    http: Http, body: object, text: str
+) -> None:
+    problem = http.post("/v1/rollouts", json=body).json()
+    assert (problem["code"], problem["text"]) == ("invalid_input", text)
+    assert problem["hint"] == "the API is described at /v1/openapi.json"
+
+
 def test_publishing_takes_the_very_bytes(http: Http, parts_of_cloud: Cloud) -> None:
     data = canonical(manifest_of(parts_of_cloud.store(b"model")))
     first = http.post("/v1/modules", content=data)

@@ -10,6 +10,7 @@ from cloud_sync.db.telemetry_tables import results
 from cloud_sync.errors import InvalidInput, NotFound
 from cloud_sync.fleet.measures import SlotMeasures
 from cloud_sync.label_resources import DeviceLabel, LabelsTaken
+from cloud_sync.resources import Deployment
 from cloud_sync.telemetry.labels import give, stored_labels
 from edge_agent.contract.labels import MOST_LABELS, Label, Labels
 from edge_agent.contract.topics import Channel, control
@@ -62,13 +63,26 @@ def test_a_label_after_its_result_is_counted_for_the_version_that_answered(cloud
 
 
 def test_a_label_before_its_result_waits_for_it(cloud: Cloud) -> None:
-    assert tell(cloud, id=5, value=0) == LabelsTaken(labels=1, waiting=1)
+    early = tell(cloud, id=5, value=0)
+    assert early == LabelsTaken(labels=1, waiting=1, strange=("line-1/shuttle",))
     assert [found.is_right for found in stored_labels(cloud.parts.database, waiting=True)] == [None]
     send_home(cloud, 1, 5, 1)
     assert counts(cloud) == (0, 1)
     assert stored_labels(cloud.parts.database, waiting=True) == []
     [found] = stored_labels(cloud.parts.database)
     assert (found.is_right, found.digest, found.message) == (False, ONE, "5")
+
+
+def test_a_slot_that_a_device_does_not_have_is_named_and_one_that_it_had_is_not(
+    cloud: Cloud,
+) -> None:
+    send_home(cloud, 1, "row-7", 1)
+    assert tell(cloud, id="row-7", value=1, slot="shutle").strange == ("line-1/shutle",)
+    assert tell(cloud, id="row-7", value=1).strange == ()
+    assert tell(cloud, id="row-8", value=1).strange == ()  # it has answered before
+    cloud.publish()
+    cloud.parts.deployments.deploy(Deployment(module="probe", to="line-1"), change())
+    assert tell(cloud, id="row-1", value=1, slot="probe").strange == ()
 
 
 def test_a_label_that_is_told_again_counts_once_and_a_corrected_one_is_moved(cloud: Cloud) -> None:
