@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from cloud_sync.rollout_waiting import SlotRollout
 from edge_agent.contract.explanation import Explanation
 from edge_agent.contract.manifest import Blob, Digest, Name
 from edge_agent.contract.messages import Health, ShadowHealth
@@ -187,6 +188,9 @@ class SlotExplanation(Explanation, frozen=True, kw_only=True):
         next_retry: seconds since 1970, or None if no retry is due.
         since: when the phase was entered, seconds since 1970, or None.
         reported_age_s: age of the report all this is from, or None if there is none.
+        locked_until: a program on the device puts updates of the slot off until then, seconds
+            since 1970; None if none does.
+        rollouts: that have the slot in their line, each with what it waits for.
     """
 
     device: Name
@@ -194,6 +198,8 @@ class SlotExplanation(Explanation, frozen=True, kw_only=True):
     next_retry: float | None
     since: float | None
     reported_age_s: float | None
+    locked_until: float | None = None
+    rollouts: tuple[SlotRollout, ...] = ()
 
 
 class CommandWish(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_waiting import WaitCount, Waiting
 from edge_agent.contract.manifest import Name
 from edge_agent.contract.state import SlotConfig
 
@@ -194,6 +195,8 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
         reason: why it was asked for.
         state_reason: why it is in its state: who paused it, which gate failed.
         state_since: when its state was entered.
+        deadline: when the state ends at the latest: what waits for a person is cancelled then;
+            None of an end, and of what its stages bound.
         trouble: what keeps it from something now, and what to do; empty for nothing.
         needs: what a person has to do for it to go on; empty if nothing.
     """
@@ -217,14 +220,20 @@ class RolloutSummary(Struct, frozen=True, kw_only=True):
     reason: str = ""
     per_device: bool = False
     state_since: float = 0.0
+    deadline: float | None = None
 
 
 class RolloutDetail(Struct, frozen=True, kw_only=True):
-    """A rollout and how it goes forward."""
+    """A rollout and how it goes forward.
+
+    Attributes:
+        waits: what devices in the line of the stages that have begun wait for, of the first 1,000.
+    """
 
     summary: RolloutSummary
     policy: Policy
     seed: int
+    waits: tuple[WaitCount, ...] = ()
 
 
 class AssignmentSummary(Struct, frozen=True, kw_only=True):
@@ -235,6 +244,7 @@ class AssignmentSummary(Struct, frozen=True, kw_only=True):
         version, digest: 0 and empty where there is no version for it.
         previous_version: what it goes back to; 0 for nothing.
         revision: of the desired state that asked for it; 0 before.
+        waiting: why it is not asked, or does not go on; None if it waits for nothing.
     """
 
     device: str
@@ -250,6 +260,7 @@ class AssignmentSummary(Struct, frozen=True, kw_only=True):
     attempts: int
     revision: int
     reason: str
+    waiting: Waiting | None = None
 
 
 class RolloutEvent(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import structs
 
 from cloud_sync.api.models import Limit, Offset, Pairs, pairs
 from cloud_sync.api.parts import GivenChange, GivenParts, Now
@@ -101,5 +102,7 @@ class DeviceController(Controller):
     def explain(
         self, parts: GivenParts, now: Now, device: FromPath[str], slot: FromPath[str]
     ) -> SlotExplanation:
-        """Why a slot is where it is."""
-        return parts.devices.explain(device, slot, now)
+        """Why a slot is where it is, and what rollouts wait for there."""
+        rollouts = parts.rollouts.query.of_slot(device, slot, now=now)
+        found = parts.devices.explain(device, slot, now, is_expected=bool(rollouts))
+        return structs.replace(found, rollouts=rollouts)

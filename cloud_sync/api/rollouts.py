@@ -6,7 +6,7 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from cloud_sync.api.models import Limit, Offset
-from cloud_sync.api.parts import GivenChange, GivenParts
+from cloud_sync.api.parts import GivenChange, GivenParts, Now
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
@@ -67,14 +67,15 @@ class RolloutController(Controller):
         )
 
     @get("/{rollout:str}", sync_to_thread=True)
-    def show(self, parts: GivenParts, rollout: FromPath[str]) -> RolloutDetail:
-        """One rollout: its stages, its verdicts, its policy."""
-        return parts.rollouts.query.get(rollout)
+    def show(self, parts: GivenParts, now: Now, rollout: FromPath[str]) -> RolloutDetail:
+        """One rollout: its stages, its verdicts, its policy, and what its devices wait for."""
+        return parts.rollouts.query.get(rollout, now=now)
 
     @get("/{rollout:str}/assignments", sync_to_thread=True)
     def assignments(
         self,
         parts: GivenParts,
+        now: Now,
         rollout: FromPath[str],
         stage: FromQuery[int | None] = None,
         states: AssignmentStates = None,
@@ -82,7 +83,7 @@ class RolloutController(Controller):
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> list[AssignmentSummary]:
-        """Where its devices stand, by name."""
+        """Where its devices stand, and what each waits for, by name."""
         return parts.rollouts.query.assignments(
             rollout,
             stage=stage,
@@ -90,6 +91,7 @@ class RolloutController(Controller):
             device=device,
             limit=limit,
             offset=offset,
+            now=now,
         )
 
     @get("/{rollout:str}/events", sync_to_thread=True)

@@ -206,7 +206,8 @@ def explain(
     """Say why a slot is where it is, what happens next, and what you can do.
 
     Wanted, running, phase, the step that failed last with its stable code, attempts, the next one:
-    as the device last reported it. `edge-agent explain` says the same at the device.
+    as the device last reported it; and what a rollout waits for that has it in its line.
+    `edge-agent explain` says at the device what only the device knows.
 
     \b
     Example:
@@ -214,6 +215,7 @@ def explain(
     """
     from cloud_sync.cli.output import print_facts, print_json
     from cloud_sync.cli.status import phase_cell, presence_cell
+    from cloud_sync.cli.waiting import wait_text
 
     with open_client(context) as client:
         found = client.devices.explain(device, slot)
@@ -222,6 +224,12 @@ def explain(
         return
     now = time.time()
     step = f" (step {found.error_step})" if found.error_step else ""
+    waits = {
+        f"in {each.rollout}": f"{each.version} {words.spaced(each.state)}"
+        + (f", {wait_text(each.waiting, now)}" if each.waiting else "")
+        for each in found.rollouts
+    }
+    lock = found.locked_until
     print_facts(
         {
             "device": found.device,
@@ -234,6 +242,10 @@ def explain(
             found.error_row: f"{found.error}{step}" if found.error else words.NOTHING,
             "attempts": str(found.attempts),
             "next try": words.until(found.next_retry_s),
+            "updates": words.NOTHING
+            if lock is None
+            else f"put off by a program there, ends {words.until(lock - now)}",
+            **waits,
             "reported": words.age(found.reported_age_s),
             "what to do": found.advice,
         }

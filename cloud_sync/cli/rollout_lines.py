@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from cloud_sync.cli import words
 from cloud_sync.cli.rollout_tally import tally
 from cloud_sync.cli.rollout_view import by_weight, event_line, measured, name_of
+from cloud_sync.cli.waiting import unexpected, waits_text
 from cloud_sync.rollout_resources import (
     GateFinding,
     RolloutDetail,
@@ -36,6 +37,9 @@ def changes(
     for stage in rollout.stages:
         for text in _of_stage(known.get(stage.number), stage):
             yield f"{moment}  stage {stage.number + 1} {text}"
+    waits = unexpected(after.waits)
+    if {each.text for each in waits} - {each.text for each in (before.waits if before else ())}:
+        yield f"{moment}  waits: {waits_text(waits, now)}"
     if rollout.needs and (before is None or before.summary.needs != rollout.needs):
         yield f"{moment}  what to do: {rollout.needs}"
 

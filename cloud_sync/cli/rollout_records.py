@@ -212,6 +212,7 @@ def _assignments(
 def _print_assignments(found: "list[AssignmentSummary]", now: float) -> None:
     from cloud_sync.cli.output import Column, print_table, right
     from cloud_sync.cli.rollout_view import assignment_cell
+    from cloud_sync.cli.waiting import wait_text
 
     columns = [
         Column("device"), right("stage"), Column("version"), Column("before"), Column("state"),
@@ -227,7 +228,7 @@ def _print_assignments(found: "list[AssignmentSummary]", now: float) -> None:
             words.duration(max(0.0, now - each.since)) if each.since else words.NOTHING,
             _next(each, now),
             str(each.attempts),
-            each.reason or words.NOTHING,
+            wait_text(each.waiting, now) if each.waiting else each.reason or words.NOTHING,
         )
         for each in found
     ]

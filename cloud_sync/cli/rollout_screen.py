@@ -54,7 +54,7 @@ def rollout_view(
         height: lines that there are; None for as many as it takes.
     """
     rollout, width = detail.summary, terminal_columns()
-    parts: list[RenderableType] = [facts_table(facts(rollout, now))]
+    parts: list[RenderableType] = [facts_table(facts(rollout, now, detail.waits))]
     if rollout.stages:
         stages = stage_sheet(rollout.stages, now, width)
         parts += [Text(), table(stages.columns, stages.rows)]

@@ -23,6 +23,7 @@ from cloud_sync.cli.output import (
 )
 from cloud_sync.cli.rollout_tally import Tally, bar, legend, style_of, tally, tally_all
 from cloud_sync.cli.status import Sheet
+from cloud_sync.cli.waiting import waits_text
 from cloud_sync.rollout_resources import (
     AssignmentState,
     GateFinding,
@@ -33,9 +34,7 @@ from cloud_sync.rollout_resources import (
     StageState,
     StageSummary,
 )
-
-IDLE_S: Final = 30.0
-"""Until a filling stage that asks nobody is said to wait, seconds: devices need a moment."""
+from cloud_sync.rollout_waiting import WaitCount
 
 LEAST_BAR: Final = 10
 WIDEST_BAR: Final = 30
@@ -94,8 +93,10 @@ def name_of(rollout: RolloutSummary) -> str:
     return rollout.module if rollout.per_device else f"{rollout.module}/{rollout.version}"
 
 
-def facts(rollout: RolloutSummary, now: float) -> dict[str, str | Cell | Strip]:
-    """What it is, where it stands, why, and what a person has to do."""
+def facts(
+    rollout: RolloutSummary, now: float, waits: Sequence[WaitCount] = ()
+) -> dict[str, str | Cell | Strip]:
+    """What it is, where it stands, why, what it waits for, and what a person has to do."""
     since = rollout.state_since or rollout.started or rollout.created
     asked = f"{rollout.created_by}, {words.since(rollout.created, now)}"
     found: dict[str, str | Cell | Strip] = {
@@ -115,13 +116,12 @@ def facts(rollout: RolloutSummary, now: float) -> dict[str, str | Cell | Strip]:
             f"{_states(rollout.left_out)}: shoal rollout status {rollout.id} --devices "
             + " ".join(f"--state {state}" for state in rollout.left_out)
         )
-    if _is_idle(rollout, now):
-        found["waits"] = (
-            "for devices that are away, a maintenance window, or a rollout that goes first: "
-            f"shoal rollout status {rollout.id} --devices, shoal rollout list --active"
-        )
+    if said := waits_text(waits, now):
+        found["waits"] = said
     if rollout.needs:
         found["what to do"] = Cell(rollout.needs, "bold")
+    if rollout.state in WAITS and rollout.deadline is not None:
+        found["otherwise"] = f"cancelled {words.until(rollout.deadline - now)}"
     return found
 
 
@@ -130,16 +130,6 @@ def _states(counts: Mapping[str, int]) -> str:
     return ", ".join(
         f"{words.count(number)} {words.spaced(state)}" for state, number in counts.items()
     )
-
-
-def _is_idle(rollout: RolloutSummary, now: float) -> bool:
-    """Whether it asks nobody although somebody is left to be asked: people wonder then."""
-    stage = focus(rollout.stages)
-    if stage is None or rollout.state is not RolloutState.RUNNING:
-        return False
-    found = tally(stage.counts)
-    is_open = stage.state is StageState.FILLING and now - stage.since > IDLE_S
-    return is_open and found.queued > 0 and not found.moving
 
 
 def stage_sheet(stages: Sequence[StageSummary], now: float, width: int | None) -> Sheet:
@@ -271,7 +261,7 @@ def event_line(event: RolloutEvent) -> str:
 
 def print_rollout(detail: RolloutDetail, now: float) -> None:
     """Print a rollout."""
-    print_facts(facts(detail.summary, now))
+    print_facts(facts(detail.summary, now, detail.waits))
     for sheet in sheets(detail.summary, now, terminal_columns()):
         print_line("")
         print_table(sheet.columns, sheet.rows, "")

@@ -107,15 +107,23 @@ class Devices:
             health_age_s=age(now, facts.health_at),
         )
 
-    def explain(self, device: str, slot: str, now: float) -> SlotExplanation:
+    def explain(
+        self, device: str, slot: str, now: float, *, is_expected: bool = False
+    ) -> SlotExplanation:
         """Why a slot is where it is.
+
+        Args:
+            device: its name.
+            slot: its name.
+            now: seconds since 1970.
+            is_expected: it is to come there, so that it may be empty.
 
         Raises:
             NotFound: nobody knows the device, or it has no such slot.
         """
         with self._database.read() as connection:
             facts = _facts(connection, device)
-        return explain(facts, slot, now)
+        return explain(facts, slot, now, is_expected=is_expected)
 
     def tag(self, device: str, tags: TagChange, change: Change) -> DeviceSummary:
         """Set and remove tags.

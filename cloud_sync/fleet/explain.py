@@ -18,15 +18,23 @@ from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.state import Phase, ReportedSlot, WantedSlot
 
 
-def explain(facts: DeviceFacts, slot: str, now: float) -> SlotExplanation:
+def explain(
+    facts: DeviceFacts, slot: str, now: float, *, is_expected: bool = False
+) -> SlotExplanation:
     """Explain one slot.
 
+    Args:
+        facts: of the device.
+        slot: its name.
+        now: seconds since 1970.
+        is_expected: something is to come there, so that an empty slot is no mistake in its name.
+
     Raises:
-        NotFound: the slot is neither wanted nor reported.
+        NotFound: the slot is neither wanted nor reported, nor expected.
     """
     wanted = facts.desired.slots.get(slot)
     reported = facts.reported.slots.get(slot) if facts.reported else None
-    if wanted is None and reported is None:
+    if wanted is None and reported is None and not is_expected:
         known = {*facts.desired.slots, *(facts.reported.slots if facts.reported else ())}
         raise NotFound(
             f"device {facts.device!r} has no slot {slot!r}",
@@ -36,6 +44,7 @@ def explain(facts: DeviceFacts, slot: str, now: float) -> SlotExplanation:
     there = presence(now, facts.state, facts.last_seen, facts.interval_s)
     since = dated(facts, reported.since or None) if reported else None
     next_retry = dated(facts, reported.next_retry) if reported else None
+    locked_until = dated(facts, reported.locked_until) if reported else None
     if reported is not None:
         # In the service's time, as `now` is.
         reported = structs.replace(reported, since=since or 0.0, next_retry=next_retry)
@@ -52,6 +61,7 @@ def explain(facts: DeviceFacts, slot: str, now: float) -> SlotExplanation:
         next_retry=next_retry,
         since=since,
         reported_age_s=age(now, facts.reported_at),
+        locked_until=None if locked_until is None or locked_until <= now else locked_until,
     )
 
 

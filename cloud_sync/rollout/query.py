@@ -10,7 +10,7 @@ from cloud_sync.db.measure_tables import slot_measures
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
 from cloud_sync.db.search import matches
 from cloud_sync.errors import InvalidInput, NotFound
-from cloud_sync.rollout import journal
+from cloud_sync.rollout import journal, lookout
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.store import load_assignments, load_heads
 from cloud_sync.rollout.summary import Counts, assignment_summary, detail, rollout_name, summarize
@@ -22,6 +22,7 @@ from cloud_sync.rollout_resources import (
     RolloutState,
     RolloutSummary,
 )
+from cloud_sync.rollout_waiting import SlotRollout
 from edge_agent.contract.shadows import SUFFIX
 
 MAX_DIGITS: Final = 18
@@ -68,14 +69,18 @@ class RolloutQuery:
                 for rollout in found
             ]
 
-    def get(self, rollout: str) -> RolloutDetail:
+    def get(self, rollout: str, *, now: float | None = None) -> RolloutDetail:
         """How far a rollout is, and how it goes forward.
+
+        Args:
+            rollout: its id.
+            now: seconds since 1970; None to leave out what its devices wait for.
 
         Raises:
             NotFound: there is none of this id.
         """
         with self._database.read() as connection:
-            return read_detail(connection, number_of(rollout))
+            return read_detail(connection, number_of(rollout), now=now)
 
     def assignments(
         self,
@@ -86,6 +91,7 @@ class RolloutQuery:
         device: str = "",
         limit: int = 100,
         offset: int = 0,
+        now: float | None = None,
     ) -> list[AssignmentSummary]:
         """Where the devices of a rollout stand, by name.
 
@@ -96,6 +102,7 @@ class RolloutQuery:
             device: only this one; empty for all.
             limit: most of them.
             offset: how many to leave out first.
+            now: seconds since 1970; None to leave out what they wait for.
 
         Raises:
             NotFound: there is no such rollout.
@@ -110,8 +117,21 @@ class RolloutQuery:
             query = query.where(_A.device == device)
         query = query.order_by(_A.device).limit(limit).offset(offset)
         with self._database.read() as connection:
-            read_head(connection, number)
-            return [assignment_summary(found) for found in load_assignments(connection, query)]
+            head = read_head(connection, number)
+            found = load_assignments(connection, query)
+            why = {} if now is None else lookout.reasons(connection, head, found, now)
+            return [assignment_summary(one, why.get(one.device)) for one in found]
+
+    def of_slot(self, device: str, slot: str, *, now: float) -> tuple[SlotRollout, ...]:
+        """The rollouts that have a slot of a device in their line, and what each waits for there.
+
+        Args:
+            device: its name.
+            slot: its name.
+            now: seconds since 1970.
+        """
+        with self._database.read() as connection:
+            return lookout.of_slot(connection, device, slot, now)
 
     def events(
         self, rollout: str, *, after_id: int = 0, device: str | None = None, limit: int = 1_000
@@ -191,15 +211,21 @@ def read_head(connection: Connection, number: int) -> Rollout:
     return found[0].rollout
 
 
-def read_detail(connection: Connection, number: int) -> RolloutDetail:
+def read_detail(connection: Connection, number: int, *, now: float | None = None) -> RolloutDetail:
     """A rollout in detail.
+
+    Args:
+        connection: of a transaction.
+        number: the rollout's.
+        now: seconds since 1970; None to leave out what its devices wait for.
 
     Raises:
         NotFound: there is none of this number.
     """
     rollout = read_head(connection, number)
     counts = count(connection, [number]).get(number, {})
-    return detail(rollout, counts, messages_of(connection, rollout))
+    waits = () if now is None else lookout.line(connection, rollout, now)
+    return detail(rollout, counts, messages_of(connection, rollout), waits)
 
 
 def count(connection: Connection, numbers: Iterable[int]) -> dict[int, Counts]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from cloud_sync.rollout.deadlines import ends_at, is_stopped_clock
 from cloud_sync.rollout.rollout import NO_STAGE, Assignment, Rollout, Stage
 from cloud_sync.rollout_resources import (
     AssignmentSummary,
@@ -12,11 +13,14 @@ from cloud_sync.rollout_resources import (
     StageState,
     StageSummary,
 )
+from cloud_sync.rollout_waiting import WaitCount, Waiting
 
 Counts = Mapping[int, Mapping[str, int]]
 """Stage to state to number of assignments."""
 
 _R: Final = RolloutState
+_STOPPED: Final = frozenset({StageState.FAILED, StageState.INCONCLUSIVE})
+_GONE: Final = frozenset({"expired", "superseded", "not_applicable", "already_present"})
 
 
 def rollout_name(number: int) -> str:
@@ -49,9 +53,10 @@ def summarize(rollout: Rollout, counts: Counts, messages: Mapping[int, int]) -> 
         to=rollout.wish.to,
         state=rollout.state,
         state_since=rollout.state_since,
+        deadline=ends_at(rollout),
         state_reason=rollout.state_reason,
         trouble=rollout.trouble,
-        needs=needs(rollout),
+        needs=needs(rollout, counts),
         created=rollout.created,
         created_by=rollout.created_by,
         started=rollout.started,
@@ -59,7 +64,7 @@ def summarize(rollout: Rollout, counts: Counts, messages: Mapping[int, int]) -> 
         cohort=sum(sum(found.values()) for stage, found in counts.items() if stage != NO_STAGE),
         left_out=dict(sorted(counts.get(NO_STAGE, {}).items())),
         stages=tuple(
-            _stage(stage, counts.get(stage.number, {}), messages.get(stage.number, 0))
+            _stage(rollout, stage, counts.get(stage.number, {}), messages.get(stage.number, 0))
             for stage in rollout.stages
         ),
         reason=rollout.wish.reason,
@@ -67,15 +72,33 @@ def summarize(rollout: Rollout, counts: Counts, messages: Mapping[int, int]) -> 
     )
 
 
-def detail(rollout: Rollout, counts: Counts, messages: Mapping[int, int]) -> RolloutDetail:
-    """Everything about a rollout but its devices and its history."""
+def detail(
+    rollout: Rollout,
+    counts: Counts,
+    messages: Mapping[int, int],
+    waits: tuple[WaitCount, ...] = (),
+) -> RolloutDetail:
+    """Everything about a rollout but its devices and its history.
+
+    Args:
+        rollout, counts, messages: as for `summarize`.
+        waits: what its devices wait for.
+    """
     return RolloutDetail(
-        summary=summarize(rollout, counts, messages), policy=rollout.wish.policy, seed=rollout.seed
+        summary=summarize(rollout, counts, messages),
+        policy=rollout.wish.policy,
+        seed=rollout.seed,
+        waits=waits,
     )
 
 
-def needs(rollout: Rollout) -> str:
-    """What a person has to do for a rollout to go on; empty if nothing."""
+def needs(rollout: Rollout, counts: Counts) -> str:
+    """What a person has to do for a rollout to go on; empty if nothing.
+
+    Args:
+        rollout: its assignments are not looked at.
+        counts: of its assignments.
+    """
     name = rollout_name(rollout.id)
     match rollout.state:
         case _R.DRAFT:
@@ -86,22 +109,29 @@ def needs(rollout: Rollout) -> str:
                 f"shoal rollout approve {name}"
             )
         case _R.PAUSED:
-            stopped = any(
-                stage.state in {StageState.FAILED, StageState.INCONCLUSIVE}
-                for stage in rollout.stages
-            )
-            again = "to have the stage judged again" if stopped else "to go on"
-            return (
-                f"{again}: shoal rollout resume {name}; "
-                f"to take it back: shoal rollout rollback {name}"
-            )
+            back = f"to take it back: shoal rollout rollback {name}"
+            stopped = next((stage for stage in rollout.stages if stage.state in _STOPPED), None)
+            if stopped is None:
+                return f"to go on: shoal rollout resume {name}; {back}"
+            if _is_deserted(counts.get(stopped.number, {})):
+                return (
+                    f"nobody is left in stage {stopped.number + 1} who could show how the version "
+                    f"does, so resuming finds the same again: end it with shoal rollout abort "
+                    f"{name} and start another, whose first stages are other devices; {back}"
+                )
+            return f"to have the stage judged again: shoal rollout resume {name}; {back}"
         case _R.ROLLBACK_INCOMPLETE:
             return f"look at the devices that did not go back: shoal rollout status {name}"
     return ""
 
 
-def assignment_summary(assignment: Assignment) -> AssignmentSummary:
-    """One device of a rollout."""
+def _is_deserted(counts: Mapping[str, int]) -> bool:
+    """Whether every device of a stage is gone without having tried the version."""
+    return bool(counts) and counts.keys() <= _GONE
+
+
+def assignment_summary(assignment: Assignment, waiting: Waiting | None = None) -> AssignmentSummary:
+    """One device of a rollout, with what it waits for."""
     previous = assignment.previous
     return AssignmentSummary(
         device=assignment.device,
@@ -117,10 +147,13 @@ def assignment_summary(assignment: Assignment) -> AssignmentSummary:
         attempts=assignment.attempts,
         revision=assignment.revision,
         reason=assignment.reason,
+        waiting=waiting,
     )
 
 
-def _stage(stage: Stage, counts: Mapping[str, int], messages: int) -> StageSummary:
+def _stage(
+    rollout: Rollout, stage: Stage, counts: Mapping[str, int], messages: int
+) -> StageSummary:
     return StageSummary(
         number=stage.number,
         state=stage.state,
@@ -129,7 +162,8 @@ def _stage(stage: Stage, counts: Mapping[str, int], messages: int) -> StageSumma
         counts=dict(sorted(counts.items())),
         messages=messages,
         since=stage.since,
-        deadline=stage.deadline,
+        # Of a paused rollout it moves with every moment.
+        deadline=None if is_stopped_clock(rollout, stage) else stage.deadline,
         verdict=stage.verdict,
         reason=stage.reason,
     )

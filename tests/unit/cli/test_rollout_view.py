@@ -24,9 +24,8 @@ from cloud_sync.rollout_resources import (
     AssignmentState,
     GateFinding,
     RolloutDetail,
-    RolloutState,
-    StageState,
 )
+from cloud_sync.rollout_waiting import WaitCount
 from tests.support.rollout_samples import (
     EVENTS,
     FAILED,
@@ -143,14 +142,22 @@ def test_a_fleet_of_a_hundred_thousand_fits_80_characters() -> None:
     assert "31,000/50,000" in sheet.rows[0]
 
 
-def test_a_stage_that_asks_nobody_is_said_to_wait() -> None:
-    idle = replace(stage(0, 3, StageState.FILLING, committed=1), since=NOW - 31)
-    summary = replace(running().summary, stages=(idle,))
-    assert str(facts(summary, NOW)["waits"]).startswith("for devices that are away")
-    moving = replace(idle, counts={"queued": 1, "trial": 2})
-    assert "waits" not in facts(replace(summary, stages=(moving,)), NOW)
-    assert "waits" not in facts(replace(summary, stages=(replace(idle, since=NOW - 5),)), NOW)
-    assert "waits" not in facts(replace(summary, state=RolloutState.PAUSED), NOW)
+def test_what_devices_wait_for_is_counted_and_what_is_expected_left_out() -> None:
+    waits = (
+        WaitCount(code="away", text="away, keeps its place", devices=12, until=NOW + 86_400),
+        WaitCount(code="room", text="as many as may be (5) are on their way", devices=7),
+        WaitCount(code="first", text="waits for r18, which goes first here", devices=1),
+    )
+    assert facts(running().summary, NOW, waits)["waits"] == (
+        "12 devices: away, keeps its place (1 d more at most); "
+        "1 device: waits for r18, which goes first here"
+    )
+    assert "waits" not in facts(running().summary, NOW, waits[1:2])
+
+
+def test_what_waits_for_a_person_says_when_it_is_cancelled() -> None:
+    summary = replace(paused().summary, deadline=NOW + 3_600)
+    assert str(facts(summary, NOW)["otherwise"]) == "cancelled in 1 h"
 
 
 def test_a_draft_has_no_stages_yet() -> None:
