@@ -1,6 +1,9 @@
 """A rollout as lines of text, one for each change: for pipes, logs and CI jobs. Pure."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec.structs import replace
 
 from cloud_sync.cli import words
 from cloud_sync.cli.rollout_tally import tally
@@ -11,9 +14,13 @@ from cloud_sync.rollout_resources import (
     RolloutDetail,
     RolloutEvent,
     RolloutSummary,
+    StageState,
     StageSummary,
     Verdict,
 )
+
+PARTS: Final = 10
+"""How often a stage's progress is worth a line, if all goes well."""
 
 
 def changes(
@@ -51,18 +58,19 @@ def outcome(rollout: RolloutSummary) -> str:
 
 
 def _of_stage(before: StageSummary | None, after: StageSummary) -> Iterator[str]:
-    if tally(after.counts) != _tally_before(before, after):
+    if _milestone(after) != _milestone_before(before, after):
         yield _progress(after)
     old, new = before.verdict if before else None, after.verdict
     if new is None:
         return
-    # While evidence comes in its text changes with every look: that is no change yet.
-    is_new = old is None or old.outcome != new.outcome
-    is_other = old is not None and old.text != new.text and new.outcome != "waiting"
+    lacking = _lacking(after)
+    if lacking - (_lacking(before) if before else frozenset()):
+        yield f"waits for evidence: {', '.join(sorted(map(words.spaced, lacking)))}"
+    is_new = old is None or (old.outcome, old.text) != (new.outcome, new.text)
     # The transition that it led to says it already.
-    if (is_new or is_other) and new.text != after.reason:
+    if is_new and new.outcome != "waiting" and new.text not in after.reason:
         yield f"verdict {new.outcome}: {new.text}"
-    for finding in _changed(old, new):
+    for finding in _failing(old, new):
         yield (
             f"gate {words.spaced(finding.gate)} {finding.outcome}, "
             f"measured {measured(finding, finding.value)}, "
@@ -71,9 +79,27 @@ def _of_stage(before: StageSummary | None, after: StageSummary) -> Iterator[str]
         )
 
 
-def _tally_before(before: StageSummary | None, after: StageSummary) -> object:
+def _milestone_before(before: StageSummary | None, after: StageSummary) -> object:
     """What was said of it; a stage that has not begun needs no word."""
-    return tally(before.counts) if before else tally({"queued": after.size})
+    return _milestone(before or replace(after, counts={}))
+
+
+def _milestone(stage: StageSummary) -> object:
+    """What is worth a line: every tenth of a stage, and every device that did not get there.
+
+    A line for each device would be ten thousand of them, and one for each look hardly fewer.
+    """
+    found = tally(stage.counts)
+    tenth = found.done(stage.step) * PARTS // max(1, stage.size)
+    return tenth, found.failed, found.back, found.left_out
+
+
+def _lacking(stage: StageSummary) -> frozenset[str]:
+    """The gates that hold up a stage that is being judged; before that nobody asks."""
+    if stage.verdict is None or stage.state is not StageState.JUDGING:
+        return frozenset()
+    waiting = (each for each in stage.verdict.findings if each.outcome == "waiting")
+    return frozenset(finding.gate for finding in waiting)
 
 
 def _progress(stage: StageSummary) -> str:
@@ -88,8 +114,9 @@ def _progress(stage: StageSummary) -> str:
     return ", ".join(parts)
 
 
-def _changed(before: Verdict | None, after: Verdict) -> Iterator[GateFinding]:
+def _failing(before: Verdict | None, after: Verdict) -> Iterator[GateFinding]:
+    """The gates that have failed since; what passes is told by the verdict, and by `status`."""
     known = {finding.gate: finding.outcome for finding in before.findings} if before else {}
     for finding in by_weight(after.findings):
-        if known.get(finding.gate) != finding.outcome:
+        if finding.outcome == "failed" and known.get(finding.gate) != finding.outcome:
             yield finding

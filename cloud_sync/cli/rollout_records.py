@@ -50,7 +50,7 @@ def list_rollouts(
         print_json(found)
         return
     columns = [
-        Column("id"), Column("module"), Column("state"), right("stage"), right("run it"),
+        Column("id"), Column("module"), Column("state"), Column("stage"), right("run it"),
         right("devices"), Column("asked by"), Column("when"), Column("to", wraps=True),
     ]  # fmt: skip
     now = time.time()
@@ -181,7 +181,10 @@ def _line(rollout: "RolloutSummary", now: float) -> "Row":
         rollout.id,
         name_of(rollout),
         state_cell(rollout.state),
-        f"{found.number + 1 if found else 0}/{len(rollout.stages)}",
+        # A number alone does not say whether so many have passed, or one of them is under way.
+        f"{found.number + 1}/{len(rollout.stages)} {words.spaced(found.state)}"
+        if found
+        else words.NOTHING,
         words.count(running),
         words.count(rollout.cohort),
         rollout.created_by,

@@ -65,7 +65,9 @@ def test_a_plan_shows_stages_obstacles_costs_and_how_to_begin(
     assert "wine/3 into slot wine" in out
     assert "1,000 in 5 stages" in out
     assert "1.2 GB" in out
-    assert "2 h 40 min" in out
+    assert "at least 2 h 40 min" in out
+    assert "behind the last stage  2: drill-1, drill-2" in out
+    assert "downloads take no time; no device fails" in out
     assert "press-0, press-1, press-2, press-3, press-4 and 4 more" in out
     assert "line-9  memory  needs 64 MB, has 48 MB" in out
     assert "oven-3  taken   r16 is at work on slot wine" in out
@@ -204,7 +206,7 @@ def test_a_policy_that_is_not_there_says_how_one_is_made(shoal: Shoal, tmp_path:
 def test_rollouts_are_listed_with_how_far_they_are(shoal: Shoal, service: ScriptedService) -> None:
     header, first, second = shoal.ok("rollout", "list", "--active").out.splitlines()
     assert header.split()[:3] == ["id", "module", "state"]
-    assert first.split()[:6] == ["r17", "wine/3", "running", "2/5", "1", "1,000"]
+    assert first.split()[:7] == ["r17", "wine/3", "running", "2/5", "filling", "1", "1,000"]
     assert second.split()[2] == "paused"
     states = service.requests[0].query["state"]
     assert "running" in states

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from cloud_sync.cli.rollout_lines import changes, outcome
-from cloud_sync.rollout_resources import RolloutDetail, StageSummary
+from cloud_sync.rollout_resources import RolloutDetail, StageState, StageSummary
 from tests.support.rollout_samples import EVENTS, FAILED, NOW, WAITING, completed, paused, running
 
 
@@ -47,6 +47,33 @@ def test_a_failed_gate_is_said_with_its_evidence_and_what_to_do() -> None:
     assert said(running(), paused()) == lines  # why it failed is said by the transition
     early = with_stage(paused(), 1, reason="it has soaked")
     assert said(running(), early) == [f"stage 2 verdict failed: {FAILED.text}", *lines]
+
+
+def test_a_gate_that_passes_is_no_line_of_its_own() -> None:
+    assert said(with_stage(running(), 0, verdict=None), running()) == [
+        "stage 1 verdict passed: 2 gates passed"
+    ]
+
+
+def test_a_stage_that_is_judged_says_once_what_it_waits_for() -> None:
+    judged = with_stage(running(), 1, state=StageState.JUDGING)
+    line = "stage 2 waits for evidence: disagreement, psi"
+    assert said(running(), judged) == [line]
+    assert said(judged, judged) == []
+    fewer = replace(WAITING, findings=WAITING.findings[:2])
+    assert said(judged, with_stage(judged, 1, verdict=fewer)) == []
+    assert said(with_stage(judged, 1, verdict=fewer), judged) == [line]
+
+
+def test_a_large_stage_is_told_in_tenths() -> None:
+    def at(number: int, **counts: int) -> RolloutDetail:
+        return with_stage(running(), 4, counts={"committed": number, **counts})
+
+    assert said(at(10), at(49)) == []
+    assert said(at(10), at(10, offered=40)) == []
+    assert said(at(49), at(51, trial=20)) == ["stage 5 51/500 run it, 20 on the way"]
+    assert said(at(51), at(52, failed=1)) == ["stage 5 52/500 run it, 1 failed"]
+    assert said(at(499), at(500)) == ["stage 5 500/500 run it"]
 
 
 def test_devices_that_move_are_a_change_of_their_stage() -> None:
