@@ -476,9 +476,9 @@ def test_stages_that_take_in_nobody_are_refused(fleet: Puppets) -> None:
     for stages in (("0",), ("0%", "0.0%")):
         policy = replace(STAGED, stages=stages)
         wish = RolloutWish(module="probe", to="all", policy=policy)
-        with pytest.raises(InvalidInput, match="takes in a device"):
+        with pytest.raises(InvalidInput, match="expected one device at least"):
             fleet.cloud.parts.rollouts.plan(wish, change(fleet.clock.now))
-        with pytest.raises(InvalidInput, match="takes in a device"):
+        with pytest.raises(InvalidInput, match="expected one device at least"):
             begin(fleet, policy=policy)
 
 
