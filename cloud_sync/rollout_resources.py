@@ -134,6 +134,9 @@ class RolloutPlan(Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
+GateNeed = Literal["", "messages", "devices", "judgement"]
+
+
 class GateFinding(Struct, frozen=True, kw_only=True):
     """What one gate says of a stage.
 
@@ -144,6 +147,10 @@ class GateFinding(Struct, frozen=True, kw_only=True):
         limit: that it was compared with.
         samples: messages or devices that it rests on.
         text: for people.
+        champion: the same value of what ran before; None if that was not measured.
+        need: of one that waits, what would decide it: more messages from the same devices, more
+            devices, or neither, because the version is too close to the middle between good and
+            bad. Empty where that is not known.
     """
 
     gate: str
@@ -152,6 +159,8 @@ class GateFinding(Struct, frozen=True, kw_only=True):
     limit: float
     samples: int
     text: str
+    champion: float | None = None
+    need: GateNeed = ""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

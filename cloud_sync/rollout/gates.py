@@ -13,13 +13,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from msgspec import Struct
-
 from cloud_sync.errors import InvalidInput
 from cloud_sync.rollout.drift import drift_of
 from cloud_sync.rollout.durations import longer, quantile_ms
+from cloud_sync.rollout.finding import SHARES, Answer, in_words
 from cloud_sync.rollout.observation import Counted, Measures, Sample, StageEvidence
 from cloud_sync.rollout.pooling import memory_limit
+from cloud_sync.rollout.prospect import Prospect, look_ahead, more_counted, more_sampled
 from cloud_sync.rollout.rollout import Step
 from cloud_sync.rollout.weighing import Outcome, Risks, weigh_sample, weigh_share
 from cloud_sync.rollout_gates import Gates, Limit
@@ -42,27 +42,6 @@ TIMES_CHAMPION: Final = 2.0
 """So many times the champion's 99th percentile a message may take."""
 
 _SMALLEST: Final = 1e-3
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """What one gate makes of its evidence, before it is put into words.
-
-    Attributes:
-        value: as measured; None if nothing was.
-        limit: what it was compared with.
-        samples: messages or devices.
-        champion: the same value of what ran before; None if that was not measured.
-    """
-
-    outcome: Outcome
-    value: float | None
-    limit: float
-    samples: int
-    champion: float | None = None
-
-
-SHARES: Final = frozenset({"error_rate", "slow", "old", "disagreement", "wrong"})
-"""Gates whose limits are parts of all messages."""
 
 
 def check_gates(gates: Gates) -> None:
@@ -115,7 +94,7 @@ def ask(evidence: StageEvidence, step: Step, policy: Policy) -> tuple[GateFindin
         limit = limits[name]
         answer = None if limit is None else _ASK[name](evidence, limit, risks)
         if answer is not None:
-            found.append(_in_words(name, answer))
+            found.append(in_words(name, answer))
     return tuple(found)
 
 
@@ -148,18 +127,44 @@ def _counted(measures: Measures, name: str, hits: int, of: int) -> Counted:
     return Counted(least=hits, most=hits, of=max(of, hits), devices=max(1, measures.devices))
 
 
+def _nothing_yet(limit: Limit, samples: int = 0) -> Answer:
+    return Answer(outcome="waiting", value=None, good=limit.good, bad=limit.bad, samples=samples)
+
+
 def _answer_share(version: Counted, champion: Counted | None, limit: Limit, risks: Risks) -> Answer:
     if not version.of:
-        return Answer(outcome="waiting", value=None, limit=limit.bad, samples=0)
-    outcome, compared = weigh_share(version, champion, limit, risks)
-    value = (version.least + version.most) / 2 / version.of
-    has_champion = champion is not None and champion.of > 0
-    before = (
-        (champion.least + champion.most) / 2 / champion.of if champion and has_champion else None
-    )
+        return _nothing_yet(limit)
+    outcome, good, bad = weigh_share(version, champion, limit, risks)
+
+    def weigh(messages: float, devices: float) -> Outcome:
+        # The champion has answered what it had to: more devices only would have more of its own.
+        before = None if champion is None else more_counted(champion, 1.0, devices)
+        return weigh_share(more_counted(version, messages, devices), before, limit, risks)[0]
+
     return Answer(
-        outcome=outcome, value=value, limit=compared, samples=int(version.of), champion=before
+        outcome=outcome,
+        value=_rate(version),
+        good=good,
+        bad=bad,
+        samples=int(version.of),
+        devices=math.ceil(version.devices),
+        champion=None if champion is None or not champion.of else _rate(champion),
+        prospect=look_ahead(weigh) if outcome == "waiting" else None,
     )
+
+
+def _rate(counted: Counted) -> float:
+    return (counted.least + counted.most) / 2 / counted.of
+
+
+def _answer_sample(
+    sample: Sample, bounds: tuple[float, float], spread: float, risks: Risks
+) -> tuple[Outcome, Prospect | None]:
+    def weigh(messages: float, devices: float) -> Outcome:
+        return weigh_sample(more_sampled(sample, messages, devices), bounds, spread, risks)
+
+    outcome = weigh(1.0, 1.0)
+    return outcome, look_ahead(weigh) if outcome == "waiting" else None
 
 
 def _ask_errors(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | None:
@@ -232,16 +237,19 @@ def _ask_memory(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer |
         if not allowed:
             return None
         if not version.memory_mb:
-            return Answer(outcome="waiting", value=None, limit=limit.bad, samples=0)
+            return _nothing_yet(limit)
         mean = math.log(version.memory_mb / allowed)
         sample = Sample(devices=max(1, version.devices), mean=mean)
     bounds = math.log(max(limit.good, _SMALLEST)), math.log(limit.bad)
-    outcome = weigh_sample(sample, bounds, MEMORY_SPREAD, risks)
+    outcome, prospect = _answer_sample(sample, bounds, MEMORY_SPREAD, risks)
     return Answer(
         outcome=outcome,
         value=math.exp(sample.mean),
-        limit=limit.good if outcome == "failed" else limit.bad,
+        good=limit.good,
+        bad=limit.bad,
         samples=sample.devices,
+        devices=sample.devices,
+        prospect=prospect,
     )
 
 
@@ -256,16 +264,12 @@ def _ask_psi(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | No
         if not evidence.profile:
             # Beside a champion there is always something to compare with, once it has come.
             has_come = version.compared == 0
-            return (
-                None
-                if has_come
-                else Answer(outcome="waiting", value=None, limit=bad, samples=version.compared)
-            )
+            return None if has_come else _nothing_yet(limit, version.compared)
         sample = drift_of(
             version, evidence.profile, evidence.profile_columns, evidence.profile_rows
         )
         if sample is None:
-            return Answer(outcome="waiting", value=None, limit=bad, samples=0)
+            return _nothing_yet(limit)
         known = drift_of(
             evidence.champion,
             evidence.champion_profile,
@@ -277,13 +281,16 @@ def _ask_psi(evidence: StageEvidence, limit: Limit, risks: Risks) -> Answer | No
             before = known.mean
             bad += max(0.0, before - good)
             good = max(good, before)
-    outcome = weigh_sample(sample, (good, bad), PSI_SPREAD, risks)
+    outcome, prospect = _answer_sample(sample, (good, bad), PSI_SPREAD, risks)
     return Answer(
         outcome=outcome,
         value=sample.mean,
-        limit=good if outcome == "failed" else bad,
+        good=good,
+        bad=bad,
         samples=sample.devices,
+        devices=sample.devices,
         champion=before,
+        prospect=prospect,
     )
 
 
@@ -296,44 +303,3 @@ _ASK: Final[Mapping[str, Callable[[StageEvidence, Limit, Risks], Answer | None]]
     "psi": _ask_psi,
     "wrong": _ask_wrong,
 }
-
-_WHAT: Final[Mapping[str, str]] = {
-    "error_rate": "messages that failed",
-    "disagreement": "answers that differ from the champion's",
-    "slow": "messages that took too long",
-    "old": "messages that were answered too late",
-    "memory": "times the memory that it may take",
-    "psi": "index of how its scores drifted",
-    "wrong": "answers that a label proved wrong",
-}
-
-
-def _in_words(name: str, answer: Answer) -> GateFinding:
-    is_share = name not in ("memory", "psi")
-    if answer.value is None:
-        text = f"{_WHAT[name]}: not measured yet"
-    else:
-        verb = {
-            "passed": "surely below",
-            "failed": "surely above",
-            "waiting": "too few to tell from",
-        }
-        unit = "messages" if is_share else "devices"
-        value = _number(answer.value, is_share)
-        before = "" if answer.champion is None else f", {_number(answer.champion, is_share)} before"
-        text = (
-            f"{_WHAT[name]}: {value} of {answer.samples:,} {unit}{before}, "
-            f"{verb[answer.outcome]} {_number(answer.limit, is_share)}"
-        )
-    return GateFinding(
-        gate=name,
-        outcome=answer.outcome,
-        value=answer.value,
-        limit=answer.limit,
-        samples=answer.samples,
-        text=text,
-    )
-
-
-def _number(value: float, is_share: bool) -> str:
-    return f"{value:.2%}" if is_share else f"{value:.2f}"

@@ -81,7 +81,7 @@ def judge(
     if not waiting:
         return Verdict(outcome="passed", text="all gates passed", findings=shown)
     if stage.deadline is not None and now >= stage.deadline:
-        text = f"not enough is known: {_told(waiting)}"
+        text = f"not enough is known: {_told(waiting)}{_what_to_do(waiting)}"
         return Verdict(outcome="inconclusive", text=text, findings=shown)
     return Verdict(outcome="waiting", text=_told(waiting), findings=shown)
 
@@ -250,6 +250,22 @@ def _is_stuck(assignment: Assignment, seen: DeviceNow | None) -> bool:
         and slot.phase in UNSETTLED
         and not slot.running
     )
+
+
+def _what_to_do(waiting: Sequence[GateFinding]) -> str:
+    """What a person can do about gates that were not decided in time; empty if they know it."""
+    needs = {finding.need for finding in waiting}
+    if "judgement" in needs:
+        return (
+            "; waiting will not tell whether that is good or bad, a person has to: take it back, "
+            "or begin anew with limits that say it"
+        )
+    if "devices" in needs:
+        return (
+            "; waiting will not tell, the first stages have too few devices: begin anew with more "
+            "in them, or take it back"
+        )
+    return "; resume it to wait for more messages" if "messages" in needs else ""
 
 
 def _told(findings: Sequence[GateFinding]) -> str:

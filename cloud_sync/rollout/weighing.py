@@ -50,7 +50,7 @@ class Risks(Struct, frozen=True, kw_only=True):
 
 def weigh_share(
     version: Counted, champion: Counted | None, limit: Limit, risks: Risks
-) -> tuple[Outcome, float]:
+) -> tuple[Outcome, float, float]:
     """Judge how often something happened.
 
     Args:
@@ -60,7 +60,7 @@ def weigh_share(
         risks: of the test.
 
     Returns:
-        The outcome, and the rate that it was compared with.
+        The outcome, and the good and the bad rate that it was compared with.
     """
     good, bad = max(limit.good, limit.bad * _SMALLEST), limit.bad
     least, most = _share(version, version.least), _share(version, version.most)
@@ -69,9 +69,8 @@ def weigh_share(
     go = risks.go - math.log(2)
     is_better = rate_ratio(most, good, bad, ALIKE) <= go
     if champion is None or not champion.of:
-        if is_worse:
-            return "failed", good
-        return ("passed" if is_better else "waiting"), bad
+        outcome: Outcome = "failed" if is_worse else "passed" if is_better else "waiting"
+        return outcome, good, bad
     before = _share(champion, champion.least)
     rest = max(0.0, _ENOUGH / good - champion.of / champion.design)
     base = replace(
@@ -83,9 +82,9 @@ def weigh_share(
     margin = max(bad - good, before.rate * WORSE_BY)
     if champion.of / champion.design * good >= 1:
         is_better = is_better or surplus_mean(most, before, margin) <= go
-    if is_worse and not (is_better and least.rate < base.rate + margin / 2):
-        return "failed", max(good, base.rate)
-    return ("passed" if is_better else "waiting"), max(bad, before.rate + margin)
+    is_worse = is_worse and not (is_better and least.rate < base.rate + margin / 2)
+    outcome = "failed" if is_worse else "passed" if is_better else "waiting"
+    return outcome, max(good, base.rate), max(bad, before.rate + margin)
 
 
 def weigh_sample(

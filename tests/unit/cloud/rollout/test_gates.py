@@ -218,9 +218,3 @@ def test_a_share_that_nothing_can_reach_is_refused_and_a_factor_is_not() -> None
         check_gates(Gates(error_rate=Limit(good=0.01, bad=7)))
     assert "7 % is 0.07" in caught.value.hint
     check_gates(Gates(memory=Limit(good=1.0, bad=7)))
-
-
-def test_findings_are_said_in_words_with_their_figures() -> None:
-    finding = found(Measures(devices=1, messages=1_000, errors=80))["error_rate"]
-    assert finding.text == "messages that failed: 8.00% of 1,000 messages, surely above 1.00%"
-    assert (finding.value, finding.samples) == (0.08, 1_000)

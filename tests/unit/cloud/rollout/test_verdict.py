@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from cloud_sync.rollout.observation import DeviceNow, Measures, StageEvidence
+from cloud_sync.rollout.observation import Counted, DeviceNow, Measures, StageEvidence
 from cloud_sync.rollout.rollout import Assignment, Stage
 from cloud_sync.rollout.verdict import judge, judge_labels, may_fail
 from cloud_sync.rollout_gates import Gates, Limit
@@ -170,6 +170,22 @@ def test_what_was_not_measured_never_passes_and_ends_inconclusive() -> None:
     late = verdict(done, policy=Policy(), evidence=nothing, now=100.0)
     assert late.outcome == "inconclusive"
     assert "error_rate: messages that failed: not measured yet" in late.text
+    assert late.text.endswith("resume it to wait for more messages")
+
+
+def test_what_waiting_will_not_decide_is_said_with_what_will() -> None:
+    done = assignments(committed=5)
+    hardly = Measures(devices=1, messages=12_000, errors=720)
+    before = Measures(devices=1, messages=12_000, errors=480)
+    evidence = StageEvidence(version=hardly, champion=before)
+    late = verdict(done, policy=Policy(), evidence=evidence, now=100.0)
+    assert late.outcome == "inconclusive"
+    assert "begin anew with more in them, or take it back" in late.text
+    torn = Counted(least=0, most=3_000, of=3_000, devices=3)
+    blurred = Measures(devices=3, messages=3_000, counted={"error_rate": torn})
+    late = verdict(done, policy=Policy(), evidence=StageEvidence(version=blurred), now=100.0)
+    assert late.outcome == "inconclusive"
+    assert "a person has to: take it back, or begin anew with limits" in late.text
 
 
 def test_a_gate_fails_a_stage_also_before_it_is_judged() -> None:
@@ -177,7 +193,7 @@ def test_a_gate_fails_a_stage_also_before_it_is_judged() -> None:
     for state in (StageState.FILLING, StageState.SOAKING, StageState.JUDGING):
         found = verdict(assignments(committed=1), state=state, policy=Policy(), evidence=bad)
         assert found.outcome == "failed"
-        assert "30.00%" in found.text
+        assert "30 % of" in found.text
 
 
 def test_a_stage_with_many_devices_away_does_not_pass() -> None:
