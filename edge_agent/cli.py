@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from edge_agent.config import Settings, find_config, load, parse
+from edge_agent.config import Settings, find_config, in_memory, load, parse
 from edge_agent.contract.failure import (
     UsageError,
     failure_of,
@@ -179,7 +179,7 @@ def check(config: ConfigOption = None, json: JsonOption = False) -> None:
     from edge_agent.daemon.checkup import check_up
 
     findings: list[Finding] = []
-    for finding in check_up(_settings(config)):
+    for finding in check_up(load(config or find_config(os.environ), os.environ)):
         findings.append(finding)
         for line in () if json else finding_lines(finding):
             typer.echo(line)
@@ -332,7 +332,13 @@ def main() -> None:
 
 
 def _settings(config: Path | None) -> Settings:
-    return load(config or find_config(os.environ), os.environ)
+    """Of the device, with the folder in which its agent works now."""
+    from edge_agent.daemon.refuge import current_folder
+
+    settings = load(config or find_config(os.environ), os.environ)
+    state_dir = Path(settings.agent.state_dir)
+    folder = current_folder(state_dir)
+    return settings if folder == state_dir else in_memory(settings, folder)
 
 
 def _status(settings: Settings) -> "AgentStatus":

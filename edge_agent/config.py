@@ -99,6 +99,9 @@ class HealthSection(Struct, frozen=True, kw_only=True):
     interval_s: Annotated[float, Meta(ge=1, le=86_400)] = 30.0
 
 
+LEAST_OUTBOX_MB: Final = 8
+
+
 class OutboxSection(Struct, frozen=True, kw_only=True):
     """What waits on the device for the cloud.
 
@@ -111,7 +114,7 @@ class OutboxSection(Struct, frozen=True, kw_only=True):
             an order, are flushed at once. Longer spares an SD card.
     """
 
-    max_mb: Annotated[int, Meta(ge=8, le=65_536)] = 64
+    max_mb: Annotated[int, Meta(ge=LEAST_OUTBOX_MB, le=65_536)] = 64
     backlog_rows_per_s: Annotated[float, Meta(ge=1, le=100_000)] = 200.0
     flush_s: Annotated[float, Meta(ge=0, le=300)] = 5.0
 
@@ -335,6 +338,16 @@ def _refuse_user(place: str, url: str) -> None:
             "for its certificate: cloud.cert_file and cloud.key_file",
             code="user_in_url",
         )
+
+
+def in_memory(settings: Settings, folder: Path) -> Settings:
+    """The settings of an agent whose state is in memory, of which it is frugal."""
+    return msgspec.structs.replace(
+        settings,
+        agent=msgspec.structs.replace(settings.agent, state_dir=str(folder)),
+        disk=msgspec.structs.replace(settings.disk, ballast_mb=0),
+        outbox=msgspec.structs.replace(settings.outbox, max_mb=LEAST_OUTBOX_MB),
+    )
 
 
 def _check_url(place: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from edge_agent.config import find_config, load
+from edge_agent.config import find_config, in_memory, load
 from edge_agent.daemon.agent import Agent
 from edge_agent.daemon.logs import start_logging
+from edge_agent.daemon.refuge import is_read_only, leave_refuges, take_refuge
 from edge_agent.daemon.tls_files import unusable_files
 from edge_agent.errors import ShoalError
 from edge_agent.store.files import make_folder
@@ -35,7 +36,13 @@ def main(arguments: list[str]) -> int:
         # What is written holds results and passwords; not the folder alone should keep them.
         os.umask(0o077)
         # Two agents on one state directory would undo each other's work.
-        with StateLock(make_folder(Path(settings.agent.state_dir))):
+        state_dir = Path(settings.agent.state_dir)
+        if is_read_only(state_dir):
+            settings = in_memory(settings, take_refuge(state_dir))
+            with StateLock(Path(settings.agent.state_dir)):
+                return Agent(settings, os.environ).run()
+        with StateLock(make_folder(state_dir)):
+            leave_refuges(state_dir)
             return Agent(settings, os.environ).run()
     except ShoalError as error:
         sys.stderr.write(f"error: {error.text}\n")

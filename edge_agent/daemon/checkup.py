@@ -16,6 +16,7 @@ from edge_agent.daemon.check.local_http import check_http
 from edge_agent.daemon.check.network import check_network
 from edge_agent.daemon.check.storage import check_storage
 from edge_agent.daemon.local import ask_status
+from edge_agent.daemon.refuge import current_folder
 from edge_agent.daemon.status import AgentStatus
 from edge_agent.errors import Unavailable
 from edge_agent.link.dial import Dialer
@@ -25,7 +26,7 @@ from edge_agent.store.clock import SystemClock
 def check_up(settings: Settings) -> Iterator[Finding]:
     """Run all checks, one after the other; each takes a few seconds at most."""
     folder = Path(settings.agent.state_dir)
-    status, agent = _agent(folder)
+    status, agent = _agent(current_folder(folder))
     yield Finding(name="settings", state="ok", text=f"device {settings.agent.device}")
     yield from check_storage(folder, settings.disk)
     clock = SystemClock(folder).state()

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from edge_agent.config import DiskSection
 from edge_agent.contract.messages import Event
+from edge_agent.daemon.refuge import refuge_of
 from edge_agent.errors import ShoalError
 from edge_agent.store.ballast import Ballast
 from edge_agent.store.damage import Damage, remove_set_aside
@@ -85,6 +86,8 @@ class Housekeeping:
 
     def start(self) -> None:
         """Once what is installed has been started: remove what an earlier run left."""
+        if state_dir := refuge_of(self._folder):
+            self._on_event(read_only_event(state_dir))
         self._try_collecting()
         self.tick()
 
@@ -128,6 +131,17 @@ def sweep(folder: Path, run_folder: Path) -> None:
     removed = (*remove_leftovers(folder), *remove_files(run_folder))
     if removed:
         log.info("event=leftovers_removed files=%d", len(removed))
+
+
+def read_only_event(state_dir: str) -> Event:
+    """The agent works in memory."""
+    return Event(
+        name="state_read_only",
+        level="error",
+        text=f"the disk of {state_dir} takes no writes: what is installed runs, and what changes "
+        "now is forgotten with the next boot; replace or mend the disk",
+        detail={"state_dir": state_dir},
+    )
 
 
 def disk_event(disk: DiskState) -> Event:

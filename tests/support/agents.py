@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.daemon.local import ask_status
+from edge_agent.daemon.refuge import current_folder
 from edge_agent.daemon.status import AgentStatus
 from edge_agent.errors import Unavailable
 from tests.support.waiting import wait_for
@@ -56,7 +57,7 @@ class AgentProcess:
             )
 
     def status(self) -> AgentStatus:
-        return ask_status(self.state_dir)
+        return ask_status(current_folder(self.state_dir))
 
     def await_status(self, timeout_s: float = 10) -> AgentStatus:
         """Wait until it answers."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from edge_agent.config import DiskSection
 from edge_agent.daemon.check.finding import Finding, attempt
+from edge_agent.daemon.refuge import is_read_only
 from edge_agent.errors import StorageError
 from edge_agent.store.ballast import BALLAST_FILE
 from edge_agent.store.damage import set_aside_in
@@ -49,6 +50,12 @@ def _writable(folder: Path) -> str:
         raise StorageError(
             f"{folder} is not there, and cannot be made in {above}",
             hint="make it for the agent's user, or set agent.state_dir to another",
+            code="not_writable",
+        )
+    if is_read_only(folder):
+        raise StorageError(
+            f"the disk of {folder} is read-only",
+            hint="replace or mend it; until then what is installed runs, from memory",
             code="not_writable",
         )
     # Only looks: the folder is there.
