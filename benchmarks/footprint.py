@@ -33,7 +33,7 @@ from cloud_sync.demo.mqtt import connect
 from cloud_sync.demo.programs import Programs, command, wait_for, write_agent_settings
 from cloud_sync.demo.shuttle import ShuttleModule
 from edge_agent.contract.state import Phase
-from tests.support.base_install import install_base
+from tests.support.clean_install import install_base
 
 DEVICE = "bench-1"
 TIMEOUT_S = 60.0

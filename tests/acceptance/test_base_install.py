@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.base_install import install_base
+from tests.support.clean_install import install_base
 
 
 @pytest.mark.slow

@@ -20,6 +20,11 @@ def packet(kind: int, body: bytes) -> bytes:
             return bytes((kind,)) + bytes(length) + body
 
 
+def puback(packet_id: int) -> bytes:
+    """What acknowledges a message of QoS 1, in either version."""
+    return packet(PUBACK, packet_id.to_bytes(2, "big"))
+
+
 def string(text: str) -> bytes:
     return len(text.encode()).to_bytes(2, "big") + text.encode()
 
