@@ -19,6 +19,7 @@ from cloud_sync.rollout.enlistment import Enlisted, refuse_bad_shadows, slot_of
 from cloud_sync.rollout.gates import check_gates
 from cloud_sync.rollout.omission import behind_the_last_stage
 from cloud_sync.rollout.rollout import Rollout
+from cloud_sync.rollout.shadow_place import refuse_in_the_way
 from cloud_sync.rollout.shares import check_shares
 from cloud_sync.rollout.store import add, save
 from cloud_sync.rollout.windows import opens_at
@@ -96,6 +97,7 @@ def gather(connection: Connection, rollout: Rollout, enlisted: Enlisted, change:
     refuse_nothing(enlisted)
     policy = rollout.wish.policy
     cohort = compose(enlisted.candidates, policy, rollout.seed, change.time)
+    refuse_in_the_way(connection, rollout, cohort.assignments)
     refuse_bad_shadows(connection, rollout, cohort.assignments)
     omitted = list(enlisted.omitted)
     if policy.late_joiners == "include":

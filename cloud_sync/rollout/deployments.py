@@ -33,7 +33,7 @@ from cloud_sync.rollout.outlook import Outlook, revisions_of
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.settle import settle
 from cloud_sync.rollout.summary import rollout_name
-from cloud_sync.rollout.takeover import Claim, rivals, supersede
+from cloud_sync.rollout.takeover import Claim, rivals, shadow_steps, supersede
 from cloud_sync.rollout_policy import AT_ONCE
 from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutWish
 from edge_agent.contract.names import did_you_mean
@@ -238,21 +238,21 @@ def _replaced(before: WantedSlot) -> ReplacedVersion:
 
 def _free(
     connection: Connection, slot: str, names: tuple[str, ...], change: Change
-) -> frozenset[str]:
-    """Take a slot from all rollouts; the devices on which one of them had put a shadow beside."""
+) -> Mapping[str, frozenset[str]]:
+    """Take a slot from all rollouts; devices to those of them that had put a shadow beside it."""
     claim = Claim(
         slot=slot, rollout=0, priority=None, started=None, by=f"a removal by {change.actor}"
     )
     found = rivals(connection, claim, names)
     supersede(connection, found, claim, change.actor, journal.stamp(connection, change.time))
-    return frozenset(rival.device for rival in found if rival.has_shadow)
+    return shadow_steps(found)
 
 
 def _take_off(
     connection: Connection,
     slot: str,
     names: tuple[str, ...],
-    shadowed: frozenset[str],
+    shadowed: Mapping[str, frozenset[str]],
     change: Change,
     starts_per_s: float,
 ) -> DeploymentResult:
@@ -263,7 +263,7 @@ def _take_off(
         device = before.device
         slots: Mapping[str, WantedSlot] = before.slots
         if device in shadowed:
-            slots = wanted.without_shadows_of_rollouts(slot, slots)
+            slots = wanted.without_shadow_steps(slot, slots, shadowed[device])
         if slot not in slots:
             unchanged.append(device)
             continue

@@ -30,10 +30,11 @@ from cloud_sync.rollout.previous import previous_of, running_in
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.rows import LIVE
 from cloud_sync.rollout.screening import screen
+from cloud_sync.rollout.shadow_place import as_conflict, obstructions
 from cloud_sync.rollout.takeover import conflict_of, of_rollout, rivals
 from cloud_sync.rollout_resources import Obstacle, RolloutState, RolloutWish
 from edge_agent.contract.shadows import shadow_slot
-from edge_agent.contract.state import Hardware, WantedSlot
+from edge_agent.contract.state import DesiredState, Hardware, WantedSlot
 
 BATCH: Final = 500
 _R: Final = rollouts.c
@@ -100,6 +101,7 @@ def enlist(
             already.append(device)
             continue
         try:
+            _refuse_step(connection, rollout, orders)
             check_fit(device, rollout.slot, slots, manifests, layering)
         except ShoalError as error:
             if is_strict:
@@ -142,6 +144,11 @@ def enlist(
         versions=tuple({v.digest: v for v in versions.values()}.values()),
         now=fit,
     )
+
+
+def _refuse_step(connection: Connection, rollout: Rollout, orders: DesiredState) -> None:
+    for obstacle in obstructions(connection, rollout, "run", [orders]).values():
+        raise as_conflict(obstacle, rollout.slot)
 
 
 def refuse_bad_shadows(

@@ -11,6 +11,7 @@ from cloud_sync.rollout.cohort import compose
 from cloud_sync.rollout.enlistment import enlist, refuse_bad_shadows
 from cloud_sync.rollout.hearing import has_champion
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout.shadow_place import in_the_way
 from cloud_sync.rollout_resources import PlannedStage, RolloutPlan
 
 SHOWN = 20
@@ -49,7 +50,7 @@ def forecast(
         already=enlisted.already,
         away=_away(connection, names, now),
         unfit=enlisted.unfit,
-        conflicts=enlisted.conflicts,
+        conflicts=(*enlisted.conflicts, *in_the_way(connection, rollout, cohort.assignments)),
         bytes_to_send=sum(enlisted.bytes_to_send[device] for device in names),
         expected_s=sum(
             (1 + stage.has_shadow) * (policy.soak_s + spread_s(stage.size, starts_per_s))

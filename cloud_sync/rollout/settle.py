@@ -12,7 +12,7 @@ nothing; who called does that, after the commit.
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from cloud_sync.errors import ShoalError
@@ -29,10 +29,17 @@ from cloud_sync.rollout.fit import check_fit
 from cloud_sync.rollout.hearing import is_asked_again
 from cloud_sync.rollout.previous import previous_of
 from cloud_sync.rollout.rollout import Rollout, Step
+from cloud_sync.rollout.shadow_place import as_conflict, obstructions
 from cloud_sync.rollout.store import save
-from cloud_sync.rollout.takeover import Reservation, Rival, of_rollout, rivals, supersede
-from cloud_sync.rollout_resources import AssignmentState
-from edge_agent.contract.shadows import shadow_slot
+from cloud_sync.rollout.takeover import (
+    Reservation,
+    Rival,
+    of_rollout,
+    rivals,
+    shadow_steps,
+    supersede,
+)
+from cloud_sync.rollout_resources import AssignmentState, Obstacle
 from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
 
 SERVICE: Final = "cloud-sync"
@@ -79,14 +86,10 @@ def settle(
     claim = of_rollout(rollout)
     offers = [decision for decision in decisions if isinstance(decision, Offer)]
     found = rivals(connection, claim, sorted({offer.device for offer in offers}))
-    shadows = [offer.device for offer in offers if offer.mode == "shadow"]
-    if shadows:
-        beside = structs.replace(claim, slot=shadow_slot(rollout.slot))
-        found += rivals(connection, beside, sorted(shadows))
     waiting = _waiting(rollout, offers, found)
     losers = [rival for rival in found if rival.device not in waiting]
     disturbed = supersede(connection, losers, claim, actor, time)
-    orphans = _drop_shadows(connection, {r.device for r in losers if r.has_shadow}, rollout, now)
+    orphans = _drop_shadows(connection, shadow_steps(losers), rollout, now)
     possible = [d for d in decisions if not (isinstance(d, Offer) and d.device in waiting)]
     returning = frozenset(rival.device for rival in losers if rival.is_going_back)
     desk = _Desk(connection, rollout, possible, returning)
@@ -120,13 +123,13 @@ def _waiting(
 
 
 def _drop_shadows(
-    connection: Connection, devices: set[str], rollout: Rollout, now: float
+    connection: Connection, steps: Mapping[str, frozenset[str]], rollout: Rollout, now: float
 ) -> frozenset[str]:
     """Take away what superseded rollouts have put beside the slot."""
     told: set[str] = set()
-    for device in sorted(devices):
+    for device in sorted(steps):
         before = read_orders(connection, device)
-        after = wanted.without_shadows_of_rollouts(rollout.slot, before.slots)
+        after = wanted.without_shadow_steps(rollout.slot, before.slots, steps[device])
         if after != before.slots:
             write_desired(connection, before, after, now)
             told.add(device)
@@ -167,6 +170,19 @@ class _Desk:
             {device: self._before[device].slots.get(slot) for device in first},
             returning=returning,
         )
+        self._obstructed: dict[Step, dict[str, Obstacle]] = {
+            step: obstructions(
+                connection,
+                rollout,
+                step,
+                [
+                    self._before[d.device]
+                    for d in decisions
+                    if isinstance(d, Offer) and d.mode == step and d.device in self._before
+                ],
+            )
+            for step in self._first
+        }
         self._after: dict[str, dict[str, WantedSlot]] = {}
         self._same: set[str] = set()
 
@@ -191,23 +207,35 @@ class _Desk:
             return Move(
                 device=device, state=AssignmentState.EXPIRED, reason="the device was deleted"
             )
+        obstacle = self._obstructed[offer.mode].get(device)
+        if obstacle is not None:
+            conflict = as_conflict(obstacle, self._rollout.slot)
+            is_queued = assignment.state is AssignmentState.QUEUED
+            end = AssignmentState.NOT_APPLICABLE if is_queued else AssignmentState.REJECTED
+            return self._refused(offer, conflict, end)
         slots = wanted.offered(self._rollout, assignment, offer.mode, before.slots)
         try:
             check_fit(device, self._rollout.slot, slots, self._manifests, self._layering)
         except ShoalError as error:
-            return self._refused(offer, error)
+            return self._refused(offer, error, AssignmentState.REJECTED)
         self._after[device] = slots
         if not is_offered(assignment, offer.mode):
             self._first[offer.mode].append((device, assignment.digest))
         return offer
 
-    def _refused(self, offer: Offer, error: ShoalError) -> Decision:
-        """It could have been offered at the start; since then something else came there."""
+    def _refused(self, offer: Offer, error: ShoalError, if_begun: AssignmentState) -> Decision:
+        """It could have been offered at the start; since then something else came there.
+
+        Args:
+            offer: that is not made.
+            error: why not.
+            if_begun: what becomes of a device that was asked before.
+        """
         evidence = {"code": error.code, "hint": error.hint}
         if self._rollout.assignments[offer.device].is_wanted:
             revert = Revert(
                 device=offer.device,
-                state=AssignmentState.REJECTED,
+                state=if_begun,
                 reason=error.text,
                 evidence=evidence,
             )

@@ -187,6 +187,16 @@ def supersede(
     return frozenset(by_rollout)
 
 
+def shadow_steps(losers: Iterable[Rival]) -> dict[str, frozenset[str]]:
+    """Device to the names of the rollouts that had put a shadow beside what they have lost."""
+    found: dict[str, frozenset[str]] = {}
+    for rival in losers:
+        if rival.has_shadow:
+            names = found.get(rival.device, frozenset())
+            found[rival.device] = names | {rollout_name(rival.rollout)}
+    return found
+
+
 def of_rollout(rollout: Rollout) -> Claim:
     """A rollout's claim of its slot."""
     return Claim(

@@ -4,7 +4,7 @@ Touches the rollout's slot and the slot of its shadow step, and leaves all other
 slot that somebody else has filled since is theirs: a revert does not take it away.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from msgspec.structs import replace
 
@@ -60,17 +60,21 @@ def reverted(rollout: Rollout, assignment: Assignment, slots: Slots) -> dict[str
     return after
 
 
-def without_shadows_of_rollouts(slot: str, slots: Slots) -> dict[str, WantedSlot]:
-    """A device's slots without what any rollout's shadow step put beside one of them."""
+def without_shadow_steps(
+    slot: str, slots: Slots, rollouts: Container[str]
+) -> dict[str, WantedSlot]:
+    """A device's slots without what the shadow steps of some rollouts put beside one of them.
+
+    Args:
+        slot: that the rollouts are at work on.
+        slots: until now.
+        rollouts: their names; what somebody else put there stays.
+    """
+    place = slot + SUFFIX
     return {
         name: wanted
         for name, wanted in slots.items()
-        if not (
-            wanted.mode == "shadow"
-            and wanted.shadows == slot
-            and wanted.rollout
-            and name == slot + SUFFIX
-        )
+        if name != place or wanted.rollout not in rollouts
     }
 
 
