@@ -111,12 +111,16 @@ class RolloutPlan(Struct, frozen=True, kw_only=True):
 
     Attributes:
         cohort: devices that would get something.
-        already: devices that run it.
+        already: devices that run it, which would be left out.
+        asked_already: devices that were asked for exactly this before and do not report that they
+            run it; left out as well.
         away: devices of the cohort that are not online now.
-        unfit: devices that cannot take it, which would be left out.
-        conflicts: devices whose slot another rollout is at work on.
-        bytes_to_send: blobs that the devices do not have, over all devices.
-        expected_s: from start to end if nothing fails and evidence comes at once.
+        unfit: why devices cannot take it, which would be left out.
+        rest: devices behind the last stage, where it does not take in all of them.
+        conflicts: devices of the cohort whose slot another rollout is at work on, each once.
+        bytes_to_send: files that devices of the cohort have not got, over all of them.
+        expected_s: from start to end at least, if all of `assumptions` is so.
+        assumptions: what is taken for granted, for people.
         seed: of the order in which devices come; a rollout with the same one has these stages.
     """
 
@@ -126,11 +130,14 @@ class RolloutPlan(Struct, frozen=True, kw_only=True):
     cohort: int
     stages: tuple[PlannedStage, ...]
     already: tuple[str, ...] = ()
+    asked_already: tuple[str, ...] = ()
     away: tuple[str, ...] = ()
     unfit: tuple[Obstacle, ...] = ()
+    rest: tuple[str, ...] = ()
     conflicts: tuple[Obstacle, ...] = ()
     bytes_to_send: int = 0
     expected_s: float = 0.0
+    assumptions: tuple[str, ...] = ()
     seed: int = 0
 
 

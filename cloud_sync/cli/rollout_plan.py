@@ -40,7 +40,7 @@ def print_plan(plan: RolloutPlan, to: str, start: Sequence[str]) -> None:
     ):
         if obstacles:
             print_line("")
-            print_line(f"{what}, {words.plural(len(obstacles), 'device')}:")
+            print_line(f"{what}, {words.plural(len(_devices(obstacles)), 'device')}:")
             _print_obstacles(obstacles)
     print_line("")
     if plan.cohort:
@@ -53,7 +53,12 @@ def obstacles_text(obstacles: Sequence[Obstacle], what: str) -> str:
     """One line about devices that stand in the way; the first ones with their reason."""
     named = "; ".join(f"{each.device}: {each.text}" for each in obstacles[:3])
     more = f"; and {words.count(len(obstacles) - 3)} more" if len(obstacles) > 3 else ""
-    return f"{what}, {words.plural(len(obstacles), 'device')}: {named}{more}"
+    return f"{what}, {words.plural(len(_devices(obstacles)), 'device')}: {named}{more}"
+
+
+def _devices(obstacles: Sequence[Obstacle]) -> set[str]:
+    """Each once: a device may have several reasons."""
+    return {each.device for each in obstacles}
 
 
 _STAGES: Final = (
@@ -72,16 +77,23 @@ def _facts(plan: RolloutPlan, to: str) -> dict[str, str | Cell | Strip]:
         "to": to,
         "devices": f"{words.count(plan.cohort)} in {words.plural(len(plan.stages), 'stage')}",
     }
-    if plan.already:
-        found["run it already"] = _named(plan.already, len(plan.already))
+    for what, devices in (
+        ("run it already", plan.already),
+        ("asked already", plan.asked_already),
+        ("behind the last stage", plan.rest),
+    ):
+        if devices:
+            found[what] = f"{words.count(len(devices))}: {_named(devices, len(devices))}"
     if plan.away:
         found["away now"] = Cell(_named(plan.away, len(plan.away)), "yellow")
     if plan.unfit:
-        found["cannot take it"] = Cell(words.count(len(plan.unfit)), "red")
+        found["cannot take it"] = Cell(words.count(len(_devices(plan.unfit))), "red")
     if plan.conflicts:
         found["conflicts"] = Cell(words.count(len(plan.conflicts)), "red")
     found["to be sent"] = words.size(plan.bytes_to_send)
-    found["expected time"] = f"{words.duration(plan.expected_s)}, if nothing stands in its way"
+    found["expected time"] = f"at least {words.duration(plan.expected_s)}"
+    if plan.assumptions:
+        found["provided that"] = "; ".join(plan.assumptions)
     found["seed"] = str(plan.seed)
     return found
 

@@ -132,7 +132,8 @@ def refuse_nothing(enlisted: Enlisted) -> None:
         first: Obstacle = enlisted.unfit[0]
         raise Conflict(
             f"no device can take it: {first.text}",
-            hint=f"{len(enlisted.unfit)} devices cannot; `shoal rollout plan` says why of each",
+            hint=f"{len({one.device for one in enlisted.unfit})} devices cannot; "
+            "`shoal rollout plan` says why of each",
             code=first.code,
         )
     raise Conflict(

@@ -215,6 +215,7 @@ def plan() -> RolloutPlan:
         ),
         already=("line-1", "line-2"),
         away=("mill-4",),
+        rest=("drill-1", "drill-2"),
         unfit=(
             Obstacle(device="line-9", code="memory", text="needs 64 MB, has 48 MB"),
             Obstacle(device="line-8", code="opset", text="opset 23, its onnxruntime knows 21"),
@@ -222,5 +223,6 @@ def plan() -> RolloutPlan:
         conflicts=(Obstacle(device="oven-3", code="taken", text="r16 is at work on slot wine"),),
         bytes_to_send=1_234_567_890,
         expected_s=9_600,
+        assumptions=("downloads take no time", "no device fails"),
         seed=7,
     )
