@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import words
-from cloud_sync.cli.options import JsonFlag, Reason, Target
+from cloud_sync.cli.options import JsonFlag, Reason, SlotName, Target
 from cloud_sync.cli.placement import Placement
 from cloud_sync.cli.session import open_client
 from cloud_sync.cli.spread import spread
@@ -79,7 +79,7 @@ def deploy(
 
 def remove(
     context: typer.Context,
-    slot: Annotated[str, typer.Argument(metavar="SLOT", help="The slot's name.")],
+    slot: SlotName,
     to: Target,
     reason: Reason = "",
     as_json: JsonFlag = False,
@@ -90,14 +90,11 @@ def remove(
     Example:
       shoal remove shuttle-anomaly --to line-1
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client:
         result = client.deployments.remove(slot, to, reason=reason)
-    if as_json:
-        print_json(result)
-        return
-    print_line(_removed(result))
+    print_done(result, _removed(result), as_json=as_json)
 
 
 def _removed(result: "DeploymentResult") -> str:

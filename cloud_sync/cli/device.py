@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import orders, words
-from cloud_sync.cli.options import JsonFlag, Limit, Reason, TagFilter, Where, pairs
+from cloud_sync.cli.options import (
+    DeviceName,
+    JsonFlag,
+    Limit,
+    Reason,
+    SlotName,
+    TagFilter,
+    Where,
+    pairs,
+)
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -22,8 +31,6 @@ app = typer.Typer(
 
 app.command("retry")(orders.retry)
 app.command("restart")(orders.restart)
-
-Device = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.")]
 
 
 @app.command("list")
@@ -76,7 +83,7 @@ def list_devices(
 
 
 @app.command()
-def show(context: typer.Context, device: Device, as_json: JsonFlag = False) -> None:
+def show(context: typer.Context, device: DeviceName, as_json: JsonFlag = False) -> None:
     """Show everything that is known about a device, each with its age.
 
     \b
@@ -101,7 +108,7 @@ def show(context: typer.Context, device: Device, as_json: JsonFlag = False) -> N
 
 
 @app.command()
-def shadows(context: typer.Context, device: Device, as_json: JsonFlag = False) -> None:
+def shadows(context: typer.Context, device: DeviceName, as_json: JsonFlag = False) -> None:
     """Show how the shadows of a device compare with the slots that they shadow.
 
     Agreement and differences are of the messages that both answered; PSI says how far apart the
@@ -128,7 +135,7 @@ def shadows(context: typer.Context, device: Device, as_json: JsonFlag = False) -
 @app.command()
 def tag(
     context: typer.Context,
-    device: Device,
+    device: DeviceName,
     tags: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Tags to set.")
     ] = None,
@@ -143,22 +150,19 @@ def tag(
     Example:
       shoal device tag line-1 site=hall-2 --remove spare
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     changes = pairs(tags, "KEY=VALUE")
     if not changes and not remove:
         raise typer.BadParameter("expected at least one KEY=VALUE or --remove KEY")
     with open_client(context) as client:
         summary = client.devices.tag(device, set_tags=changes, remove=remove or ())
-    if as_json:
-        print_json(summary)
-        return
-    print_line(f"{summary.device}: {words.tags(summary.tags)}")
+    print_done(summary, f"{summary.device}: {words.tags(summary.tags)}", as_json=as_json)
 
 
 @app.command()
 def add(
-    context: typer.Context, device: Device, reason: Reason = "", as_json: JsonFlag = False
+    context: typer.Context, device: DeviceName, reason: Reason = "", as_json: JsonFlag = False
 ) -> None:
     """Make a device known before its agent has ever spoken, so that it can be deployed to.
 
@@ -166,19 +170,16 @@ def add(
     Example:
       shoal device add line-7
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client:
         summary = client.devices.add(device, reason=reason)
-    if as_json:
-        print_json(summary)
-        return
-    print_line(f"known: {summary.device}")
+    print_done(summary, f"known: {summary.device}", as_json=as_json)
 
 
 @app.command()
 def remove(
-    context: typer.Context, device: Device, reason: Reason = "", as_json: JsonFlag = False
+    context: typer.Context, device: DeviceName, reason: Reason = "", as_json: JsonFlag = False
 ) -> None:
     """Forget a device. It becomes known again when its agent speaks.
 
@@ -186,21 +187,18 @@ def remove(
     Example:
       shoal device remove line-7 --reason "scrapped"
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client:
         deleted = client.devices.remove(device, reason=reason)
-    if as_json:
-        print_json(deleted)
-        return
-    print_line(f"forgotten: {deleted.what}")
+    print_done(deleted, f"forgotten: {deleted.what}", as_json=as_json)
 
 
 @app.command()
 def explain(
     context: typer.Context,
-    device: Device,
-    slot: Annotated[str, typer.Argument(metavar="SLOT", help="The slot's name.")],
+    device: DeviceName,
+    slot: SlotName,
     as_json: JsonFlag = False,
 ) -> None:
     """Say why a slot is where it is, what happens next, and what you can do.
@@ -254,7 +252,7 @@ def explain(
 
 @app.command()
 def health(
-    context: typer.Context, device: Device, limit: Limit = 20, as_json: JsonFlag = False
+    context: typer.Context, device: DeviceName, limit: Limit = 20, as_json: JsonFlag = False
 ) -> None:
     """Show a device's health reports, newest first.
 

@@ -55,7 +55,7 @@ def end(
 def _end_one(
     context: typer.Context, kind: Kind, verb: Verb, ref: str, reason: str, *, as_json: bool
 ) -> None:
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done, print_json, print_line
     from cloud_sync.client.versions import parse_exact
 
     name, version = parse_exact(kind, ref)
@@ -69,10 +69,7 @@ def _end_one(
             print_line(f"deleted {deleted.what}")
             return
         retired = group.retire(name, version, reason=reason)
-    if as_json:
-        print_json(retired)
-        return
-    print_line(f"retired {retired.name}/{retired.version}")
+    print_done(retired, f"retired {retired.name}/{retired.version}", as_json=as_json)
 
 
 def _end_many(

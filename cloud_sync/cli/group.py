@@ -10,7 +10,7 @@ from cloud_sync.cli.options import JsonFlag, Members, Reason
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
-    from cloud_sync.fleet_resources import GroupChange
+    from cloud_sync.fleet_resources import GroupChange, GroupChanged
 
 app = typer.Typer(
     help="Put devices together, to mean and to configure them together.",
@@ -19,6 +19,11 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.")]
+Rank = Annotated[
+    int | None,
+    typer.Option("--rank", help="Of two groups, the higher one's configuration counts."),
+]
+Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
 
 
 @app.command("list")
@@ -83,13 +88,8 @@ def add(
     context: typer.Context,
     name: Name,
     target: Members,
-    rank: Annotated[
-        int | None,
-        typer.Option("--rank", help="Of two groups, the higher one's configuration counts."),
-    ] = None,
-    description: Annotated[
-        str | None, typer.Option("--description", help="What it is for.")
-    ] = None,
+    rank: Rank = None,
+    description: Description = None,
     reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -113,13 +113,8 @@ def add(
 def set_group(
     context: typer.Context,
     name: Name,
-    rank: Annotated[
-        int | None,
-        typer.Option("--rank", help="Of two groups, the higher one's configuration counts."),
-    ] = None,
-    description: Annotated[
-        str | None, typer.Option("--description", help="What it is for.")
-    ] = None,
+    rank: Rank = None,
+    description: Description = None,
     reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -166,26 +161,25 @@ def delete(
     Example:
       shoal group delete winter
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client:
         deleted = client.groups.delete(name, reason=reason)
-    if as_json:
-        print_json(deleted)
-        return
-    print_line(f"deleted {deleted.what}")
+    print_done(deleted, f"deleted {deleted.what}", as_json=as_json)
 
 
 def _change(
     context: typer.Context, name: str, wish: "GroupChange", reason: str, *, as_json: bool
 ) -> None:
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client:
         result = client.groups.change(name, wish, reason=reason)
-    if as_json:
-        print_json(result)
-        return
+    print_done(result, _changed(result), as_json=as_json)
+
+
+def _changed(result: "GroupChanged") -> str:
+    """One line about a change."""
     text = f"group {result.group.name}: {words.plural(result.group.size, 'device')}"
     moved = [f"{len(result.added):,} added"] if result.added else []
     moved += [f"{len(result.removed):,} removed"] if result.removed else []
@@ -193,4 +187,4 @@ def _change(
         text += f" ({', '.join(moved)})"
     if result.revisions:
         text += f"; the configuration of {words.plural(len(result.revisions), 'device')} changes"
-    print_line(text)
+    return text

@@ -148,7 +148,7 @@ def list_labels(
 
 def _print_taken(taken: "LabelsTaken", as_json: bool) -> None:
     from cloud_sync.cli.failure import warn
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     if taken.strange:
         warn(
@@ -156,10 +156,9 @@ def _print_taken(taken: "LabelsTaken", as_json: bool) -> None:
             "labels of it wait for results that may never come",
             as_json=as_json,
         )
-    if as_json:
-        print_json(taken)
-        return
-    print_line(
+    print_done(
+        taken,
         f"{words.plural(taken.labels, 'label')}: {taken.right:,} right, {taken.wrong:,} wrong, "
-        f"{taken.waiting:,} whose result is not there yet"
+        f"{taken.waiting:,} whose result is not there yet",
+        as_json=as_json,
     )

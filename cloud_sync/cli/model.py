@@ -58,7 +58,7 @@ def register(
       shoal model register shuttle model.onnx labels.txt --tag stage=trial --property f1=0.998
     """
     from cloud_sync.cli.bars import transfer_bars
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     tags, facts = pairs(tag, "--tag"), pairs(properties, "--property")
     with open_client(context) as client, transfer_bars() as bars:
@@ -71,10 +71,7 @@ def register(
             properties=facts,
             on_progress=bars,
         )
-    if as_json:
-        print_json(model)
-        return
-    print_line(f"registered {model.name}/{model.version}: {_extent(model)}")
+    print_done(model, f"registered {model.name}/{model.version}: {_extent(model)}", as_json=as_json)
 
 
 @app.command("list")
@@ -188,15 +185,16 @@ def download(
       shoal model download shuttle/3 ./shuttle
     """
     from cloud_sync.cli.bars import transfer_bars
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client, transfer_bars() as bars:
         model = _find(client, ref)
         client.models.download(model, folder, bars)
-    if as_json:
-        print_json(model)
-        return
-    print_line(f"fetched {model.name}/{model.version} to {folder}: {_extent(model)}, verified")
+    print_done(
+        model,
+        f"fetched {model.name}/{model.version} to {folder}: {_extent(model)}, verified",
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -217,7 +215,7 @@ def tag(
     Example:
       shoal model tag shuttle/3 stage=production --remove candidate
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     changes = pairs(tags, "KEY=VALUE")
     if not changes and not remove:
@@ -225,10 +223,7 @@ def tag(
     name, version = _exact(ref)
     with open_client(context) as client:
         model = client.models.tag(name, version, set_tags=changes, remove=remove or ())
-    if as_json:
-        print_json(model)
-        return
-    print_line(f"{model.name}/{model.version}: {words.tags(model.tags)}")
+    print_done(model, f"{model.name}/{model.version}: {words.tags(model.tags)}", as_json=as_json)
 
 
 @app.command()

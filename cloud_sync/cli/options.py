@@ -8,6 +8,8 @@ import typer
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print JSON, in the form of the HTTP API's resources.")
 ]
+DeviceName = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.")]
+SlotName = Annotated[str, typer.Argument(metavar="SLOT", help="The slot's name.")]
 ExactRef = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Which version.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")]

@@ -1,20 +1,15 @@
 """`shoal device retry` and `restart`: what a device is asked to do once, now."""
 
-from typing import Annotated
-
 import typer
 
-from cloud_sync.cli.options import JsonFlag, Reason
+from cloud_sync.cli.options import DeviceName, JsonFlag, Reason, SlotName
 from cloud_sync.cli.session import open_client
-
-_Device = Annotated[str, typer.Argument(metavar="DEVICE", help="The device's name.")]
-_Slot = Annotated[str, typer.Argument(metavar="SLOT", help="The slot's name.")]
 
 
 def retry(
     context: typer.Context,
-    device: _Device,
-    slot: _Slot,
+    device: DeviceName,
+    slot: SlotName,
     reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -27,20 +22,17 @@ def retry(
     Example:
       shoal device retry line-1 shuttle-anomaly
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client:
         done = client.devices.command(device, "retry-slot", slot=slot, reason=reason)
-    if as_json:
-        print_json(done)
-        return
-    print_line(f"{done.device} tries {done.slot} again")
+    print_done(done, f"{done.device} tries {done.slot} again", as_json=as_json)
 
 
 def restart(
     context: typer.Context,
-    device: _Device,
-    slot: _Slot,
+    device: DeviceName,
+    slot: SlotName,
     reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -50,11 +42,8 @@ def restart(
     Example:
       shoal device restart line-1 shuttle-anomaly --reason "its memory grows"
     """
-    from cloud_sync.cli.output import print_json, print_line
+    from cloud_sync.cli.output import print_done
 
     with open_client(context) as client:
         done = client.devices.command(device, "restart-slot", slot=slot, reason=reason)
-    if as_json:
-        print_json(done)
-        return
-    print_line(f"{done.device} starts {done.slot} again")
+    print_done(done, f"{done.device} starts {done.slot} again", as_json=as_json)

@@ -136,6 +136,14 @@ def print_json_line(value: object) -> None:
     sys.stdout.flush()
 
 
+def print_done(done: object, text: str, *, as_json: bool) -> None:
+    """Print what a command has done: the resource that it answers with, or a sentence."""
+    if as_json:
+        print_json(done)
+    else:
+        print_line(text)
+
+
 def clean(text: str) -> str:
     """Text without control characters: names and events come from devices and other people."""
     return text.translate(_CONTROLS)
