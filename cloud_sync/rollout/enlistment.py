@@ -34,7 +34,7 @@ from cloud_sync.rollout.shadow_place import as_conflict, obstructions
 from cloud_sync.rollout.takeover import conflict_of, of_rollout, rivals
 from cloud_sync.rollout_resources import Obstacle, RolloutState, RolloutWish
 from edge_agent.contract.shadows import shadow_slot
-from edge_agent.contract.state import DesiredState, Hardware, WantedSlot
+from edge_agent.contract.state import Hardware, WantedSlot
 
 BATCH: Final = 500
 _R: Final = rollouts.c
@@ -91,6 +91,8 @@ def enlist(
     manifests, layering = Manifests(connection), Layering(connection)
     for manifest in manifests.of({version.digest for version in versions.values()}).values():
         check_config(manifest, wish.config)
+    asked = (orders for _, orders in read_many(connection, versions))
+    steps = obstructions(connection, rollout, "run", asked)
     already: list[str] = []
     fit: dict[str, WantedSlot | None] = {}
     for _, orders in read_many(connection, versions):
@@ -101,7 +103,8 @@ def enlist(
             already.append(device)
             continue
         try:
-            _refuse_step(connection, rollout, orders)
+            if (obstacle := steps.get(device)) is not None:
+                raise as_conflict(obstacle, rollout.slot)
             check_fit(device, rollout.slot, slots, manifests, layering)
         except ShoalError as error:
             if is_strict:
@@ -144,11 +147,6 @@ def enlist(
         versions=tuple({v.digest: v for v in versions.values()}.values()),
         now=fit,
     )
-
-
-def _refuse_step(connection: Connection, rollout: Rollout, orders: DesiredState) -> None:
-    for obstacle in obstructions(connection, rollout, "run", [orders]).values():
-        raise as_conflict(obstacle, rollout.slot)
 
 
 def refuse_bad_shadows(

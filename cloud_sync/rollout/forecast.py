@@ -14,6 +14,7 @@ from cloud_sync.rollout.enlistment import Enlisted, enlist, refuse_bad_shadows
 from cloud_sync.rollout.hearing import has_champion
 from cloud_sync.rollout.omission import ASKED_ALREADY
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
+from cloud_sync.rollout.shadow_place import in_the_way
 from cloud_sync.rollout.timetable import Leg, assumptions, least_s
 from cloud_sync.rollout.windows import opens_at
 from cloud_sync.rollout_resources import AssignmentState, Obstacle, PlannedStage, RolloutPlan
@@ -49,7 +50,8 @@ def forecast(
         of_stage[one.stage].append(one)
     stages = tuple(_stage(rollout, stage, of_stage[stage.number]) for stage in cohort.stages)
     away = _away(connection, names, now)
-    conflicts = _once(enlisted.conflicts, cohort.assignments)
+    beside = in_the_way(connection, rollout, cohort.assignments)
+    conflicts = _once((*enlisted.conflicts, *beside), cohort.assignments)
     expected_s = least_s(
         [_leg(stage, of_stage[stage.number]) for stage in stages],
         policy,

@@ -95,6 +95,23 @@ def test_an_older_rollout_goes_on_when_the_newer_one_is_aborted(fleet: Puppets) 
     assert (second.version, third.version) == (2, 3)
 
 
+def test_a_person_sees_which_rollout_a_device_waits_for(fleet: Puppets) -> None:
+    older, _ = half_way(fleet)
+    newer, _ = begin_newer(fleet, older)
+    fleet.order(older, "resume")
+    fleet.drive(lambda: fleet.show(older).summary.stages[2].state == "filling", seconds=600)
+    waiting = min(those(fleet, older, "queued"))
+
+    def reason() -> str:
+        query = fleet.cloud.parts.rollouts.query
+        (found,) = query.assignments(older, device=waiting, now=fleet.clock.now)
+        return "" if found.waiting is None else found.waiting.text
+
+    assert reason() == f"waits for {newer}, which goes first here"
+    fleet.order(newer, "abort")
+    assert newer not in reason()
+
+
 def test_a_rollback_of_the_older_one_reaches_all_that_it_changed(fleet: Puppets) -> None:
     older, first = half_way(fleet)
     changed = those(fleet, older, "committed")
