@@ -87,7 +87,14 @@ class Bench:
             self._clock.now += 1
             made.driver.look()
         say(f"rounds with {len(on_their_way)} devices on their way")
-        return figures | {"in_flight": len(on_their_way)} | self._rounds(on_their_way)
+        figures |= {"in_flight": len(on_their_way), "look_cpu_ms": self._look()}
+        return figures | self._rounds(on_their_way)
+
+    def _look(self) -> float:
+        """What a watcher's look costs the service, with what the devices in line wait for."""
+        show = self._made.parts.rollouts.query.get
+        now = self._clock.now
+        return statistics.median(_cpu_s(lambda: show("r2", now=now)) for _ in range(ROUNDS)) * 1e3
 
     def _rounds(self, on_their_way: list[str]) -> dict[str, Figure]:
         course = Course(2, "bench", 50.0)

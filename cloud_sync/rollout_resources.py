@@ -243,7 +243,7 @@ class RolloutDetail(Struct, frozen=True, kw_only=True):
     """A rollout and how it goes forward.
 
     Attributes:
-        waits: what devices in the line of the stages that have begun wait for, of the first 1,000.
+        waits: what devices in the line of the stages that have begun wait for, of the first 250.
     """
 
     summary: RolloutSummary

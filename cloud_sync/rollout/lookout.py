@@ -22,8 +22,8 @@ from cloud_sync.rollout.windows import opens_at
 from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageState
 from cloud_sync.rollout_waiting import SlotRollout, WaitCount, Waiting
 
-MOST: Final = 1_000
-"""Devices of a line that are looked at."""
+MOST: Final = 250
+"""Devices of a line that are looked at: those that are passed over stand at its head."""
 
 _A: Final = rollout_assignments.c
 _R: Final = rollouts.c
