@@ -60,7 +60,7 @@ class Policy(Struct, frozen=True, kw_only=True):
         lock_max_s: how long a module on the device may put an update off.
         late_joiners: what becomes of devices that match the target only later.
         priority: of two rollouts that want a device the higher goes first and the other waits; of
-            equal ones the newer takes it.
+            equal ones the one that was started later goes first.
     """
 
     stages: Annotated[tuple[Share, ...], Meta(min_length=1, max_length=50)] = (

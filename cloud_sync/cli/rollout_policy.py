@@ -202,7 +202,7 @@ windows = []
 lock_max_s = 86400
 # Devices that match the target only later: "ignore" or "include".
 late_joiners = "ignore"
-# Of two rollouts that want a device the higher goes first; of equal ones the newer takes it.
+# Of two rollouts that want a device the higher goes first; of equal ones the one started later.
 priority = 0
 
 # Gates that are not asked, of error_rate, slow, old, disagreement, memory, psi, wrong; or "all".
