@@ -20,17 +20,19 @@ from sqlalchemy import Connection, event
 from benchmarks.report import Figure, finish, say
 from cloud_sync.config import RetentionSettings
 from cloud_sync.db.engine import Database
+from cloud_sync.fleet.measures_store import count_report
 from cloud_sync.fleet_resources import ConfigChange, GroupChange
 from cloud_sync.resources import Deployment, Removal
-from cloud_sync.rollout.course import Course
 from cloud_sync.rollout.forgetting import DAY_S, forget
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutWish
+from edge_agent.contract.state import Phase, ReportedSlot
 from tests.support.cloud import Cloud, change, cloud
 from tests.support.crowd import crowd
 from tests.support.puppets import Clock
+from tests.support.slot_counters import SlotCounters
 
-STARTS_PER_S: Final = 50.0
+JUDGED: Final = Policy(stages=("100%",), shadow_stages=0, max_in_flight="100%")
 LATE: Final = Policy(stages=("100%",), shadow_stages=0, gates=None, late_joiners="include")
 
 
@@ -98,26 +100,49 @@ def measured(made: Cloud, clock: Clock, count: int) -> dict[str, Figure]:
     parts.configuration.change(group, change())
     everybody = GroupChange(add="all")
     measure("group_s", lambda: parts.groups.change("many", everybody, change()))
+    measure("evidence_s", judged(made, clock))
     removal = Removal(slot="probe", to="all")
     measure("remove_s", lambda: parts.deployments.remove(removal, change()))
     wish = RolloutWish(module="probe", to="all", policy=LATE, seed=1)
     measure("start_s", lambda: parts.rollouts.create(wish, change(clock.now), start=True))
-    made.driver.look()  # those that have lost all their devices end
-    made.driver.stop()
+    made.driver.look()
     crowd(made, (f"late-{number}" for number in range(count)))
-    course = Course(3, "bench", STARTS_PER_S)
-    measure("late_joiners_s", lambda: play(made, course, clock))
+    clock.now += 31
+    measure("late_joiners_s", made.driver.look)
     much_later = clock.now + 1_000 * DAY_S
     settings = RetentionSettings()
     measure("forget_s", lambda: forget(parts.database, settings, much_later))
     return figures
 
 
-def play(made: Cloud, course: Course, clock: Clock) -> None:
-    """One round of a rollout, in which it finds out who came late."""
-    clock.now += 60
+def judged(made: Cloud, clock: Clock) -> Callable[[], None]:
+    """A rollout to everybody, of which every device has said what the version did there.
+
+    Returns:
+        The look in which that is read.
+    """
+    version = made.publish(data=b"third").module
+    wish = RolloutWish(module="probe", to="all", policy=JUDGED, seed=1)
+    rollout = made.parts.rollouts.create(wish, change(clock.now), start=True)
+    for _ in range(2):  # the second ends those that have lost their devices to it
+        made.driver.look()
+    offered = made.parts.rollouts.query.assignments(rollout.summary.id, limit=1_000_000)
+    counters = SlotCounters()
+    slot = ReportedSlot(
+        module="probe",
+        phase=Phase.ACTIVE,
+        running=version.digest,
+        running_version=version.version,
+        wanted=version.digest,
+    )
     with made.parts.database.write() as connection:
-        course.play(connection, clock.now)
+        for one in offered:
+            report = counters.report(
+                one.device, {"probe": slot}, messages=300, time=clock.now, uptime_s=60
+            )
+            count_report(connection, report, None, clock.now)
+    clock.now += 11
+    return made.driver.look
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """One rollout on its course: what a service keeps of it between two rounds, and what a round is.
 
-    1. is the copy current, and is the rollout ours to drive (a lease in its row)?
-    2. what has become known since the last round
-    3. plan, and make true what was decided
+    1. what takes long to read, and may be some seconds old: measurements, devices that came late
+    2. is the copy current, and is the rollout ours to drive (a lease in its row)?
+    3. what has become known since the last round
+    4. plan, and make true what was decided
 
-All in the caller's transaction. What is kept is a copy and can be lost at any moment: it counts
-only while no other service has driven the rollout and nobody else has changed it.
+The first in a transaction that only reads, the rest in one that writes. What is kept is a copy and
+can be lost at any moment: it counts only while no other service has driven the rollout and nobody
+else has changed it.
 """
 
 from typing import Final
@@ -80,6 +82,16 @@ class Course:
     def forget(self) -> None:
         """Drop the copy: a transaction failed, so what it says may not be so."""
         self._rollout = None
+
+    def prepare(self, connection: Connection, now: float) -> None:
+        """Read what takes long, so that nobody has to wait for it to write.
+
+        Args:
+            connection: of a transaction that only reads.
+            now: seconds since 1970, as in the round that follows.
+        """
+        if self._rollout is not None and self._surroundings is not None:
+            self._surroundings.refresh(connection, self._rollout, now)
 
     def play(self, connection: Connection, now: float) -> Played:
         """One round.

@@ -225,7 +225,11 @@ class Driver:
             self.progressed = time.monotonic()
             now = self._clock()
             try:
+                with self._database.read() as connection:
+                    course.prepare(connection, now)
                 with self._database.write() as connection:
+                    # What was reported while it waited for its turn is not later than what follows.
+                    now = self._clock()
                     played = course.play(connection, now)
             except ShoalError as error:
                 logger.error(

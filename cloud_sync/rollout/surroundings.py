@@ -1,7 +1,7 @@
 """What else a round looks at: measurements of the stage, late devices, the maintenance window.
 
 Read only where the rollout's policy asks for it, and not in every round: none of it changes by the
-second.
+second. So it is read before a round, whose transaction keeps everybody else from writing.
 """
 
 import logging
@@ -46,6 +46,17 @@ class Surroundings:
         self._late = NOBODY_LATE
         self._late_at: float | None = None
         self._trouble = ""
+
+    def refresh(self, connection: Connection, rollout: Rollout, now: float) -> None:
+        """Read what takes long before the transaction of a round, in which others wait to write.
+
+        Args:
+            connection: of a transaction that only reads.
+            rollout: as it was after the last round.
+            now: seconds since 1970, as in the round.
+        """
+        self._read_late(connection, rollout, now)
+        self._read_evidence(connection, rollout, now)
 
     def read(
         self,
