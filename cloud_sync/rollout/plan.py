@@ -235,7 +235,9 @@ def _completed(rollout: Rollout, world: World, now: float) -> tuple[MoveRollout,
 def _over(rollout: Rollout) -> MoveRollout:
     counts = Counter(one.state for one in rollout.assignments.values() if one.state not in _WELL)
     if not counts:
-        return MoveRollout(state=_R.COMPLETED, reason="all stages passed")
+        unasked = sum(one.state is _A.NOT_APPLICABLE for one in rollout.left_out.values())
+        more = f"; {unasked} left out, which do not run it" if unasked else ""
+        return MoveRollout(state=_R.COMPLETED, reason=f"all stages passed{more}")
     names = ", ".join(f"{count} {_SAID.get(state, state)}" for state, count in counts.most_common())
     return MoveRollout(
         state=_R.COMPLETED_DEGRADED, reason=f"all stages passed; not everywhere: {names}"

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from rich.live import Live
 
-from cloud_sync.cli.output import console, table_width
+from cloud_sync.cli.output import Cell, console, table_width
 from cloud_sync.cli.rollout_screen import rollout_view
 from cloud_sync.cli.rollout_tally import Tally, bar, legend, style_of, tally
 from cloud_sync.cli.rollout_view import (
@@ -41,6 +41,17 @@ from tests.support.rollout_samples import (
 def printed(capsys: pytest.CaptureFixture[str], detail: RolloutDetail) -> str:
     print_rollout(detail, NOW)
     return capsys.readouterr().out
+
+
+def test_who_is_left_out_and_what_is_in_the_way_is_said() -> None:
+    shown = facts(running(left_out={"already_present": 2, "not_applicable": 1}).summary, NOW)
+    assert shown["left out"] == (
+        "2 already present, 1 not applicable: "
+        "shoal rollout status r17 --devices --state already_present --state not_applicable"
+    )
+    assert "trouble" not in shown
+    stuck = facts(running(trouble="version 3 is retired").summary, NOW)
+    assert stuck["trouble"] == Cell("version 3 is retired", "yellow")
 
 
 def test_every_state_of_a_device_has_a_kind_and_a_colour() -> None:

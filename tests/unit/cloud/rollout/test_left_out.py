@@ -7,6 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync.resources import Deployment
+from cloud_sync.rollout.invariants import History, violations
+from cloud_sync.rollout.store import load
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
@@ -92,6 +94,7 @@ def test_who_is_left_out_keeps_out_of_the_way_to_the_end(fleet: Puppets) -> None
     fill_disk(fleet, "line-2")
     rollout = begin(fleet)
     fleet.drive(lambda: fleet.show(rollout).summary.state is R.COMPLETED)
+    assert "1 left out" in fleet.show(rollout).summary.state_reason
     states = [one.state for one in found(fleet, rollout).values()]
     assert states.count(A.COMMITTED) == 8
     assert fleet.running["line-2"] == {}
@@ -100,6 +103,20 @@ def test_who_is_left_out_keeps_out_of_the_way_to_the_end(fleet: Puppets) -> None
     fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
     assert set(fleet.running["line-1"]) == {"probe"}
     assert found(fleet, rollout)["line-1"].state is A.ALREADY_PRESENT
+
+
+def test_a_judge_that_counts_again_finds_nothing_wrong(fleet: Puppets) -> None:
+    fleet.cloud.publish()
+    for name in NAMES[:4]:
+        fill_disk(fleet, name)
+    rollout = begin(fleet, replace(STAGED, max_in_flight="50%"))
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.COMPLETED)
+    with fleet.cloud.parts.database.read() as connection:
+        stored = load(connection, int(rollout.removeprefix("r")))
+    assert stored is not None
+    assert (len(stored.rollout.assignments), len(stored.rollout.left_out)) == (6, 4)
+    events = fleet.cloud.parts.rollouts.query.events(rollout)
+    assert violations([History(rollout=stored.rollout, events=events)], until=1e12) == ()
 
 
 def test_one_that_was_asked_before_and_has_not_got_it_does_not_count_as_having_it(

@@ -1,6 +1,7 @@
 """A recorded rollout played again: by the real planner, from a history that a planner made."""
 
 import pytest
+from msgspec.structs import replace
 
 from cloud_sync.errors import Conflict
 from cloud_sync.rollout_gates import Gates
@@ -33,6 +34,7 @@ def recorded(
     disagreement: float = 0.001,
     asked: int = len(DEVICES),
     away: dict[str, tuple[tuple[float, float], ...]] | None = None,
+    left_out: tuple[str, ...] = (),
 ) -> Past:
     """A rollout that took ten seconds on each device, and failed on the first `bad` of them."""
     finding = GateFinding(
@@ -108,6 +110,8 @@ def recorded(
         )
         for device in DEVICES
     ]
+    out = replace(assignments[0], stage=None, state=A.NOT_APPLICABLE, revision=0)
+    assignments += [replace(out, device=device) for device in left_out]
     detail = RolloutDetail(summary=summary, policy=policy, seed=5)
     return past_of(detail, assignments, events, away=away)
 
@@ -117,6 +121,10 @@ def test_a_good_version_completes_again() -> None:
     assert found.state is RolloutState.COMPLETED, found
     assert (found.offered, found.answered, found.failed) == (40, 40, 0)
     assert found.stages_passed == found.stages
+
+
+def test_a_device_that_was_left_out_is_left_out_again() -> None:
+    assert replay(recorded(left_out=("x1", "x2")), QUICK) == replay(recorded(), QUICK)
 
 
 def test_the_same_record_gives_the_same_end() -> None:
