@@ -33,7 +33,9 @@ def unexpected(waits: Iterable[WaitCount]) -> list[WaitCount]:
 
 
 def _longest(until: float | None, now: float) -> str:
-    return "" if until is None else f"{words.duration(max(0.0, until - now))} more at most"
+    if until is None:
+        return ""
+    return f"{words.duration(until - now)} more at most" if until > now else "ends now"
 
 
 def _with(text: str, times: Iterable[str]) -> str:
