@@ -33,7 +33,7 @@ class LabelController(Controller):
         limit: Limit = 100,
     ) -> list[StoredLabel]:
         """Labels, newest first; with `waiting` only those whose answer is not here."""
-        return stored_labels(
+        found = stored_labels(
             parts.database,
             device=device,
             slot=slot,
@@ -41,3 +41,6 @@ class LabelController(Controller):
             after_id=after_id,
             limit=limit,
         )
+        if device and not found:
+            parts.devices.check_known(device)
+        return found

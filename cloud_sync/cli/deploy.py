@@ -57,13 +57,13 @@ def deploy(
     from cloud_sync.client.versions import parse_ref
 
     name, version = parse_ref("module", module)
-    shadows = placed.shadows(name)
+    slot, shadows = placed.named_slot(), placed.shadows(name)
     with open_client(context) as client:
         result = client.deployments.deploy(
             name,
             to,
             version=version,
-            slot=placed.slot or None,
+            slot=slot,
             shadows=shadows,
             config=placed.config(),
             reason=reason,

@@ -38,6 +38,16 @@ class Placement(Struct, frozen=True, kw_only=True):
     is_shadow: Shadow = False
     of: Of = ""
 
+    def named_slot(self) -> str | None:
+        """The slot that was named; None for the usual one.
+
+        Raises:
+            ContractError: it is no name.
+        """
+        from edge_agent.contract.names import check_name
+
+        return check_name("slot", self.slot) if self.slot else None
+
     def shadows(self, module: str) -> str:
         """The slot that it is a shadow of; empty if it answers itself.
 
@@ -46,6 +56,7 @@ class Placement(Struct, frozen=True, kw_only=True):
 
         Raises:
             typer.BadParameter: the options contradict each other.
+            ContractError: it is no name.
         """
         if not self.is_shadow:
             if self.of:
@@ -58,7 +69,9 @@ class Placement(Struct, frozen=True, kw_only=True):
             )
         if not (self.of or module):
             raise typer.BadParameter("--shadow needs --of SLOT: each device gets another module")
-        return self.of or module
+        from edge_agent.contract.names import check_name
+
+        return check_name("slot", self.of or module)
 
     def config(self) -> "SlotConfig":
         """What is changed about the module without a new version."""

@@ -92,7 +92,7 @@ class Asked(Struct, frozen=True, kw_only=True):
             module=name or self.per_device,
             to=to,
             version=version,
-            slot=placed.slot or None,
+            slot=placed.named_slot(),
             per_device=bool(self.per_device),
             shadows=placed.shadows(name),
             config=placed.config(),

@@ -91,6 +91,11 @@ def status(
         raise typer.BadParameter("--stage and --state choose devices: they need --devices")
     with open_client(context) as client:
         detail = client.rollouts.show(rollout)
+        stages = len(detail.summary.stages)
+        if stage > stages:
+            raise typer.BadParameter(
+                f"--stage expected one of the {words.plural(stages, 'stage')}, found {stage}"
+            )
         found = _assignments(client, rollout, stage, state or [], limit) if devices else []
     if as_json:
         print_json(found if devices else detail)

@@ -87,9 +87,9 @@ def give(database: Database, given: Sequence[DeviceLabel], change: Change) -> La
         unknown = set(by_device) - set(known_of(connection, list(by_device)))
         if unknown:
             raise NotFound(
-                f"there is no device {min(unknown)!r}",
+                f"no device is named {min(unknown)!r}",
                 hint="`shoal device list` shows all",
-                code="device_missing",
+                code="device_not_found",
             )
         now = change.time
         parts = [take_labels(connection, name, found, now) for name, found in by_device.items()]

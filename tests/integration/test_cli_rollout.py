@@ -100,7 +100,7 @@ def test_a_version_goes_in_stages_is_watched_over_a_restart_and_taken_back(
         assert [stage.counts for stage in done.summary.stages] == [{"committed": 1}] * 2
         assert running(shoal) == {("wine", 2): {"line-1", "line-2"}}
         listed = shoal.ok("rollout", "list").out.splitlines()
-        assert listed[1].split()[:6] == [rollout, "wine/2", "completed", "2/2", "2", "2"]
+        assert listed[1].split()[:7] == [rollout, "wine/2", "completed", "2/2", "passed", "2", "2"]
 
         shoal.ok("rollout", "rollback", rollout, "--reason", "false alarms")
         back = shoal.run("rollout", "watch", rollout, *END)

@@ -58,6 +58,6 @@ def test_labels_told_in_any_way_find_the_answers_of_the_device(
 
     unknown = shoal.run("label", "add", "1", "1", "--device", "line-9", "--slot", "probe", "--json")
     assert unknown.code == 1
-    assert msgspec.json.decode(unknown.err)["error"]["code"] == "device_missing"
+    assert msgspec.json.decode(unknown.err)["error"]["code"] == "device_not_found"
     empty = shoal.run("label", "add", "1", "--device", "line-1", "--slot", "probe", "--json")
     assert msgspec.json.decode(empty.err)["error"]["code"] == "label_invalid"

@@ -106,7 +106,7 @@ def test_a_start_names_what_stands_in_the_way_before_it_begins(
             "warning: left out, cannot take it, 2 devices: line-9: needs 64 MB, has 48 MB; line-8: "
             "opset 23, its onnxruntime knows 21"
         ),
-        "warning: wanted by another rollout, 1 device: oven-3: r16 is at work on slot wine",
+        "warning: in conflict with what is there, 1 device: oven-3: r16 is at work on slot wine",
     ]
     assert outcome.out == "r17 running: started by ada\nwatch it: shoal rollout watch r17\n"
     planned, made = (msgspec.json.decode(r.body, type=RolloutWish) for r in service.requests)
@@ -158,6 +158,7 @@ def test_a_draft_is_made_and_started_later(shoal: Shoal, service: ScriptedServic
         ("start", "r17", "--draft"),
         ("plan", "wine"),
         ("status", "r17", "--stage", "2"),
+        ("status", "r17", "--devices", "--stage", "6"),
         ("status", "r17", "--devices", "--state", "happy"),
         ("watch",),
     ],
@@ -190,6 +191,16 @@ def test_a_rollout_of_shadows_goes_beside_a_slot_and_is_planned_as_such(
     shoal.ok("rollout", "start", "wine/3", "--to", "all", "--shadow")
     assert wish(service, 2) == RolloutWish(module="wine", version=3, to="all", shadows="press")
     assert wish(service, 4).shadows == "wine"
+
+
+@pytest.mark.parametrize("option", ["--slot", "--of"])
+def test_a_slot_that_is_no_name_is_refused_before_anything_is_asked(
+    shoal: Shoal, service: ScriptedService, option: str
+) -> None:
+    outcome = shoal.run("rollout", "start", "wine", "--to", "all", "--shadow", option, "Bad Slot")
+    assert outcome.code == 1
+    assert "slot name expected 1-63 characters" in outcome.err
+    assert not service.requests
 
 
 def test_a_policy_that_is_not_there_says_how_one_is_made(shoal: Shoal, tmp_path: Path) -> None:

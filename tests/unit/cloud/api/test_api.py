@@ -109,6 +109,7 @@ def test_a_body_over_the_limit_is_413(http: Http) -> None:
         ("GET", "/v1/devices?tag=nonsense", 400, "invalid_input"),
         ("GET", "/v1/events?device=nobody", 404, "device_not_found"),
         ("GET", "/v1/results?device=nobody", 404, "device_not_found"),
+        ("GET", "/v1/labels?device=nobody", 404, "device_not_found"),
         ("GET", "/v1/events?limit=0", 400, "invalid_input"),
         ("GET", "/v1/events?limit=many", 400, "invalid_input"),
         ("POST", "/v1/deployments", 400, "invalid_input"),
