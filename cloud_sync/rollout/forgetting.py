@@ -1,7 +1,8 @@
 """Forgetting old rollouts, so that what is stored of them is bounded.
 
-Only what is over goes, the oldest first, a rollout at a time; the newest stays whatever happens,
-because its number must never be given again. What devices should run is not touched.
+Only what is over goes, the oldest first, a part of it in each transaction, because reports wait
+while one lasts; the newest stays whatever happens, because its number must never be given again.
+What devices should run is not touched.
 """
 
 import logging
@@ -42,10 +43,8 @@ def forget(database: Database, settings: RetentionSettings, now: float) -> int:
         How many rollouts were deleted.
     """
     count = 0
-    while (number := _oldest(database, settings, now)) is not None:
-        with database.write() as connection:
-            connection.execute(delete(rollouts).where(_R.id == number))
-        count += 1
+    while (found := _oldest(database, settings, now)) is not None:
+        count += _forget_rollout(database, *found)
     _forget_events(database, _E.time < now - settings.rollout_events_days * DAY_S)
     with database.read() as connection:
         first = select(_E.id).order_by(_E.id.desc()).offset(settings.rollout_events_rows).limit(1)
@@ -57,8 +56,32 @@ def forget(database: Database, settings: RetentionSettings, now: float) -> int:
     return count
 
 
-def _oldest(database: Database, settings: RetentionSettings, now: float) -> int | None:
-    """The oldest rollout that has to go; None if all may stay."""
+def _forget_rollout(database: Database, number: int, edition: int) -> bool:
+    """Delete a rollout with all that belongs to it; its history first, which is most of it.
+
+    Args:
+        database: where it is.
+        number: the rollout's.
+        edition: in which it may go. Somebody may take it back meanwhile, or start it if it is a
+            draft: then it stays.
+
+    Returns:
+        Whether it is gone.
+    """
+    events = select(_E.id).where(_E.rollout == number).limit(BATCH_ROWS)
+    while True:
+        with database.write() as connection:
+            as_found = (_R.id == number, _R.edition == edition)
+            if connection.scalar(select(_R.id).where(*as_found)) is None:
+                return False
+            query = delete(rollout_events).where(_E.id.in_(events))
+            if connection.execute(query).rowcount < BATCH_ROWS:
+                connection.execute(delete(rollouts).where(*as_found))
+                return True
+
+
+def _oldest(database: Database, settings: RetentionSettings, now: float) -> tuple[int, int] | None:
+    """The oldest rollout that has to go, and its edition; None if all may stay."""
     with database.read() as connection:
         newest = connection.scalar(select(func.max(_R.id)))
         may_go = and_(or_(_R.state.in_(_OVER), _R.state == RolloutState.DRAFT), _R.id != newest)
@@ -71,9 +94,10 @@ def _oldest(database: Database, settings: RetentionSettings, now: float) -> int 
         return _first(connection, may_go) if rows > settings.rollout_rows else None
 
 
-def _first(connection: Connection, condition: ColumnElement[bool]) -> int | None:
-    found: int | None = connection.scalar(select(_R.id).where(condition).order_by(_R.id).limit(1))
-    return found
+def _first(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, int] | None:
+    query = select(_R.id, _R.edition).where(condition).order_by(_R.id).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else (row.id, row.edition)
 
 
 def _forget_events(database: Database, condition: ColumnElement[bool]) -> None:

@@ -1,16 +1,13 @@
 """Deployments: what comes between looking at the fleet and writing is seen all the same."""
 
-from collections.abc import Callable
-
 import pytest
-from sqlalchemy import Connection, event
 
-from cloud_sync.db.engine import Database
 from cloud_sync.errors import Conflict
 from cloud_sync.fleet.desired import read_desired
 from cloud_sync.resources import Deployment, ReplacedVersion
 from edge_agent.contract.state import SlotConfig
 from tests.support.cloud import Cloud, change
+from tests.support.meanwhile import meanwhile
 
 DEVICES = ("line-1", "line-2")
 
@@ -22,18 +19,6 @@ def made(parts_of_cloud: Cloud) -> Cloud:
     for data in (b"1", b"2"):
         parts_of_cloud.publish(data=data)
     return parts_of_cloud
-
-
-def meanwhile(database: Database, job: Callable[[], object]) -> None:
-    """Do something as soon as the next transaction has ended, and before the one after it."""
-
-    jobs = [job]
-
-    def once(_connection: Connection) -> None:
-        if jobs:
-            jobs.pop()()
-
-    event.listen(database.engine, "commit", once)
 
 
 def wanted(made: Cloud, device: str) -> dict[str, int]:
