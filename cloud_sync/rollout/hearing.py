@@ -119,7 +119,8 @@ def is_back(assignment: Assignment, seen: DeviceNow) -> bool:
         return False
     previous, slot = assignment.previous, seen.slot
     if previous is None:
-        return slot is None or not slot.running
+        # What it was a shadow of is there still, also where nobody could say what that was.
+        return assignment.mode == "shadow" or slot is None or not slot.running
     if previous.digest == assignment.digest and seen.revision_applied < assignment.revision:
         return False  # the same version with the configuration that it is to lose
     return slot is not None and slot.running == previous.digest and slot.phase is Phase.ACTIVE
