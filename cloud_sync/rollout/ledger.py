@@ -174,6 +174,18 @@ class Ledger:
                     yield Invariant.ORDER, text, ""
         if event.after == _S.PASSED:
             yield from self._passed_too_easily(number)
+            yield from self._passed_unjudged(number, event.evidence)
+
+    def _passed_unjudged(
+        self, stage: int, evidence: Mapping[str, str]
+    ) -> Iterator[tuple[Invariant, str, str]]:
+        """Where somebody has tried it, the gate that can always be asked has to have passed."""
+        gates = self._policy.gates
+        tried = sum(self._counts[stage][state] for state in (_A.COMMITTED, *_BAD))
+        said = evidence.get("error_rate", "nothing")
+        if gates is not None and gates.error_rate and tried and not said.startswith("passed"):
+            text = f"stage {stage} passed, and of errors its verdict says: {said}"
+            yield Invariant.MISSING_DATA, text, ""
 
     def _passed_too_easily(self, stage: int) -> Iterator[tuple[Invariant, str, str]]:
         counts = self._counts[stage]

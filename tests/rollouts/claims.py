@@ -6,6 +6,7 @@ Pure: it looks at rollouts as they are stored, and changes nothing.
 from collections.abc import Iterable, Iterator
 
 from cloud_sync.rollout.decisions import Decision, Offer
+from cloud_sync.rollout.observation import Joiner
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.states import ACTIVE, IN_FLIGHT
 from cloud_sync.rollout.violation import Invariant
@@ -83,6 +84,23 @@ def losers(
         ]
         if shared:
             yield other, shared
+
+
+def latecomers(
+    rollouts: Iterable[Rollout], rollout: Rollout, matching: Iterable[Joiner]
+) -> tuple[Joiner, ...]:
+    """Devices that join a rollout: of several that would take them in, the newest does."""
+    follows = LIVE | {_R.COMPLETED, _R.COMPLETED_DEGRADED}
+    is_open = rollout.wish.policy.late_joiners == "include" and rollout.state in follows
+    if not is_open or any(
+        other.id > rollout.id
+        and other.started is not None
+        and other.wish.policy.late_joiners == "include"
+        and other.state in follows
+        for other in rollouts
+    ):
+        return ()
+    return tuple(one for one in matching if one.device not in rollout.assignments)
 
 
 def _first(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> Rollout | None:

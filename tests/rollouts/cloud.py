@@ -5,7 +5,7 @@ scheduler holds by itself (copies of rollouts, what it has still to publish) is 
 Decisions come from the real planner; nothing here decides.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from cloud_sync.rollout.decisions import (
 )
 from cloud_sync.rollout.evolve import evolve, with_revisions
 from cloud_sync.rollout.invariants import Judge
-from cloud_sync.rollout.observation import DeviceNow, World
+from cloud_sync.rollout.observation import DeviceNow, Joiner, World
 from cloud_sync.rollout.orders import order, supersede
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
@@ -35,6 +35,7 @@ from tests.rollouts.claims import (
     claimed,
     is_lost,
     is_returning,
+    latecomers,
     losers,
     taken_by,
 )
@@ -45,8 +46,9 @@ from tests.rollouts.passing import check_passed
 
 MOST_ROUNDS = 20
 TICK_S = 1e-6
-SLOT = "probe"
-SHADOW = shadow_slot(SLOT)
+SLOTS = ("probe", "extra")
+"""Where versions go; the second one is empty in the beginning."""
+
 _R = RolloutState
 _A = AssignmentState
 OVER = frozenset({_R.COMPLETED, _R.COMPLETED_DEGRADED, _R.ROLLED_BACK, _R.CANCELLED, _R.SUPERSEDED})
@@ -90,24 +92,27 @@ class MemoryCloud:
     """The database, and what is done with it.
 
     Args:
-        devices: by name.
+        sites: of the devices, by name.
         now: the service's clock at the beginning, seconds since 1970.
         brain: who decides.
 
     Attributes:
         now: the service's clock, seconds since 1970; every transaction has its own instant.
         measured: what versions did.
+        matching: devices that came to match a rollout's target after it was made.
     """
 
-    def __init__(self, devices: Iterable[str], now: float, brain: Brain) -> None:
+    def __init__(self, sites: Mapping[str, str], now: float, brain: Brain) -> None:
         self.now = now
+        self.sites = sites
         self._brain = brain
         self.rollouts: dict[int, Rollout] = {}
         self.editions: dict[int, int] = {}
-        self.desired = {name: DesiredState(device=name, revision=0) for name in devices}
-        self.known = {name: Presence() for name in devices}
+        self.desired = {name: DesiredState(device=name, revision=0) for name in sites}
+        self.known = {name: Presence() for name in sites}
         self.retained: dict[str, DesiredState] = {}
         self.measured = Measured()
+        self.matching: dict[int, set[str]] = {}
         self.opens_at: float | None = None
         self.judge = Judge()
         self.events: list[tuple[int, RolloutEvent]] = []
@@ -124,17 +129,18 @@ class MemoryCloud:
         self.now += TICK_S
         known = self.known[device]
         known.report, known.reported_at = report, self.now
-        slot = report.slots.get(SLOT)
-        self.judge.hear(
-            Heard(
-                device=device,
-                slot=SLOT,
-                time=self.now,
-                revision_seen=report.revision_seen,
-                running=slot.running if slot else "",
-                is_active=slot is None or slot.phase is Phase.ACTIVE,
+        for name in SLOTS:
+            slot = report.slots.get(name)
+            self.judge.hear(
+                Heard(
+                    device=device,
+                    slot=name,
+                    time=self.now,
+                    revision_seen=report.revision_seen,
+                    running=slot.running if slot else "",
+                    is_active=slot is None or slot.phase is Phase.ACTIVE,
+                )
             )
-        )
         desired = self.desired[device]
         wanted = {name: one.wanted for name, one in report.slots.items() if one.wanted}
         ordered = {name: one.digest for name, one in desired.slots.items()}
@@ -202,14 +208,14 @@ class MemoryCloud:
         after = self._brain.evolve(rollout, decisions, self.now)
         # By what was measured until now: an offer of the same round begins to count anew.
         check_passed(rollout, decisions, self.measured.evidence_of(rollout), self.now)
-        check_begun(self.rollouts.values(), rollout, decisions)
+        check_begun(self.of_slot(rollout.slot), rollout, decisions)
         revisions: dict[str, int] = {}
         previous: dict[str, WantedSlot | None] = {}
         for decision in decisions:
             if isinstance(decision, Offer | Revert):
                 if isinstance(decision, Offer):
                     self.measured.begin(after, decision)
-                previous[decision.device] = self._previous_of(decision.device)
+                previous[decision.device] = self.previous_of(decision.device, rollout.slot)
                 revisions[decision.device] = self._write_desired(after, decision)
         after = with_revisions(after, revisions, previous)
         lines = list(lines_of(rollout, decisions, revisions))
@@ -219,6 +225,10 @@ class MemoryCloud:
         scheduler.due |= revisions.keys()
         self._record(lines)
 
+    def of_slot(self, slot: str) -> list[Rollout]:
+        """All rollouts that want a slot."""
+        return [one for one in self.rollouts.values() if one.slot == slot]
+
     def world_of(self, rollout: Rollout) -> World:
         """What the planner may look at."""
         return World(
@@ -227,21 +237,39 @@ class MemoryCloud:
                 for name in rollout.assignments
             },
             evidence=self.measured.evidence_of(rollout),
+            joined=latecomers(self.of_slot(rollout.slot), rollout, self._offers(rollout)),
             opens_at=self.opens_at if (self.opens_at or 0.0) > self.now else None,
         )
 
+    def _offers(self, rollout: Rollout) -> Iterable[Joiner]:
+        """What devices that have come to match a rollout's target would get."""
+        known = next(iter(rollout.assignments.values()))
+        for name in sorted(self.matching.get(rollout.id, ())):
+            wanted = self.desired[name].slots.get(rollout.slot)
+            # One that wants it already is left out.
+            if wanted is None or wanted.digest != known.digest:
+                yield Joiner(
+                    device=name,
+                    module=known.module,
+                    version=known.version,
+                    digest=known.digest,
+                    site=self.sites[name],
+                    previous=self.previous_of(name, rollout.slot),
+                )
+
     def _device_now(self, rollout: Rollout, name: str, known: Presence) -> DeviceNow:
         slots = known.report.slots if known.report else {}
+        rivals = self.of_slot(rollout.slot)
         return DeviceNow(
             device=name,
             presence="online" if known.is_online else "offline",
             away_since=known.away_since,
             revision_seen=known.report.revision_seen if known.report else -1,
             reported_at=known.reported_at,
-            slot=slots.get(SLOT),
-            shadow=slots.get(SHADOW),
-            taken_by=taken_by(self.rollouts.values(), rollout, name),
-            is_lost=is_lost(self.rollouts.values(), rollout, name),
+            slot=slots.get(rollout.slot),
+            shadow=slots.get(shadow_slot(rollout.slot)),
+            taken_by=taken_by(rivals, rollout, name),
+            is_lost=is_lost(rivals, rollout, name),
             locked_until=known.locked_until,
         )
 
@@ -263,19 +291,19 @@ class MemoryCloud:
     ) -> list[Line]:
         """Take the slot of these devices from all other rollouts that do not go first."""
         lines: list[Line] = []
-        for other, lost in losers(self.rollouts.values(), rollout, devices):
+        for other, lost in losers(self.of_slot(rollout.slot), rollout, devices):
             decisions = self._brain.supersede(other, lost, f"r{rollout.id}")
             lines += lines_of(other, decisions, {})
             self._save(scheduler, self._brain.evolve(other, decisions, self.now))
         return lines
 
-    def _previous_of(self, device: str) -> WantedSlot | None:
-        """What a device wants, or before that if it does not run it: as in `rollout.previous`."""
-        wanted = self.desired[device].slots.get(SLOT)
-        if is_returning(self.rollouts.values(), device):
+    def previous_of(self, device: str, slot: str) -> WantedSlot | None:
+        """What a slot wants, or before that if it does not run it: as in `rollout.previous`."""
+        wanted = self.desired[device].slots.get(slot)
+        if is_returning(self.of_slot(slot), device):
             return wanted
         report = self.known[device].report
-        reported = report.slots.get(SLOT) if report else None
+        reported = report.slots.get(slot) if report else None
         running = reported.running if reported else ""
         while wanted is not None and wanted.rollout and running not in ("", wanted.digest):
             wanted = self.rollouts[int(wanted.rollout[1:])].assignments[device].previous
@@ -284,22 +312,23 @@ class MemoryCloud:
     def _write_desired(self, rollout: Rollout, decision: Offer | Revert) -> int:
         assignment = rollout.assignments[decision.device]
         before = self.desired[decision.device]
-        slots = {name: slot for name, slot in before.slots.items() if name != SHADOW}
+        own, shadow = rollout.slot, shadow_slot(rollout.slot)
+        slots = {name: slot for name, slot in before.slots.items() if name != shadow}
         if isinstance(decision, Offer):
             is_shadow = decision.mode == "shadow"
-            slots[SHADOW if is_shadow else SLOT] = WantedSlot(
+            slots[shadow if is_shadow else own] = WantedSlot(
                 module=assignment.module,
                 version=assignment.version,
                 digest=assignment.digest,
                 mode=decision.mode,
-                shadows=SLOT if is_shadow else "",
+                shadows=own if is_shadow else "",
                 rollout=f"r{rollout.id}",
                 stage=assignment.stage,
             )
         elif assignment.previous is None:
-            slots.pop(SLOT, None)
+            slots.pop(own, None)
         else:
-            slots[SLOT] = assignment.previous
+            slots[own] = assignment.previous
         after = replace(before, revision=before.revision + 1, slots=slots)
         self.desired[decision.device] = after
         return after.revision

@@ -17,7 +17,8 @@ from sqlalchemy import Row, exists, select
 
 from cloud_sync.db.rollout_tables import rollout_assignments, rollout_events, rollouts
 from cloud_sync.errors import ShoalError
-from cloud_sync.resources import Deployment
+from cloud_sync.fleet.measures_store import count_labels
+from cloud_sync.resources import Deployment, TagChange
 from cloud_sync.rollout.invariants import Judge
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.states import IN_FLIGHT
@@ -29,13 +30,15 @@ from edge_agent.contract.state import DesiredState, Phase
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode
 from tests.rollouts.claims import taken_by
+from tests.rollouts.cloud import SLOTS
 from tests.rollouts.device import Nature, Report, RolloutDevice
-from tests.rollouts.fleet import FIRST, NOON, SITES, Action
+from tests.rollouts.fleet import FIRST, LABELS, MESSAGES_PER_S, NOON, SITES, Action
 from tests.rollouts.story import VERSIONS
 from tests.support.cloud import Cloud, change, cloud
-from tests.support.letters import health, letter, reported, status
+from tests.support.letters import letter, reported, status
+from tests.support.slot_counters import SlotCounters
 
-SLOT = "probe"
+BAD_PERCENT = 20
 CALM_S = (30.0,) * 16 + (600.0,) * 10 + (7_200.0,) * 14 + (90_000.0,) * 6
 _R = RolloutState
 _AT_WORK = frozenset({_R.READY, _R.RUNNING, _R.ROLLING_BACK})
@@ -65,6 +68,7 @@ class DatabaseFleet:
         self.judge = Judge()
         self._last_event = 0
         self._numbers = 0
+        self._counters = SlotCounters()
         self._seq: dict[str, int] = {}
         self._boots: dict[str, int] = {}
         self._retained: dict[str, DesiredState] = {}
@@ -90,18 +94,41 @@ class DatabaseFleet:
 
     # What people do.
 
-    def begin(self, devices: Sequence[str], _digest: str, policy: Policy) -> None:
+    def begin(self, devices: Sequence[str], _digest: str, policy: Policy, slot: str) -> None:
         self._numbers += 1
-        plain = replace(policy, gates=None, soak_messages=0, site_tag="site")
         wish = RolloutWish(
             module="probe",
             version=self._numbers + 1,
-            to=" or ".join(devices),
-            policy=plain,
+            slot=slot,
+            to=" or ".join([*devices, f"tag:{_tag(self._numbers)}"]),
+            policy=policy,
             seed=self._numbers,
         )
         self.now += 1e-3
         self._clouds[0].parts.rollouts.create(wish, change(self.now), start=False)
+
+    def match(self, number: int, name: str) -> None:
+        self.now += 1e-3
+        tags = TagChange(set={_tag(number): "yes"})
+        self._clouds[0].parts.devices.tag(name, tags, change(self.now))
+
+    def label(self, digest: str, is_right: bool) -> None:
+        self.now += 1e-3
+        real = self._real(digest)
+        right, wrong = (LABELS, 0) if is_right else (0, LABELS)
+        with self._clouds[0].parts.database.write() as connection:
+            for name, device in self.devices.items():
+                for slot, state in device.slots.items():
+                    if state.running == real:
+                        count_labels(
+                            connection,
+                            device=name,
+                            slot=slot,
+                            digest=real,
+                            right=right,
+                            wrong=wrong,
+                            now=self.now,
+                        )
 
     def order(self, scheduler: int, number: int, action: Action, actor: str = "ada") -> None:
         if number > self._numbers:
@@ -166,25 +193,25 @@ class DatabaseFleet:
     def become(self, name: str, nature: Nature) -> None:
         self.devices[name].nature = nature
 
-    def lose(self, name: str) -> None:
-        self.devices[name].lose(SLOT)
+    def lose(self, name: str, slot: str) -> None:
+        self.devices[name].lose(slot)
 
-    def set_back(self, name: str) -> None:
-        self.devices[name].set_back(SLOT)
+    def set_back(self, name: str, slot: str) -> None:
+        self.devices[name].set_back(slot)
 
-    def mend(self, name: str) -> None:
-        self.devices[name].mend(SLOT)
+    def mend(self, name: str, slot: str) -> None:
+        self.devices[name].mend(slot)
 
-    def lie(self, name: str, phase: Phase, digest: str, lag: int) -> None:
-        real = dict(zip((FIRST, *VERSIONS), self._digests.values(), strict=True))
-        self.devices[name].lie(SLOT, phase, real.get(digest, digest), lag)
+    def lie(self, name: str, slot: str, phase: Phase, digest: str, lag: int) -> None:
+        self.devices[name].lie(slot, phase, self._real(digest), lag)
+
+    def spoil(self, digest: str) -> None:
+        self._counters.errors[self._real(digest)] = BAD_PERCENT
+        self._counters.differing[self._real(digest)] = BAD_PERCENT
 
     # What is only told in memory.
 
     def lock(self, _name: str, _seconds: float) -> None:
-        return
-
-    def spoil(self, _digest: str) -> None:
         return
 
     def close_window(self, _seconds: float | None) -> None:
@@ -194,7 +221,15 @@ class DatabaseFleet:
         self.now += seconds
         for name, device in self.devices.items():
             if device.is_up:
-                self._write(health(name, time=self.now, disk_free_mb=1_000.0))
+                report = self._counters.report(
+                    name,
+                    device.slots,
+                    messages=int(min(seconds, 600) * MESSAGES_PER_S),
+                    time=self.now,
+                    uptime_s=self.now - NOON,
+                    boot_id=self._boot(name),
+                )
+                self._write(replace(report, disk_free_mb=1_000.0))
 
     def check(self) -> None:
         """What always holds."""
@@ -207,7 +242,8 @@ class DatabaseFleet:
         began = self.now
         for name, device in self.devices.items():
             device.nature = Nature.GOOD
-            device.mend(SLOT)
+            for slot in tuple(device.slots):
+                device.mend(slot)
             device.report()
             self.come_back(name)
         self.kill(0)
@@ -267,20 +303,26 @@ class DatabaseFleet:
 
     def _take(self, name: str, report: Report) -> None:
         self._seq[name] = self._seq.get(name, 0) + 1
-        slot = report.slots.get(SLOT)
         said = {"revision_seen": max(0, report.revision_seen), "slots": report.slots}
         message = reported(name, seq=self._seq[name], boot_id=self._boot(name), **said)
         self._write(replace(message, revision_applied=message.revision_seen))
-        self.judge.hear(
-            Heard(
-                device=name,
-                slot=SLOT,
-                time=self.now,
-                revision_seen=message.revision_seen,
-                running=slot.running if slot else "",
-                is_active=slot is None or slot.phase is Phase.ACTIVE,
+        for place in SLOTS:
+            slot = report.slots.get(place)
+            self.judge.hear(
+                Heard(
+                    device=name,
+                    slot=place,
+                    time=self.now,
+                    revision_seen=message.revision_seen,
+                    running=slot.running if slot else "",
+                    is_active=slot is None or slot.phase is Phase.ACTIVE,
+                )
             )
-        )
+
+    def _real(self, digest: str) -> str:
+        """The published version that a story means."""
+        real = dict(zip((FIRST, *VERSIONS), self._digests.values(), strict=True))
+        return real.get(digest, digest)
 
     def _boot(self, name: str) -> str:
         return f"boot-{self._boots.get(name, 0)}"
@@ -291,6 +333,11 @@ class DatabaseFleet:
 
     def _open(self, stack: ExitStack) -> Cloud:
         return stack.enter_context(cloud(self._folder, clock=lambda: self.now))
+
+
+def _tag(number: int) -> str:
+    """The tag of devices that are to join a rollout."""
+    return f"late-{number}"
 
 
 def _waits(rollout: Rollout, others: Sequence[Rollout]) -> bool:

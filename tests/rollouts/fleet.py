@@ -15,19 +15,25 @@ from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
 from tests.rollouts.claims import taken_by
-from tests.rollouts.cloud import OVER, SHADOW, SLOT, Brain, MemoryCloud, Scheduler
+from tests.rollouts.cloud import OVER, SLOTS, Brain, MemoryCloud, Scheduler
 from tests.rollouts.device import Nature, RolloutDevice
+from tests.rollouts.measured import COMPLETED
+from tests.rollouts.passing import is_condemned
 
 NOON = 1_800_000_000.0
 SITES = ("oslo", "bergen")
 FIRST = "sha256:v0"
 PEOPLE = ("ada", "bob")
 MESSAGES_PER_S = 5
+LABELS = 100
 CALM_S = (30.0,) * 24 + (600.0,) * 12 + (7_200.0,) * 16 + (90_000.0,) * 8
 _R = RolloutState
 _A = AssignmentState
 WAITING_FOR_A_PERSON = frozenset({_R.DRAFT, _R.PENDING_APPROVAL, _R.PAUSED})
 _AT_REST = OVER | WAITING_FOR_A_PERSON | {_R.ROLLBACK_INCOMPLETE}
+
+NOT_JOINED = "a late device is left behind"
+DEAF = "labels are not heard"
 
 Action = Literal["start", "approve", "pause", "resume", "abort", "rollback"]
 
@@ -46,12 +52,13 @@ class Fleet:
             f"d{number}": RolloutDevice(f"d{number}", SITES[number % len(SITES)])
             for number in range(size)
         }
-        self.cloud = MemoryCloud(self.devices, NOON, brain or Brain())
+        sites = {name: device.site for name, device in self.devices.items()}
+        self.cloud = MemoryCloud(sites, NOON, brain or Brain())
         self.schedulers = [Scheduler() for _ in range(schedulers)]
         self.refused = 0
         first = WantedSlot(module="probe", version=1, digest=FIRST)
         for name, device in self.devices.items():
-            state = DesiredState(device=name, revision=1, slots={SLOT: first})
+            state = DesiredState(device=name, revision=1, slots={SLOTS[0]: first})
             self.cloud.desired[name] = self.cloud.retained[name] = state
             device.hear(state)
             device.work(5)
@@ -59,26 +66,21 @@ class Fleet:
 
     # What people do.
 
-    def begin(self, devices: Sequence[str], digest: str, policy: Policy) -> None:
+    def begin(self, devices: Sequence[str], digest: str, policy: Policy, slot: str) -> None:
         """Somebody makes a rollout of some devices."""
         number = len(self.cloud.rollouts) + 1
         stages = _divide(policy, devices)
         rollout = Rollout(
             id=number,
             wish=RolloutWish(module="probe", to="some", policy=policy),
-            slot=SLOT,
+            slot=slot,
             module="probe",
             version=number + 1,
             seed=number,
             created=self.cloud.now,
             created_by=PEOPLE[0],
             stages=tuple(
-                Stage(
-                    number=place,
-                    size=len(members),
-                    step="shadow" if place < policy.shadow_stages else "run",
-                )
-                for place, members in enumerate(stages)
+                Stage(number=place, size=len(members)) for place, members in enumerate(stages)
             ),
             assignments={
                 name: Assignment(
@@ -88,7 +90,7 @@ class Fleet:
                     version=number + 1,
                     digest=digest,
                     site=self.devices[name].site,
-                    previous=self.cloud.desired[name].slots.get(SLOT),
+                    previous=self.cloud.desired[name].slots.get(slot),
                     since=self.cloud.now,
                 )
                 for place, members in enumerate(stages)
@@ -96,6 +98,19 @@ class Fleet:
             },
         )
         self.cloud.create(rollout)
+
+    def match(self, number: int, name: str) -> None:
+        """A device comes to match the target of a rollout."""
+        if number in self.cloud.rollouts:
+            self.cloud.matching.setdefault(number, set()).add(name)
+
+    def label(self, digest: str, is_right: bool) -> None:
+        """People say of the newest answers of a version whether they were right."""
+        measured = self.cloud.measured
+        labels = measured.right if is_right else measured.wrong
+        for place, messages in measured.messages.items():
+            if place[2] == digest and messages:
+                labels[place] += LABELS
 
     def order(self, scheduler: int, number: int, action: Action, actor: str = "ada") -> None:
         """Somebody wants something of a rollout; it may not fit its state."""
@@ -150,25 +165,25 @@ class Fleet:
         """A module on a device says: not now."""
         self.cloud.known[name].locked_until = self.cloud.now + seconds
 
-    def lie(self, name: str, phase: Phase, digest: str, lag: int) -> None:
+    def lie(self, name: str, slot: str, phase: Phase, digest: str, lag: int) -> None:
         """A device says what is not so."""
-        self.devices[name].lie(SLOT, phase, digest, lag)
+        self.devices[name].lie(slot, phase, digest, lag)
 
     def become(self, name: str, nature: Nature) -> None:
         """A device changes what it makes of versions."""
         self.devices[name].nature = nature
 
-    def lose(self, name: str) -> None:
+    def lose(self, name: str, slot: str) -> None:
         """Another disk is in a device."""
-        self.devices[name].lose(SLOT)
+        self.devices[name].lose(slot)
 
-    def set_back(self, name: str) -> None:
+    def set_back(self, name: str, slot: str) -> None:
         """A device is set back to a backup."""
-        self.devices[name].set_back(SLOT)
+        self.devices[name].set_back(slot)
 
-    def mend(self, name: str) -> None:
+    def mend(self, name: str, slot: str) -> None:
         """It has found what it was to run."""
-        self.devices[name].mend(SLOT)
+        self.devices[name].mend(slot)
 
     # What else happens.
 
@@ -204,8 +219,8 @@ class Fleet:
         self.cloud.opens_at = None
         for name, device in self.devices.items():
             device.nature = Nature.GOOD
-            device.mend(SLOT)
-            device.mend(SHADOW)
+            for slot in tuple(device.slots):
+                device.mend(slot)
             self.cloud.known[name].locked_until = None
             device.report()
             self.come_back(name)
@@ -239,13 +254,15 @@ class Fleet:
 
     def _check_outcome(self) -> None:
         for rollout in self.cloud.rollouts.values():
-            others = self.cloud.rollouts.values()
+            others = self.cloud.of_slot(rollout.slot)
             waits = any(taken_by(others, rollout, name) for name in rollout.assignments)
             assert rollout.state in _AT_REST or waits, (
                 f"rollout {rollout.id} is {rollout.state}: {rollout.state_reason}"
             )
+            if rollout.state in COMPLETED:
+                self._check_completed(rollout)
             for name, one in rollout.assignments.items():
-                running = self.devices[name].slots.get(SLOT)
+                running = self.devices[name].slots.get(rollout.slot)
                 is_last = self.cloud.desired[name].revision == one.revision
                 if one.state is _A.COMMITTED and is_last and one.is_wanted:
                     assert running is not None, f"{name} runs nothing"
@@ -259,6 +276,15 @@ class Fleet:
                     wanted = one.previous.digest if one.previous else ""
                     found = running.running if running else ""
                     assert found == wanted, f"{name} runs {found}, before it was {wanted}"
+
+    def _check_completed(self, rollout: Rollout) -> None:
+        """Whoever was to join has, and no label speaks against it."""
+        late = self.cloud.world_of(rollout).joined
+        assert not late, f"{NOT_JOINED}: {late[0].device} of rollout {rollout.id}"
+        seen = self.cloud.measured.evidence_of(rollout)
+        assert not is_condemned(seen.version, seen.champion), (
+            f"{DEAF}: {seen.version.wrong} of rollout {rollout.id} say wrong"
+        )
 
     def _send(self, name: str) -> None:
         device = self.devices[name]

@@ -11,6 +11,7 @@ from cloud_sync.rollout.decisions import (
     Offer,
     Revert,
 )
+from cloud_sync.rollout.journal import verdict_evidence
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout_resources import AssignmentState
 
@@ -33,7 +34,8 @@ def lines_of(
                 state = decision.state
             case MoveStage():
                 before = stages[decision.stage]
-                yield rollout.id, decision.stage, "", before, decision.state, {}
+                told = verdict_evidence(decision.verdict)
+                yield rollout.id, decision.stage, "", before, decision.state, told
                 stages[decision.stage] = decision.state
             case Move() | Offer() | Revert():
                 after = _A.OFFERED if isinstance(decision, Offer) else decision.state

@@ -1,5 +1,7 @@
 """Policies to try: every knob that changes what may happen, in a few values each."""
 
+from msgspec.structs import replace
+
 from cloud_sync.rollout_gates import Gates, Limit
 from cloud_sync.rollout_policy import AT_ONCE, Policy
 from tests.rollouts.chance import Chance
@@ -12,6 +14,7 @@ COUNTED = Gates(
     memory=None,
     psi=None,
 )
+LABELLED = replace(COUNTED, wrong=Limit(good=0.05, bad=0.3))
 STAGES = (("1", "100%"), ("50%", "100%"), ("100%",), ("1", "50%", "100%"))
 IN_FLIGHT = ("1", "2", "50%", "100%")
 
@@ -43,7 +46,8 @@ def any_policy(chance: Chance) -> Policy:
         rollback_s=pick((120, 86_400)),
         revert_failed=pick((True, False)),
         approval=pick((False, False, True)),
-        gates=pick((None, COUNTED)),
+        gates=pick((None, COUNTED, LABELLED)),
         offer_offline=pick((False, False, True)),
         priority=pick((0, 0, 1)),
+        late_joiners=pick(("ignore", "include")),
     )

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cloud_sync.rollout_policy import Policy
 from edge_agent.contract.state import Phase
 from tests.rollouts.chance import Chance
-from tests.rollouts.cloud import Brain
+from tests.rollouts.cloud import SLOTS, Brain
 from tests.rollouts.device import GONE, Nature
 from tests.rollouts.fleet import FIRST, Fleet
 from tests.rollouts.policies import any_policy
@@ -20,6 +20,7 @@ STEPS: Final = 32
 SIZES: Final = (2, 3, 4, 6)
 SECONDS: Final = (0.0, 1.0, 30.0, 61.0, 400.0, 4_000.0, 100_000.0)
 VERSIONS: Final = ("sha256:v1", "sha256:v2", "sha256:v3")
+PLACES: Final = (SLOTS[0], SLOTS[0], SLOTS[0], SLOTS[1])
 PHASES: Final = (Phase.ACTIVE, Phase.TRIAL, Phase.FAILED, Phase.FETCHING, Phase.ROLLED_BACK)
 _ROLLOUT_BYTES: Final = 40
 _STEP_BYTES: Final = 6
@@ -87,7 +88,7 @@ def _another(drawn: bytes, names: list[str], number: int) -> list[Call]:
     chance = Chance(drawn[begin : begin + _ROLLOUT_BYTES])
     members = chance.sample(names)
     policy: Policy = any_policy(chance)
-    made: Call = ("begin", (members, VERSIONS[number - 1], policy))
+    made: Call = ("begin", (members, VERSIONS[number - 1], policy, chance.choice(PLACES)))
     start: Call = ("order", (0, number, "start", "ada"))
     approve: Call = ("order", (1, number, "approve", "bob"))
     return [made, start, approve] if policy.approval else [made, start]
@@ -135,14 +136,15 @@ def _presence(chance: Chance, names: list[str], _begun: int) -> list[Call]:
 
 def _lose(chance: Chance, names: list[str], _begun: int) -> list[Call]:
     name = chance.choice(names)
-    return [(chance.choice(("lose", "set_back", "mend")), (name,)), ("send", (name,))]
+    what = chance.choice(("lose", "set_back", "mend"))
+    return [(what, (name, chance.choice(PLACES))), ("send", (name,))]
 
 
 def _lie(chance: Chance, names: list[str], _begun: int) -> list[Call]:
     name = chance.choice(names)
     digest = chance.choice((FIRST, GONE, "", *VERSIONS))
-    lie: Call = ("lie", (name, chance.choice(PHASES), digest, chance.choice((0, 0, 1, 2))))
-    return [lie, ("send", (name,))]
+    phase, lag = chance.choice(PHASES), chance.choice((0, 0, 1, 2))
+    return [("lie", (name, chance.choice(PLACES), phase, digest, lag)), ("send", (name,))]
 
 
 def _time(chance: Chance, _names: list[str], _begun: int) -> list[Call]:
@@ -153,6 +155,17 @@ def _person(chance: Chance, _names: list[str], begun: int) -> list[Call]:
     action = chance.choice(("pause", "resume", "resume", "abort", "rollback"))
     order: Call = ("order", (chance.below(2), 1 + chance.below(begun), action, "ada"))
     return [order]
+
+
+def _match(chance: Chance, names: list[str], begun: int) -> list[Call]:
+    """A device comes to match a target."""
+    return [("match", (1 + chance.below(begun), chance.choice(names)))]
+
+
+def _label(chance: Chance, _names: list[str], _begun: int) -> list[Call]:
+    """People look at what a version answered."""
+    digest = chance.choice(VERSIONS[:1] * 2 + (FIRST, *VERSIONS))
+    return [("label", (digest, chance.happens(0.5)))]
 
 
 def _rare(chance: Chance, names: list[str], _begun: int) -> list[Call]:
@@ -180,6 +193,8 @@ _MAKERS: Final[tuple[Maker | None, ...]] = (
     *(_lose,) * 2,
     *(_lie,) * 2,
     *(_person,) * 2,
+    *(_match,) * 2,
+    *(_label,) * 2,
     *(_rare,) * 2,
 )
 """What a step may be, as often as it is listed: nothing, or another rollout, first."""

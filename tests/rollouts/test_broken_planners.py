@@ -24,6 +24,7 @@ from cloud_sync.rollout_resources import (
     StageState,
 )
 from tests.rollouts.cloud import Brain
+from tests.rollouts.fleet import DEAF, NOT_JOINED
 from tests.rollouts.story import Story, tell
 from tests.rollouts.telling import explore
 
@@ -169,6 +170,17 @@ def _deluded(rollout: Rollout, world: World, now: float) -> Decisions:
     return plan(rollout, replace(world, evidence=replace(world.evidence, version=seen)), now)
 
 
+def _unread(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Reads no labels."""
+    seen = replace(world.evidence.version, right=0, wrong=0)
+    return plan(rollout, replace(world, evidence=replace(world.evidence, version=seen)), now)
+
+
+def _closed(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Takes nobody in."""
+    return plan(rollout, replace(world, joined=()), now)
+
+
 def _impatient(rollout: Rollout, world: World, now: float) -> Decisions:
     """Lets no version soak."""
     return plan(_with_policy(rollout, soak_s=0), world, now)
@@ -233,7 +245,7 @@ def _lawless(rollout: Rollout, decisions: Iterable[Decision], now: float) -> Rol
     return replace(after, assignments={**after.assignments, **changed}) if risen else after
 
 
-WRONG: dict[str, tuple[Brain, Invariant]] = {
+WRONG: dict[str, tuple[Brain, str]] = {
     "greedy": (Brain(plan=_greedy), Invariant.BOUNDS),
     "deaf": (Brain(plan=_deaf), Invariant.PAUSE),
     "credulous": (Brain(plan=_credulous), Invariant.MISSING_DATA),
@@ -241,6 +253,8 @@ WRONG: dict[str, tuple[Brain, Invariant]] = {
     "kind": (Brain(plan=_kind), Invariant.MISSING_DATA),
     "blind": (Brain(plan=_blind), Invariant.MISSING_DATA),
     "deluded": (Brain(plan=_deluded), Invariant.MISSING_DATA),
+    "unread": (Brain(plan=_unread), DEAF),
+    "closed": (Brain(plan=_closed), NOT_JOINED),
     "impatient": (Brain(plan=_impatient), Invariant.MISSING_DATA),
     "rash": (Brain(plan=_rash), Invariant.MISSING_DATA),
     "lonely": (Brain(plan=_lonely), Invariant.MISSING_DATA),
@@ -259,25 +273,25 @@ class _SeenError(Exception):
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_planner_that_is_wrong_is_found_out(name: str) -> None:
-    brain, invariant = WRONG[name]
+    brain, promise = WRONG[name]
     with pytest.raises(_SeenError):
-        explore(0, _finds(brain, invariant), count=STORIES, shrinks=False)
+        explore(0, _finds(brain, promise), count=STORIES, shrinks=False)
 
 
 def test_what_is_found_is_told_in_a_few_calls() -> None:
-    brain, invariant = WRONG["greedy"]
+    brain, promise = WRONG["greedy"]
     with pytest.raises(_SeenError) as found:
-        explore(0, _finds(brain, invariant), count=STORIES)
+        explore(0, _finds(brain, promise), count=STORIES)
     told = "\n".join(found.value.__notes__)
     assert told.count("\n  ") < FEW, told
 
 
-def _finds(brain: Brain, invariant: Invariant) -> Callable[[Story], None]:
+def _finds(brain: Brain, promise: str) -> Callable[[Story], None]:
     def listen(story: Story) -> None:
         try:
             tell(story, brain)
         except AssertionError as error:
-            if str(error).startswith(f"{invariant}:"):
+            if str(error).startswith(f"{promise}:"):
                 raise _SeenError from error
         except Exception:  # noqa: BLE001 - a wrong planner may also fall over
             return

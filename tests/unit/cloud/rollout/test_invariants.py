@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from cloud_sync.rollout.invariants import History, violations
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
 from cloud_sync.rollout.violation import Heard, Installed, Invariant
+from cloud_sync.rollout_gates import Gates
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutEvent, RolloutWish
 
-POLICY = Policy(stages=("1", "100%"), max_in_flight="1", max_in_flight_per_site="50%")
+POLICY = Policy(stages=("1", "100%"), max_in_flight="1", max_in_flight_per_site="50%", gates=None)
 DEVICES = {"anvil": (0, "oslo"), "bell": (1, "oslo"), "crane": (1, "bergen")}
 NEW, OLD = "b" * 64, "a" * 64
 
@@ -180,6 +182,23 @@ def test_a_rollout_as_it_should_be_breaks_nothing() -> None:
 )
 def test_each_broken_promise_is_seen(lines: list[Line], broken: Invariant) -> None:
     assert broken in found(lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "broken"),
+    [
+        ("passed: 0 of 1,000", set()),
+        ("waiting: not measured yet", {Invariant.MISSING_DATA}),
+        ("", {Invariant.MISSING_DATA}),
+    ],
+)
+def test_a_stage_passes_by_what_was_measured(said: str, broken: set[Invariant]) -> None:
+    lines: list[Line] = [*FIRST, (5, "stage 0", "judging -> passed")]
+    made = events(lines)
+    told = (*made[:-1], replace(made[-1], evidence={"error_rate": said}))
+    asked = rollout(policy=replace(POLICY, gates=Gates()))
+    history = History(rollout=asked, events=told)
+    assert {one.invariant for one in violations((history,))} == broken
 
 
 def test_a_stage_whose_devices_had_the_version_before_may_pass() -> None:
