@@ -12,7 +12,7 @@ nothing; who called does that, after the commit.
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Connection
 
 from cloud_sync.errors import ShoalError
@@ -37,6 +37,7 @@ from cloud_sync.rollout.takeover import (
     of_rollout,
     rivals,
     shadow_steps,
+    start_of,
     supersede,
 )
 from cloud_sync.rollout_resources import AssignmentState, Obstacle
@@ -96,6 +97,8 @@ def settle(
     made = [checked for decision in possible if (checked := desk.check(decision)) is not None]
     revisions = desk.write(now, starts_per_s)
     after = with_revisions(evolve(rollout, made, now), revisions, desk.previous)
+    if rollout.started is None and after.started is not None:
+        after = structs.replace(after, started=start_of(connection, after, after.started))
     entries = journal.entries_of(rollout, made, revisions, actor=actor, time=time)
     journal.write(connection, rollout.id, entries)
     if made:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
 from cloud_sync.rollout import journal
@@ -185,6 +185,19 @@ def supersede(
             ],
         )
     return frozenset(by_rollout)
+
+
+def start_of(connection: Connection, rollout: Rollout, now: float) -> float:
+    """When a rollout starts: after all others of its slot, also when the clock was set back.
+
+    Args:
+        connection: of the transaction in which it starts.
+        rollout: that starts.
+        now: seconds since 1970.
+    """
+    others = (_R.slot == rollout.slot, _R.id != rollout.id)
+    latest: float | None = connection.scalar(select(func.max(_R.started)).where(*others))
+    return now if latest is None else max(now, latest + journal.TICK_S)
 
 
 def shadow_steps(losers: Iterable[Rival]) -> dict[str, frozenset[str]]:

@@ -215,6 +215,17 @@ def test_a_deployment_takes_its_devices_in_its_own_transaction(fleet: Puppets) -
     assert set(fleet.states(older).values()) == {"superseded"}
 
 
+def test_what_is_started_later_goes_first_though_the_clock_was_set_back(fleet: Puppets) -> None:
+    older, _ = half_way(fleet)
+    fleet.clock.now -= 30 * 86_400
+    third = fleet.cloud.publish(data=b"third").module.digest
+    wish = Deployment(module="probe", to="all")
+    fleet.cloud.parts.deployments.deploy(wish, change(fleet.clock.now))
+    fleet.answer()
+    assert {slots["probe"].running for slots in fleet.running.values()} == {third}
+    assert set(fleet.states(older).values()) == {"superseded"}
+
+
 def test_a_removal_takes_what_two_rollouts_want(fleet: Puppets) -> None:
     older, _ = half_way(fleet)
     newer, _ = begin_newer(fleet, older)
