@@ -6,10 +6,11 @@ The devices are simulated, each with an MQTT connection of its own; broker, serv
 real. First everybody gets version 1, then version 2 goes out by the default policy without its
 soak: five stages, beside the champion first in two of them, judged by the default gates, which wait
 for the devices' health reports, one in 30 s. `rollout_s` is from the order to the completed
-rollout, `messages` what the devices sent and were sent meanwhile. All promises of rollouts are
-checked from the recorded events and from what the devices said and ran: `violations`. Then what
-planning 100,000 devices costs, and how often the gates err, as `benchmarks.rollout_plan` and
-`benchmarks.gates` say.
+rollout, `stage_N_s` what each stage of it took with its shadow step, `messages` what the devices
+sent and were sent meanwhile, `most_in_flight` of the tenth that may be on their way at once, and
+`gates` what the stages passed by. All promises of rollouts are checked from the recorded events and
+from what the devices said (`reports`) and ran: `violations`. Then what planning 100,000 devices
+costs, and how often the gates err, as `benchmarks.rollout_plan` and `benchmarks.gates` say.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from typing import Final
 import psutil
 from sqlalchemy import select
 
+from benchmarks.milestones import milestones
 from benchmarks.report import Figure, finish, say
 from cloud_sync.broker.session import parse_url
 from cloud_sync.client import ShoalClient
@@ -36,14 +38,14 @@ from cloud_sync.db.engine import Database, sqlite_url
 from cloud_sync.db.rollout_tables import rollouts
 from cloud_sync.rollout import journal, store
 from cloud_sync.rollout.invariants import History, violations
-from cloud_sync.rollout.violation import Heard, Installed, Violation
+from cloud_sync.rollout.violation import Heard, Installed
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutDetail, RolloutState, RolloutWish
 from cloud_sync.simulator.behaviour import Behaviour
 from cloud_sync.simulator.device import Outgoing, SimulatedDevice
 from cloud_sync.simulator.fleet import SimulatedFleet, raise_file_limit
 from cloud_sync.simulator.inventory import names
-from edge_agent.contract.state import AgentInfo, ReportedState
+from edge_agent.contract.state import AgentInfo, Phase, ReportedState
 from edge_agent.contract.wire import decode
 from tests.support.brokers import MosquittoBroker
 from tests.support.models import build_module
@@ -82,6 +84,11 @@ class Record:
     def __init__(self) -> None:
         self._reports: list[tuple[float, bytes]] = []
 
+    @property
+    def count(self) -> int:
+        """Reports that were sent, some of them again."""
+        return len(self._reports)
+
     def take(self, now: float, message: Outgoing) -> None:
         if message.topic.endswith("/up/reported"):
             self._reports.append((now, message.payload))
@@ -101,6 +108,7 @@ class Record:
                 time=now,
                 revision_seen=report.revision_seen,
                 running=slot.running if slot else "",
+                is_active=slot is None or slot.phase is Phase.ACTIVE,
             )
 
 
@@ -140,8 +148,21 @@ def measure(devices: int) -> dict[str, Figure]:
         record = Record()
         figures, installed = asyncio.run(_story(devices, service, client, record, broker.pid))
         service.stop()
-        found, events = judge(service.data_dir, record, installed)
-    figures |= {"violations": len(found), "events": events}
+        histories = read_histories(service.data_dir)
+    say(f"judging {sum(len(history.events) for history in histories)} events")
+    found = violations(
+        histories,
+        heard=record.heard(),
+        installed=installed,
+        until=time.time(),
+        grace_s=GRACE_S,
+    )
+    figures |= milestones(histories[-1].events)
+    figures |= {
+        "violations": len(found),
+        "events": sum(len(history.events) for history in histories),
+        "reports": record.count,
+    }
     for violation in found[:20]:
         say(f"violation: {violation}")
     return figures
@@ -247,13 +268,11 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def judge(
-    data_dir: Path, record: Record, installed: list[Installed]
-) -> tuple[tuple[Violation, ...], int]:
-    """What is wrong with what was recorded, and how many events were looked at."""
+def read_histories(data_dir: Path) -> list[History]:
+    """Everything that the service has recorded of its rollouts, the oldest first."""
     database = Database(sqlite_url(data_dir))
+    histories: list[History] = []
     try:
-        histories: list[History] = []
         with database.read() as connection:
             for number in connection.scalars(select(rollouts.c.id).order_by(rollouts.c.id)):
                 found = store.load(connection, number)
@@ -262,15 +281,7 @@ def judge(
                 histories.append(History(rollout=found.rollout, events=events))
     finally:
         database.close()
-    say(f"judging {sum(len(history.events) for history in histories)} events")
-    wrong = violations(
-        histories,
-        heard=record.heard(),
-        installed=installed,
-        until=time.time(),
-        grace_s=GRACE_S,
-    )
-    return wrong, sum(len(history.events) for history in histories)
+    return histories
 
 
 def _other(name: str) -> dict[str, Figure]:
