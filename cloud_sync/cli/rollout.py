@@ -149,7 +149,7 @@ def _warn(found: "RolloutPlan", *, if_clear: bool, as_json: bool) -> None:
     if found.unfit:
         said.append(obstacles_text(found.unfit, "left out, cannot take it"))
     if found.conflicts:
-        said.append(obstacles_text(found.conflicts, "wanted by another rollout"))
+        said.append(obstacles_text(found.conflicts, "in conflict with what is there"))
     if said and if_clear:
         raise Conflict(
             f"expected a clear way, found {'; '.join(said)}",

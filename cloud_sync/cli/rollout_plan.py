@@ -36,7 +36,7 @@ def print_plan(plan: RolloutPlan, to: str, start: Sequence[str]) -> None:
         print_table(_STAGES, _stages(plan.stages), "")
     for what, obstacles in (
         ("left out, cannot take it", plan.unfit),
-        ("wanted by another rollout", plan.conflicts),
+        ("in conflict with what is there", plan.conflicts),
     ):
         if obstacles:
             print_line("")
@@ -79,7 +79,7 @@ def _facts(plan: RolloutPlan, to: str) -> dict[str, str | Cell | Strip]:
     }
     for what, devices in (
         ("run it already", plan.already),
-        ("asked already", plan.asked_already),
+        ("asked for it before", plan.asked_already),
         ("behind the last stage", plan.rest),
     ):
         if devices:
