@@ -34,7 +34,7 @@ def test_waiting_ends_when_the_device_reports_the_digest_as_running(
     model.write_bytes(linear_model())
     shoal.ok("module", "init", str(folder), "--model", str(model))
     with (folder / "module.toml").open("a") as source:  # [health] is the last table
-        source.write("{ seconds = 0.5 }")
+        source.write("trial = { seconds = 0.5 }\n")
     shoal.ok("module", "publish", str(folder))
     agent = AgentProcess(tmp_path / "agent", service.url, service.broker_url)
     agent.start()
