@@ -17,6 +17,8 @@ from cloud_sync.cli.options import (
     pairs,
 )
 from cloud_sync.cli.session import open_client
+from cloud_sync.cli.spread import spread
+from cloud_sync.cli.tagging import Tagging
 
 if TYPE_CHECKING:
     from cloud_sync.cli.output import Cell
@@ -133,15 +135,12 @@ def shadows(context: typer.Context, device: DeviceName, as_json: JsonFlag = Fals
 
 
 @app.command()
+@spread
 def tag(
     context: typer.Context,
+    *,
     device: DeviceName,
-    tags: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Tags to set.")
-    ] = None,
-    remove: Annotated[
-        list[str] | None, typer.Option("--remove", metavar="KEY", help="Take this tag away.")
-    ] = None,
+    tagging: Tagging,
     as_json: JsonFlag = False,
 ) -> None:
     """Set tags of a device, or take them away.
@@ -152,11 +151,9 @@ def tag(
     """
     from cloud_sync.cli.output import print_done
 
-    changes = pairs(tags, "KEY=VALUE")
-    if not changes and not remove:
-        raise typer.BadParameter("expected at least one KEY=VALUE or --remove KEY")
+    changes = tagging.changes()
     with open_client(context) as client:
-        summary = client.devices.tag(device, set_tags=changes, remove=remove or ())
+        summary = client.devices.tag(device, set_tags=changes, remove=tagging.remove or ())
     print_done(summary, f"{summary.device}: {words.tags(summary.tags)}", as_json=as_json)
 
 

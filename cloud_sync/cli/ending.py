@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
+from msgspec import Struct
 
 from cloud_sync.cli import words
+from cloud_sync.cli.options import Reason
 from cloud_sync.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -19,43 +21,43 @@ Ref = Annotated[
         metavar="NAME/VERSION", help="Which version; or NAME or NAME/VERSION with '*' and '?'."
     ),
 ]
-Keep = Annotated[
-    int,
-    typer.Option("--keep", min=0, help="With a pattern: so many of each name stay, the newest."),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="With a pattern: only say which it would concern.")
-]
 
 _WILD: Final = frozenset("*?")
 _DONE: Final = {"retire": "retired", "delete": "deleted"}
 _SHOWN: Final = 20
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """What was typed besides the version: an option a field."""
+
+    keep: Annotated[
+        int,
+        typer.Option(
+            "--keep", min=0, help="With a pattern: so many of each name stay, the newest."
+        ),
+    ] = 0
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With a pattern: only say which it would concern.")
+    ] = False
+    reason: Reason = ""
+
+
 def end(
-    context: typer.Context,
-    kind: Kind,
-    verb: Verb,
-    ref: str,
-    reason: str,
-    *,
-    keep: int,
-    dry_run: bool,
-    as_json: bool,
+    context: typer.Context, kind: Kind, verb: Verb, ref: str, asked: Asked, *, as_json: bool
 ) -> None:
     """Take versions out of use or delete them, and print what became of them."""
     if _WILD & set(ref):
-        _end_many(context, kind, verb, ref, reason, keep=keep, dry_run=dry_run, as_json=as_json)
+        _end_many(context, kind, verb, ref, asked, as_json=as_json)
         return
-    if keep or dry_run:
+    if asked.keep or asked.dry_run:
         raise typer.BadParameter("--keep and --dry-run are for patterns, as 'model-for-*'")
-    _end_one(context, kind, verb, ref, reason, as_json=as_json)
+    _end_one(context, kind, verb, ref, asked.reason, as_json=as_json)
 
 
 def _end_one(
     context: typer.Context, kind: Kind, verb: Verb, ref: str, reason: str, *, as_json: bool
 ) -> None:
-    from cloud_sync.cli.output import print_done, print_json, print_line
+    from cloud_sync.cli.output import print_done
     from cloud_sync.client.versions import parse_exact
 
     name, version = parse_exact(kind, ref)
@@ -63,25 +65,14 @@ def _end_one(
         group = client.models if kind == "model" else client.modules
         if verb == "delete":
             deleted = group.delete(name, version, reason=reason)
-            if as_json:
-                print_json(deleted)
-                return
-            print_line(f"deleted {deleted.what}")
+            print_done(deleted, f"deleted {deleted.what}", as_json=as_json)
             return
         retired = group.retire(name, version, reason=reason)
     print_done(retired, f"retired {retired.name}/{retired.version}", as_json=as_json)
 
 
 def _end_many(
-    context: typer.Context,
-    kind: Kind,
-    verb: Verb,
-    ref: str,
-    reason: str,
-    *,
-    keep: int,
-    dry_run: bool,
-    as_json: bool,
+    context: typer.Context, kind: Kind, verb: Verb, ref: str, asked: Asked, *, as_json: bool
 ) -> None:
     from cloud_sync.cli.output import print_json
     from cloud_sync.resources import EndingWish
@@ -90,14 +81,14 @@ def _end_many(
     if slash and not number.isdecimal():
         raise typer.BadParameter(f"expected a number behind '/', found {number!r}")
     version = int(number) if slash else None
-    wish = EndingWish(kind=kind, name=name, version=version, keep=keep, dry_run=dry_run)
+    wish = EndingWish(kind=kind, name=name, version=version, keep=asked.keep, dry_run=asked.dry_run)
     with open_client(context) as client:
         endings = client.endings
-        result = (endings.retire if verb == "retire" else endings.delete)(wish, reason=reason)
+        result = (endings.retire if verb == "retire" else endings.delete)(wish, reason=asked.reason)
     if as_json:
         print_json(result)
         return
-    _print_many(kind, verb, result, dry_run=dry_run)
+    _print_many(kind, verb, result, dry_run=asked.dry_run)
 
 
 def _print_many(kind: Kind, verb: Verb, result: "EndedVersions", *, dry_run: bool) -> None:

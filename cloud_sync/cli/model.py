@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from cloud_sync.cli import ending, words
-from cloud_sync.cli.options import ExactRef, JsonFlag, Most, Reason, Retired, TagFilter, pairs
+from cloud_sync.cli.options import ExactRef, JsonFlag, Most, Retired, TagFilter, pairs
 from cloud_sync.cli.session import open_client
+from cloud_sync.cli.spread import spread
+from cloud_sync.cli.tagging import Tagging
 
 if TYPE_CHECKING:
     from cloud_sync.client import ShoalClient
@@ -22,10 +25,28 @@ app = typer.Typer(
 )
 
 Ref = Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The newest if no version.")]
-PropertyFilter = Annotated[
-    list[str] | None,
-    typer.Option("--property", metavar="KEY=VALUE", help="Only with this property."),
-]
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which versions are looked for, besides by name: an option a field."""
+
+    tag: TagFilter = None
+    properties: Annotated[
+        list[str] | None,
+        typer.Option("--property", metavar="KEY=VALUE", help="Only with this property."),
+    ] = None
+    retired: Retired = False
+    limit: Most = None
+
+    def search(self, client: "ShoalClient", name: str) -> "Iterator[ModelVersion]":
+        """Those that match, page by page; `name` is a pattern."""
+        return client.models.search(
+            name=name,
+            tags=pairs(self.tag, "--tag"),
+            properties=pairs(self.properties, "--property"),
+            retired=self.retired,
+            limit=self.limit,
+        )
 
 
 @app.command()
@@ -75,13 +96,12 @@ def register(
 
 
 @app.command("list")
+@spread
 def list_models(
     context: typer.Context,
+    *,
     name: Annotated[str, typer.Option("--name", metavar="GLOB", help="Only these names.")] = "",
-    tag: TagFilter = None,
-    properties: PropertyFilter = None,
-    retired: Retired = False,
-    limit: Most = 1000,
+    wanted: Wanted,
     as_json: JsonFlag = False,
 ) -> None:
     """List the versions of all models.
@@ -91,26 +111,18 @@ def list_models(
       shoal model list --name 'shuttle*' --tag stage=trial
     """
     with open_client(context) as client:
-        found = client.models.search(
-            name=name,
-            tags=pairs(tag, "--tag"),
-            properties=pairs(properties, "--property"),
-            retired=retired,
-            limit=limit,
-        )
-        _print_models(found, as_json=as_json)
+        _print_models(wanted.search(client, name), as_json=as_json)
 
 
 @app.command()
+@spread
 def search(
     context: typer.Context,
+    *,
     text: Annotated[
         str, typer.Argument(metavar="TEXT", help="Part of the name, or a glob with '*' or '?'.")
     ] = "",
-    tag: TagFilter = None,
-    properties: PropertyFilter = None,
-    retired: Retired = False,
-    limit: Most = 1000,
+    wanted: Wanted,
     as_json: JsonFlag = False,
 ) -> None:
     """Find models by a part of their name, by tags and by properties.
@@ -122,14 +134,7 @@ def search(
     is_glob = any(character in text for character in "*?[")
     pattern = text if is_glob or not text else f"*{text}*"
     with open_client(context) as client:
-        found = client.models.search(
-            name=pattern,
-            tags=pairs(tag, "--tag"),
-            properties=pairs(properties, "--property"),
-            retired=retired,
-            limit=limit,
-        )
-        _print_models(found, as_json=as_json)
+        _print_models(wanted.search(client, pattern), as_json=as_json)
 
 
 @app.command()
@@ -198,15 +203,12 @@ def download(
 
 
 @app.command()
+@spread
 def tag(
     context: typer.Context,
+    *,
     ref: ExactRef,
-    tags: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Tags to set.")
-    ] = None,
-    remove: Annotated[
-        list[str] | None, typer.Option("--remove", metavar="KEY", help="Take this tag away.")
-    ] = None,
+    tagging: Tagging,
     as_json: JsonFlag = False,
 ) -> None:
     """Set tags of a version, or take them away.
@@ -217,22 +219,20 @@ def tag(
     """
     from cloud_sync.cli.output import print_done
 
-    changes = pairs(tags, "KEY=VALUE")
-    if not changes and not remove:
-        raise typer.BadParameter("expected at least one KEY=VALUE or --remove KEY")
+    changes = tagging.changes()
     name, version = _exact(ref)
     with open_client(context) as client:
-        model = client.models.tag(name, version, set_tags=changes, remove=remove or ())
+        model = client.models.tag(name, version, set_tags=changes, remove=tagging.remove or ())
     print_done(model, f"{model.name}/{model.version}: {words.tags(model.tags)}", as_json=as_json)
 
 
 @app.command()
+@spread
 def retire(
     context: typer.Context,
+    *,
     ref: ending.Ref,
-    keep: ending.Keep = 0,
-    dry_run: ending.DryRun = False,
-    reason: Reason = "",
+    asked: ending.Asked,
     as_json: JsonFlag = False,
 ) -> None:
     """Take a version out of use without deleting it.
@@ -242,16 +242,16 @@ def retire(
       shoal model retire shuttle/2 --reason "replaced by 3"
       shoal model retire 'line-*' --keep 1
     """
-    ending.end(context, "model", "retire", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json)
+    ending.end(context, "model", "retire", ref, asked, as_json=as_json)
 
 
 @app.command()
+@spread
 def delete(
     context: typer.Context,
+    *,
     ref: ending.Ref,
-    keep: ending.Keep = 0,
-    dry_run: ending.DryRun = False,
-    reason: Reason = "",
+    asked: ending.Asked,
     as_json: JsonFlag = False,
 ) -> None:
     """Delete a version. Refused while devices run, or should run, what was made of it.
@@ -263,7 +263,7 @@ def delete(
       shoal model delete shuttle/1 --reason "trained on the wrong rows"
       shoal model delete 'line-*/1' --dry-run
     """
-    ending.end(context, "model", "delete", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json)
+    ending.end(context, "model", "delete", ref, asked, as_json=as_json)
 
 
 def _exact(ref: str) -> tuple[str, int]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_sync.cli import ending, module_folder, words
-from cloud_sync.cli.options import JsonFlag, Most, Reason, Retired
+from cloud_sync.cli.options import JsonFlag, Most, Retired
 from cloud_sync.cli.session import open_client
+from cloud_sync.cli.spread import spread
 
 if TYPE_CHECKING:
     from cloud_sync.cli.output import Cell
@@ -32,7 +33,7 @@ def list_modules(
     context: typer.Context,
     name: Annotated[str, typer.Option("--name", metavar="GLOB", help="Only these names.")] = "",
     retired: Retired = False,
-    limit: Most = 1000,
+    limit: Most = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the published versions of all modules.
@@ -110,12 +111,12 @@ def show(
 
 
 @app.command()
+@spread
 def retire(
     context: typer.Context,
+    *,
     ref: ending.Ref,
-    keep: ending.Keep = 0,
-    dry_run: ending.DryRun = False,
-    reason: Reason = "",
+    asked: ending.Asked,
     as_json: JsonFlag = False,
 ) -> None:
     """Take a version out of use. Devices that run it go on; it is no longer deployed.
@@ -125,18 +126,16 @@ def retire(
       shoal module retire shuttle-anomaly/1 --reason "replaced by 2"
       shoal module retire 'model-for-*' --keep 1 --dry-run
     """
-    ending.end(
-        context, "module", "retire", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json
-    )
+    ending.end(context, "module", "retire", ref, asked, as_json=as_json)
 
 
 @app.command()
+@spread
 def delete(
     context: typer.Context,
+    *,
     ref: ending.Ref,
-    keep: ending.Keep = 0,
-    dry_run: ending.DryRun = False,
-    reason: Reason = "",
+    asked: ending.Asked,
     as_json: JsonFlag = False,
 ) -> None:
     """Delete a version. Refused while devices run it or should run it; they are named.
@@ -148,9 +147,7 @@ def delete(
       shoal module delete shuttle-anomaly/1 --reason "never deployed"
       shoal module delete 'model-for-*' --keep 2
     """
-    ending.end(
-        context, "module", "delete", ref, reason, keep=keep, dry_run=dry_run, as_json=as_json
-    )
+    ending.end(context, "module", "delete", ref, asked, as_json=as_json)
 
 
 def _metrics(module: "ModuleVersion") -> str:

@@ -13,7 +13,9 @@ SlotName = Annotated[str, typer.Argument(metavar="SLOT", help="The slot's name."
 ExactRef = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Which version.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit log.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")]
-Most = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+Most = Annotated[
+    int | None, typer.Option("--limit", "-n", min=1, help="At most so many; all without it.")
+]
 Retired = Annotated[bool, typer.Option("--retired", help="Show retired versions as well.")]
 TagFilter = Annotated[
     list[str] | None,
