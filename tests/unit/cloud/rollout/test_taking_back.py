@@ -1,0 +1,129 @@
+"""What rollouts have changed is taken back, on a real database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from cloud_sync.errors import Conflict
+from cloud_sync.resources import Deployment, Removal
+from cloud_sync.rollout_policy import Policy
+from cloud_sync.rollout_resources import (
+    RolloutState,
+)
+from edge_agent.contract.state import Phase, SlotConfig
+from tests.support.cloud import change, cloud
+from tests.support.puppets import Clock, Puppets
+
+NAMES = tuple(f"line-{number}" for number in range(20))
+STAGED = Policy(
+    stages=("1", "25%", "100%"),
+    shadow_stages=0,
+    soak_s=0,
+    soak_messages=0,
+    gates=None,
+    max_in_flight="20%",
+    max_in_flight_per_site="100%",
+)
+R = RolloutState
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Puppets]:
+    clock = Clock()
+    with cloud(tmp_path, clock=clock) as made:
+        yield Puppets(made, clock, NAMES)
+
+
+def test_a_rollback_takes_every_changed_device_back_with_its_config(fleet: Puppets) -> None:
+    config = SlotConfig(uplink="all")
+    first = fleet.deploy_first(config=config)
+    fleet.cloud.publish(data=b"second")
+    rollout = fleet.begin(STAGED)
+    fleet.drive(lambda: fleet.show(rollout).summary.stages[1].state == "passed")
+    assert fleet.order(rollout, "rollback") is R.ROLLING_BACK
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
+    assert {slots["probe"].running for slots in fleet.running.values()} == {first}
+    assert all((slot := fleet.wanted(name)) and slot.config == config for name in NAMES)
+    revisions = {
+        event.device: int(event.evidence["revision"])
+        for event in fleet.cloud.parts.rollouts.query.events(rollout)
+        if event.after == "reverting"
+    }
+    assert 5 <= len(revisions) <= 9
+    assert all(revision >= 3 for revision in revisions.values())
+
+
+def test_a_device_that_is_superseded_on_its_way_never_goes_back_to_what_it_did_not_prove(
+    fleet: Puppets,
+) -> None:
+    first = fleet.deploy_first()
+    fleet.refusing.add(fleet.cloud.publish(data=b"bad").module.digest)
+    fleet.cloud.parts.deployments.deploy(
+        Deployment(module="probe", to="all"), change(fleet.clock.now)
+    )
+    fleet.answer()
+    fleet.cloud.publish(data=b"third")
+    rollout = fleet.begin(STAGED)
+    fleet.drive(lambda: fleet.show(rollout).summary.stages[1].state == "passed")
+    fleet.order(rollout, "rollback")
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
+    assert {slots["probe"].running for slots in fleet.running.values()} == {first}
+
+
+def test_a_version_on_trial_is_not_what_devices_go_back_to(fleet: Puppets) -> None:
+    first = fleet.deploy_first()
+    fleet.cloud.publish(data=b"tried")
+    fleet.cloud.parts.deployments.deploy(
+        Deployment(module="probe", to="all"), change(fleet.clock.now)
+    )
+    fleet.answer()
+    for name, slots in fleet.running.items():
+        fleet.running[name] = {"probe": replace(slots["probe"], phase=Phase.TRIAL)}
+        fleet.report(name)
+    fleet.cloud.publish(data=b"third")
+    rollout = fleet.begin(STAGED)
+    fleet.drive(lambda: fleet.show(rollout).summary.stages[1].state == "passed")
+    fleet.order(rollout, "rollback")
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
+    back = [name for name, state in fleet.states(rollout).items() if state == "rolled_back"]
+    assert back
+    assert {fleet.running[name]["probe"].running for name in back} == {first}
+
+
+def test_nobody_goes_back_to_what_was_deleted(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    rollout = fleet.begin(STAGED)
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.COMPLETED)
+    fleet.cloud.parts.modules.delete("probe", 1, change())
+    with pytest.raises(Conflict, match="probe/1") as caught:
+        fleet.order(rollout, "rollback")
+    assert caught.value.code == "previous_deleted"
+
+
+def test_a_removal_takes_the_slot_from_rollouts_too(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    rollout = fleet.begin(STAGED)
+    fleet.drive(lambda: fleet.show(rollout).summary.stages[1].state == "filling")
+    removal = Removal(slot="probe", to="all")
+    fleet.cloud.parts.deployments.remove(removal, change(fleet.clock.now))
+    fleet.drive()
+    assert fleet.show(rollout).summary.state is R.SUPERSEDED
+    assert all(slots == {} for slots in fleet.running.values())
+
+
+def test_a_superseded_shadow_is_taken_away(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    policy = replace(STAGED, shadow_stages=1, soak_s=3600)
+    rollout = fleet.begin(policy)
+    fleet.drive(lambda: "shadow" in fleet.states(rollout).values())
+    fleet.cloud.publish(data=b"third")
+    fleet.cloud.parts.deployments.deploy(
+        Deployment(module="probe", to="all"), change(fleet.clock.now)
+    )
+    fleet.drive()
+    assert all(set(slots) == {"probe"} for slots in fleet.running.values())
