@@ -12,12 +12,11 @@ from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from cloud_sync.db.fleet_tables import device_tags, reported_states
-from cloud_sync.db.rollout_tables import rollouts
 from cloud_sync.errors import Conflict, ShoalError
 from cloud_sync.fleet.checks import Manifests, check_config, check_misfits
 from cloud_sync.fleet.desired import read_many, read_orders
 from cloud_sync.fleet.layering import Layering
-from cloud_sync.fleet.resolve import matching, resolve
+from cloud_sync.fleet.resolve import resolve
 from cloud_sync.registry.catalogue import usable_versions
 from cloud_sync.registry.modules import choose
 from cloud_sync.resources import ModuleVersion
@@ -25,19 +24,16 @@ from cloud_sync.rollout import omission, wanted
 from cloud_sync.rollout.choice import choose_each, module_of
 from cloud_sync.rollout.cohort import Candidate
 from cloud_sync.rollout.fit import check_fit
-from cloud_sync.rollout.observation import Joiner
 from cloud_sync.rollout.previous import previous_of, running_in
 from cloud_sync.rollout.rollout import Assignment, Rollout
-from cloud_sync.rollout.rows import LIVE
 from cloud_sync.rollout.screening import screen
 from cloud_sync.rollout.shadow_place import as_conflict, obstructions
 from cloud_sync.rollout.takeover import conflict_of, of_rollout, rivals
-from cloud_sync.rollout_resources import Obstacle, RolloutState, RolloutWish
+from cloud_sync.rollout_resources import Obstacle, RolloutWish
 from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import Hardware, WantedSlot
 
 BATCH: Final = 500
-_R: Final = rollouts.c
 
 
 class Enlisted(Struct, frozen=True, kw_only=True):
@@ -173,60 +169,6 @@ def refuse_bad_shadows(
                 hint=f"{error.hint}; or leave the shadow stages out of the policy",
                 code=error.code,
             ) from error
-
-
-class Late(Struct, frozen=True, kw_only=True):
-    """Devices that match a target and are not in its rollout.
-
-    Attributes:
-        joined: those that would get something.
-        left_out: those that would not, each with its reason.
-    """
-
-    joined: tuple[Joiner, ...] = ()
-    left_out: tuple[Assignment, ...] = ()
-
-
-NOBODY_LATE: Final = Late()
-
-
-def latecomers(connection: Connection, rollout: Rollout) -> Late:
-    """Devices that match the target and are not in the rollout, with what they would get.
-
-    Of several rollouts that would take them in, the newest does.
-
-    Raises:
-        ShoalError: nobody can be taken in any more: the version was retired since, a group of the
-            target was deleted, the configuration does not fit.
-    """
-    newer = select(_R.id).where(
-        _R.slot == rollout.slot,
-        _R.id > rollout.id,
-        _R.is_followed.is_(True),
-        _R.started.is_not(None),
-        _R.state.in_([*LIVE, RolloutState.COMPLETED, RolloutState.COMPLETED_DEGRADED]),
-    )
-    if connection.scalar(newer.limit(1)) is not None:
-        return NOBODY_LATE
-    known = rollout.assignments.keys() | rollout.left_out.keys()
-    late = [device for device in matching(connection, rollout.wish.to) if device not in known]
-    if not late:
-        return NOBODY_LATE
-    found = enlist(connection, rollout, devices=late)
-    return Late(
-        joined=tuple(
-            Joiner(
-                device=one.device,
-                module=one.module,
-                version=one.version,
-                digest=one.digest,
-                site=one.site,
-                previous=one.previous,
-            )
-            for one in found.candidates
-        ),
-        left_out=found.omitted,
-    )
 
 
 def slot_of(wish: RolloutWish, module: str) -> str:

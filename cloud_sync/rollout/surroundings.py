@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from cloud_sync.errors import ShoalError
 from cloud_sync.registry.modules import manifests_of
-from cloud_sync.rollout.enlistment import NOBODY_LATE, Late, latecomers
 from cloud_sync.rollout.evidence import is_measured, read_evidence
+from cloud_sync.rollout.latecomers import NOBODY_LATE, Late, latecomers
 from cloud_sync.rollout.observation import DeviceNow, StageEvidence, World
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
 from cloud_sync.rollout.staging import current_stage, members_of
