@@ -1,9 +1,10 @@
 """Devices of the fleet: what they are, what they should run, what they do."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
-from cloud_sync.client.transport import Transport, path_of
+from cloud_sync.client.paging import pages
+from cloud_sync.client.transport import Params, Transport, path_of
 from cloud_sync.resources import (
     CommandDone,
     CommandWish,
@@ -15,6 +16,9 @@ from cloud_sync.resources import (
 )
 from edge_agent.contract.messages import Health
 from edge_agent.contract.names import check_name
+
+AT_ONCE: Final = 5_000
+"""Devices of one answer, some 500 bytes each: a where is answered anew for each page."""
 
 
 class Devices:
@@ -36,12 +40,20 @@ class Devices:
         Raises:
             InvalidInput: `where` is no expression; the text shows the place.
         """
-        params = {
-            "name": name or None,
-            "tag": [f"{k}={v}" for k, v in (tags or {}).items()] or None,
-            "where": where or None,
-        }
-        return self._transport.ask("GET", path_of("devices"), list[DeviceSummary], params=params)
+
+        def fetch(count: int, offset: int) -> list[DeviceSummary]:
+            params: Params = {
+                "name": name or None,
+                "tag": [f"{k}={v}" for k, v in (tags or {}).items()] or None,
+                "where": where or None,
+                "limit": count,
+                "offset": offset,
+            }
+            return self._transport.ask(
+                "GET", path_of("devices"), list[DeviceSummary], params=params
+            )
+
+        return list(pages(fetch, lambda found: found.device, page=AT_ONCE))
 
     def show(self, device: str) -> DeviceDetail:
         """Everything that is known about a device.

@@ -9,7 +9,11 @@ T = TypeVar("T")
 
 
 def pages(
-    fetch: Callable[[int, int], Sequence[T]], key: Callable[[T], object], limit: int | None = None
+    fetch: Callable[[int, int], Sequence[T]],
+    key: Callable[[T], object],
+    limit: int | None = None,
+    *,
+    page: int = PAGE,
 ) -> Iterator[T]:
     """Every item of a paged list, each once.
 
@@ -20,18 +24,19 @@ def pages(
         fetch: gets the page of at most `limit` items from `offset` on: `fetch(limit, offset)`.
         key: what an item is known by.
         limit: stop after so many items; None for all.
+        page: items that are asked for at once.
     """
     seen: set[object] = set()
     offset = 0
     while limit is None or len(seen) < limit:
-        page = fetch(PAGE, offset)
-        for item in page:
+        found = fetch(page, offset)
+        for item in found:
             if key(item) in seen:
                 continue
             seen.add(key(item))
             yield item
             if limit is not None and len(seen) >= limit:
                 return
-        if len(page) < PAGE:
+        if len(found) < page:
             return
-        offset += PAGE
+        offset += page

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from cloud_sync.cli.main import app
+from cloud_sync.client.paging import PAGE
 from tests.support.brokers import free_port
 from tests.support.scripted_http import ScriptedService, answer, problem
 from tests.support.shoal_command import Outcome, Shoal, environment
@@ -146,8 +147,29 @@ def test_options_of_the_root_and_the_actor_reach_the_service() -> None:
         Shoal("http://127.0.0.1:1").ok("-s", service.url, "--actor", "bob", "fleet", "status")
     first, second = (one for one in service.requests if one.path == "/v1/devices")
     assert first.headers["x-shoal-actor"] == "ada"
-    assert first.query == {"tag": ["a=1", "b=2"]}
+    assert first.query["tag"] == ["a=1", "b=2"]
     assert second.headers["x-shoal-actor"] == "bob"
+
+
+@pytest.mark.parametrize("kind", ["model", "module"])
+def test_a_list_has_every_version_however_many_there_are(kind: str) -> None:
+    same: dict[str, object] = {
+        "name": "many",
+        "description": "",
+        "created": 1.0,
+        "created_by": "ada",
+    }
+    same |= (
+        {"framework": "", "files": [], "tags": {}, "properties": {}}
+        if kind == "model"
+        else {"digest": f"sha256:{'0' * 64}", "size": 1, "license": "", "metrics": {}}
+    )
+    found = [same | {"version": number} for number in range(5 * PAGE + 1, 0, -1)]
+    with ScriptedService() as service:
+        parts = [found[start : start + PAGE] for start in range(0, len(found), PAGE)]
+        service.on("GET", f"/v1/{kind}s", *(answer(part) for part in parts))
+        outcome = Shoal(service.url).process(kind, "list", "--json")
+    assert len(json.loads(outcome.out)) == len(found)
 
 
 def test_json_is_the_resource_as_the_service_gave_it() -> None:

@@ -35,6 +35,12 @@ def test_no_page_is_asked_for_that_is_not_needed() -> None:
     assert listing.asked == 1
 
 
+def test_pages_may_be_larger() -> None:
+    listing = Listing(list(range(PAGE + 1)))
+    found = list(pages(listing.fetch, lambda item: item, page=2 * PAGE))
+    assert (found, listing.asked) == (list(range(PAGE + 1)), 1)
+
+
 @pytest.mark.parametrize(("text", "ref"), [("shuttle", ("shuttle", None)), ("a-1/12", ("a-1", 12))])
 def test_a_name_with_or_without_version_is_read(text: str, ref: tuple[str, int | None]) -> None:
     assert parse_ref("model", text) == ref
