@@ -150,7 +150,8 @@ def _in_line(
     if opens_at is not None and now < opens_at:
         yield Waiting(code="window", text="no maintenance window is open", until=opens_at)
     if assignment.next_retry is not None and now < assignment.next_retry:
-        yield Waiting(code="retry", text="tried again later", until=assignment.next_retry)
+        text = assignment.reason or "tried again later"
+        yield Waiting(code="retry", text=text, until=assignment.next_retry)
     if stage.step == "shadow" and not has_champion(assignment, rollout):
         text = "runs nothing to compare with, and is asked when the version is to answer"
         yield Waiting(code="stage", text=text)

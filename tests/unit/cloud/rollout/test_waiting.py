@@ -98,7 +98,9 @@ def test_another_try_says_when() -> None:
     fleet.wait(ALL.download_s)
     found = fleet.of("d0")
     assert found.state is A.QUEUED
-    assert said(fleet, "d0") == ("retry", found.next_retry)
+    assert why(fleet, "d0") == Waiting(
+        code="retry", text="not downloaded in time; tried again", until=found.next_retry
+    )
 
 
 def test_those_behind_the_first_wait_for_room_and_later_stages_for_their_turn() -> None:
