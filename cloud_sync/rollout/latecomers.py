@@ -14,6 +14,7 @@ from cloud_sync.rollout.enlistment import enlist
 from cloud_sync.rollout.observation import Joiner
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.rows import LIVE
+from cloud_sync.rollout.takeover import of_rollout, rivals
 from cloud_sync.rollout_resources import RolloutState
 
 _R: Final = rollouts.c
@@ -37,7 +38,8 @@ NOBODY_LATE: Final = Late()
 def latecomers(connection: Connection, rollout: Rollout) -> Late:
     """Devices that match the target and are not in the rollout, with what they would get.
 
-    Of several rollouts that would take them in, the newest does.
+    Of several rollouts that would take them in, the newest does; and none takes in a device that
+    one which started later has.
 
     Raises:
         ShoalError: nobody can be taken in any more: the version was retired since, a group of the
@@ -54,6 +56,10 @@ def latecomers(connection: Connection, rollout: Rollout) -> Late:
         return NOBODY_LATE
     known = rollout.assignments.keys() | rollout.left_out.keys()
     late = [device for device in matching(connection, rollout.wish.to) if device not in known]
+    # Who has got, or is to get, something newer does not get the older version first.
+    found_there = rivals(connection, of_rollout(rollout), late)
+    newer_there = {rival.device for rival in found_there if rival.came_later}
+    late = [device for device in late if device not in newer_there]
     if not late:
         return NOBODY_LATE
     found = enlist(connection, rollout, devices=late)

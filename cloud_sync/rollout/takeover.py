@@ -54,6 +54,7 @@ class Rival(Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_at_work: its rollout is neither over nor ended.
+        came_later: its rollout started after the one that claims.
         goes_first: it cannot be superseded by the claim, which has to wait for it.
         waits: it came later, and waits for who claims the slot.
         has_slot: the slot is wanted as it is because of it.
@@ -67,6 +68,7 @@ class Rival(Struct, frozen=True, kw_only=True):
     stage: int
     state: str
     is_at_work: bool
+    came_later: bool
     goes_first: bool
     waits: bool
     has_slot: bool
@@ -241,14 +243,16 @@ def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
     # One that has ended without ever starting has nothing to go first with.
     came = 0.0 if row.started is None else row.started
     started = inf if claim.started is None else claim.started
+    came_later = (came, row.rollout) > (started, claim.rollout)
     return Rival(
         rollout=row.rollout,
         device=row.device,
         stage=row.stage,
         state=row.state,
         is_at_work=is_at_work,
+        came_later=came_later,
         goes_first=is_at_work and rank(row.priority, came, row.rollout) > own,
-        waits=not row.is_active and (came, row.rollout) > (started, claim.rollout),
+        waits=came_later and not row.is_active,
         has_slot=row.is_wanted and row.mode == "run",
         has_shadow=row.is_wanted and row.mode == "shadow",
         is_going_back=row.revision > 0 and not row.is_wanted,

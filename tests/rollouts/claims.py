@@ -89,7 +89,11 @@ def losers(
 def latecomers(
     rollouts: Iterable[Rollout], rollout: Rollout, matching: Iterable[Joiner]
 ) -> tuple[Joiner, ...]:
-    """Devices that join a rollout: of several that would take them in, the newest does."""
+    """Devices that join a rollout: of several that would take them in, the newest does.
+
+    None does where one that started later has the device.
+    """
+    rollouts = list(rollouts)
     follows = LIVE | {_R.COMPLETED, _R.COMPLETED_DEGRADED}
     is_open = rollout.wish.policy.late_joiners == "include" and rollout.state in follows
     if not is_open or any(
@@ -100,7 +104,18 @@ def latecomers(
         for other in rollouts
     ):
         return ()
-    return tuple(one for one in matching if one.device not in rollout.assignments)
+    newer = [
+        other for other in _others(rollouts, rollout) if _place(other)[1:] > _place(rollout)[1:]
+    ]
+    return tuple(
+        one
+        for one in matching
+        if one.device not in rollout.assignments
+        and not any(
+            (theirs := other.assignments.get(one.device)) is not None and theirs.state in ACTIVE
+            for other in newer
+        )
+    )
 
 
 def _first(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> Rollout | None:

@@ -226,6 +226,7 @@ class Fleet:
             self.come_back(name)
         self.kill(0)
         began = self.cloud.now
+        is_at_rest = False
         for seconds in CALM_S:
             for name in self.devices:
                 self.work(name, 8)
@@ -235,7 +236,9 @@ class Fleet:
             self.publish(0)
             self.check()
             self.pass_time(seconds)
-            if self._is_at_rest():
+            # What ends in one turn may let another rollout go on in the next.
+            is_at_rest, was_at_rest = self._is_at_rest(), is_at_rest
+            if is_at_rest and was_at_rest:
                 break
         self.cloud.judge.finish(self.cloud.now, grace_s=self.cloud.now - began)
         self.check()

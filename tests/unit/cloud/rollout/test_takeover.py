@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from cloud_sync.errors import Conflict
-from cloud_sync.resources import Deployment, Removal
+from cloud_sync.resources import Deployment, Removal, TagChange
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutState, RolloutWish
 from tests.support.cloud import change, cloud
@@ -224,6 +224,24 @@ def test_what_is_started_later_goes_first_though_the_clock_was_set_back(fleet: P
     fleet.answer()
     assert {slots["probe"].running for slots in fleet.running.values()} == {third}
     assert set(fleet.states(older).values()) == {"superseded"}
+
+
+def test_nobody_late_gets_an_older_version_than_a_newer_rollout_gave_it(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    fleet.cloud.parts.devices.tag("line-0", TagChange(set={"site": "oslo"}), change())
+    older = fleet.begin(replace(AT_A_STRETCH, late_joiners="include"), to="site=oslo")
+    fleet.drive(lambda: fleet.show(older).summary.state is R.COMPLETED)
+    third = fleet.cloud.publish(data=b"third").module.digest
+    fleet.clock.now += 1
+    newer = fleet.begin(AT_A_STRETCH, to="line-1")
+    fleet.drive(lambda: fleet.show(newer).summary.state is R.COMPLETED)
+    for name in ("line-1", "line-2"):
+        fleet.cloud.parts.devices.tag(name, TagChange(set={"site": "oslo"}), change())
+    fleet.drive(lambda: "line-2" in those(fleet, older, "committed"), seconds=10)
+    fleet.drive()
+    assert "line-1" not in fleet.states(older)
+    assert fleet.running["line-1"]["probe"].running == third
 
 
 def test_a_removal_takes_what_two_rollouts_want(fleet: Puppets) -> None:
