@@ -31,6 +31,7 @@ from cloud_sync.cli.rollout_view import (
     focus,
     outcome_style,
     stage_sheet,
+    verdict_text,
 )
 from cloud_sync.cli.status import Sheet
 from cloud_sync.rollout_resources import RolloutDetail, RolloutEvent, Verdict
@@ -94,7 +95,7 @@ def _cut(cell: str | Cell | Strip, room: int) -> str:
 
 def _verdict_line(stage: int, verdict: Verdict) -> Text:
     found = (verdict.outcome, outcome_style(verdict.outcome))
-    return Text.assemble(f"stage {stage + 1}: ", found, f": {clean(verdict.text)}")
+    return Text.assemble(f"stage {stage + 1}: ", found, f": {clean(verdict_text(verdict))}")
 
 
 def _lines_of(drawn: RenderableType) -> int:

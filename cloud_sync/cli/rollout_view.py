@@ -33,6 +33,7 @@ from cloud_sync.rollout_resources import (
     RolloutSummary,
     StageState,
     StageSummary,
+    Verdict,
 )
 from cloud_sync.rollout_waiting import WaitCount
 
@@ -198,7 +199,7 @@ def verdict_sheet(stages: Sequence[StageSummary]) -> Sheet:
         (
             str(stage.number + 1),
             Cell(stage.verdict.outcome, outcome_style(stage.verdict.outcome)),
-            stage.verdict.text,
+            verdict_text(stage.verdict),
         )
         for stage in stages
         if stage.verdict is not None
@@ -255,8 +256,21 @@ def event_line(event: RolloutEvent) -> str:
     if event.before and event.before != event.after:
         change = f"{words.spaced(event.before)} -> {change}"
     # An order's reason names who gave it already.
+    if event.reason.endswith(f" by {event.actor}"):
+        return f"{what} {change}, {event.reason}"
     reason = event.reason.removeprefix(f"{event.actor}: ")
     return f"{what} {change}, by {event.actor}" + (f": {reason}" if reason else "")
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """Why a stage is what it is found to be; while it waits, the gates that it waits for.
+
+    What each of them has and lacks stands in the evidence.
+    """
+    lacking = [finding.gate for finding in verdict.findings if finding.outcome == "waiting"]
+    if verdict.outcome != "waiting" or not lacking:
+        return verdict.text
+    return f"for evidence: {', '.join(map(words.spaced, lacking))}"
 
 
 def print_rollout(detail: RolloutDetail, now: float) -> None:

@@ -36,6 +36,14 @@ _ALLOWED = {
         }
     ),
 }
+_DONE = {
+    "start": "started",
+    "approve": "approved",
+    "pause": "paused",
+    "resume": "resumed",
+    "abort": "aborted",
+    "rollback": "taken back",
+}
 
 
 def order(rollout: Rollout, wanted: RolloutOrder, actor: str, now: float) -> tuple[Decision, ...]:

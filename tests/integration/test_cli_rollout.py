@@ -84,7 +84,7 @@ def test_a_version_goes_in_stages_is_watched_over_a_restart_and_taken_back(
         )
         shoal.ok("rollout", "pause", rollout)
         with watching(shoal, rollout, tmp_path) as (watch, out, err):
-            wait_for(lambda: "running -> paused, by ada" in out.read_text(), WAIT_S)
+            wait_for(lambda: "running -> paused, paused by ada" in out.read_text(), WAIT_S)
             service.kill()
             wait_for(lambda: "lost the service, trying again" in err.read_text(), WAIT_S)
             service.start()
@@ -175,7 +175,7 @@ def test_the_python_of_the_guide_starts_a_rollout_and_reads_its_events(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     ).stdout
     assert said.startswith("()\n")
-    assert "None running ci: start" in said
+    assert "None running started by ci" in said
     assert detail(shoal, "r1").summary.created_by == "ci"
 
 

@@ -283,7 +283,7 @@ def test_a_watch_outlives_the_service_and_ends_with_the_rollout(
     lines = outcome.out.splitlines()
     assert lines[0].startswith("r17: wine/3 into slot wine")
     assert lines[-1] == "r17 completed degraded: 2 of 1,000 devices do not run it"
-    assert sum("ready -> running, by ada" in line for line in lines) == 1  # no event twice
+    assert sum("ready -> running, started by ada" in line for line in lines) == 1  # no event twice
     events = [r for r in service.requests if r.path == f"{ONE}/events"]
     assert [request.query["after_id"] for request in events] == [["0"], ["12"], ["12"]]
 

@@ -19,6 +19,7 @@ from cloud_sync.cli.rollout_view import (
     sheets,
     stage_sheet,
     verdict_sheet,
+    verdict_text,
 )
 from cloud_sync.rollout_resources import (
     AssignmentState,
@@ -30,6 +31,7 @@ from tests.support.rollout_samples import (
     EVENTS,
     FAILED,
     NOW,
+    WAITING,
     completed,
     event,
     paused,
@@ -235,3 +237,17 @@ def test_where_only_ascii_can_be_written_nothing_else_is(monkeypatch: pytest.Mon
 def test_who_gave_an_order_is_named_once() -> None:
     ordered = event(1, "running", "paused", actor="ada", reason="ada: night shift")
     assert event_line(ordered) == "rollout running -> paused, by ada: night shift"
+
+
+def test_an_order_is_told_once_with_who_gave_it() -> None:
+    ordered = replace(EVENTS[2], before="ready", after="running", actor="ada")
+    bare = replace(ordered, reason="started by ada")
+    assert event_line(bare) == "rollout ready -> running, started by ada"
+    explained = replace(ordered, reason="ada: seen on the test line")
+    assert event_line(explained) == "rollout ready -> running, by ada: seen on the test line"
+
+
+def test_a_verdict_that_waits_names_its_gates_and_leaves_the_rest_to_the_evidence() -> None:
+    assert verdict_text(WAITING) == "for evidence: disagreement, psi"
+    assert verdict_text(replace(WAITING, findings=())) == WAITING.text
+    assert verdict_text(FAILED) == FAILED.text

@@ -234,7 +234,8 @@ def test_a_stage_ends_when_its_rollout_does(build: Callable[[], Fleet], action: 
     fleet.order("abort" if action == "abort" else "rollback")
     stage = fleet.rollout.stages[0]
     assert (stage.state, stage.deadline) == (S.INCONCLUSIVE, None)
-    assert stage.reason == f"not finished: bert: {action}"
+    done = {"abort": "aborted", "rollback": "taken back"}[action]
+    assert stage.reason == f"not finished: {done} by bert"
     fleet.finish()
     assert fleet.rollout.state in (R.CANCELLED, R.ROLLED_BACK)
 
