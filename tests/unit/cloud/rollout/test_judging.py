@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, event
 
 from cloud_sync.rollout_policy import Policy
-from cloud_sync.rollout_resources import RolloutState, RolloutWish
+from cloud_sync.rollout_resources import RolloutState, RolloutWish, StageState
 from tests.support.cloud import NOW, Cloud, change, cloud
 from tests.support.letters import letter
 from tests.support.puppets import Clock, Puppets
@@ -140,3 +141,25 @@ def test_a_version_of_which_nothing_is_told_never_passes(fleet: Measured) -> Non
     fleet.is_mute = True
     assert await_state(fleet, rollout, *ENDS) is R.PAUSED
     assert runs(fleet) == {first}
+
+
+def test_nobody_waits_to_write_while_evidence_is_read(fleet: Measured) -> None:
+    rollout, _, _ = begin(fleet)
+    fleet.drive(
+        lambda: fleet.show(rollout).summary.stages[0].state is StageState.SOAKING, seconds=1
+    )
+    read: list[bool] = []
+    is_writing = False
+
+    def note(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal is_writing
+        if statement.startswith("BEGIN"):
+            is_writing = statement == "BEGIN IMMEDIATE"
+        elif "FROM slot_measures" in statement:
+            read.append(is_writing)
+
+    event.listen(fleet.cloud.parts.database.engine, "before_cursor_execute", note)
+    fleet.clock.now += 5
+    fleet.cloud.driver.look()
+    assert read
+    assert not any(read)
