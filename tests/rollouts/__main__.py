@@ -27,10 +27,12 @@ def main() -> int:
     ended: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     stories = transactions = 0
+    used, telling_s = time.process_time(), 0.0
 
     def listen(story: Story) -> None:
-        nonlocal stories, transactions
+        nonlocal stories, transactions, telling_s
         stories += 1
+        begun = time.process_time()
         try:
             fleet = tell(story)
         except Exception as error:
@@ -38,6 +40,8 @@ def main() -> int:
             if not found.keep_going:
                 raise
             return
+        finally:
+            telling_s += time.process_time() - begun
         transactions += len({event.time for _rollout, event in fleet.cloud.events})
         ended.update(rollout.state for rollout in fleet.cloud.rollouts.values())
 
@@ -56,6 +60,10 @@ def main() -> int:
     figures = {
         "seconds": round(time.monotonic() - began, 1),
         "stories": stories,
+        "processor_ms_each": round((time.process_time() - used) / max(1, stories) * 1e3, 2),
+        "of_it_drawing_ms": round(
+            (time.process_time() - used - telling_s) / max(1, stories) * 1e3, 2
+        ),
         "transactions": transactions,
         "ended": dict(sorted(ended.items())),
         "failures": dict(failures),
