@@ -61,7 +61,7 @@ def order(rollout: Rollout, wanted: RolloutOrder, actor: str, now: float) -> tup
     if rollout.state not in _ALLOWED[wanted.action]:
         raise _not_now(rollout, wanted)
     policy = rollout.wish.policy
-    reason = f"{actor}: {wanted.reason or wanted.action}"
+    reason = f"{actor}: {wanted.reason}" if wanted.reason else f"{_DONE[wanted.action]} by {actor}"
     match wanted.action:
         case "start" if policy.approval and rollout.state is _R.DRAFT:
             return (MoveRollout(state=_R.PENDING_APPROVAL, reason=reason),)
