@@ -41,6 +41,7 @@ def any_policy(chance: Chance) -> Policy:
         retries=pick((0, 1, 3)),
         offline_after_s=pick((60, 86_400)),
         expire_after_s=pick((600, 30 * 86_400)),
+        unattended_s=pick((600, 30 * 86_400)),
         max_offline=pick((0.2, 1.0)),
         on_error=pick(("pause", "rollback-stage", "rollback")),
         rollback_s=pick((120, 86_400)),
