@@ -69,6 +69,8 @@ class Modules:
             known = _by_digest(connection, manifest.name, digest)
             if known is not None and not known.retired:
                 return ModulePublished(module=known, created=False)
+            # Of thousands of modules this takes a while, and it is a warning: nobody has to wait.
+            others = self._links.others(connection, manifest.name)
         with self._blobs.held(), self._database.write() as connection:
             known = _by_digest(connection, manifest.name, digest)
             if known is not None:
@@ -79,7 +81,7 @@ class Modules:
                 return ModulePublished(module=known, created=False)
             check_stored(connection, manifest.blobs())
             _check_source(connection, manifest.model.registry)
-            _refuse_cycle(manifest, self._links.others(connection, manifest.name))
+            _refuse_cycle(manifest, others)
             # The file before the row, so that a row never names a file that is not there.
             put(self._blobs.objects, digest, data)
             store_row(connection, digest, len(data), change.time)
