@@ -31,6 +31,7 @@ def read_evidence(
     memory_mb: float | None,
     profile: Profile | None = None,
     champion_profile: Profile | None = None,
+    is_shadow: bool = False,
 ) -> StageEvidence:
     """Read what was measured of a stage.
 
@@ -44,13 +45,15 @@ def read_evidence(
         memory_mb: the same.
         profile: of the version's manifest; None without one.
         champion_profile: of what runs in the slot without the rollout.
+        is_shadow: the slot is for a shadow, so that its version is compared in every step.
     """
     told = [found for found in assignments if is_offered(found, step)]
     digests = _digests(told)
     before = _digests_before(told)
     champion = _read(connection, slot, before)
-    shadow = _read(connection, shadow_slot(slot), digests)
+    shadow = {} if is_shadow else _read(connection, shadow_slot(slot), digests)
     version = shadow if step == "shadow" else _read(connection, slot, digests)
+    is_beside = is_shadow or step == "shadow"
     known = StageEvidence(
         champion=pool(tuple(champion.values())),
         max_p99_ms=max_p99_ms or None,
@@ -60,6 +63,7 @@ def read_evidence(
         profile_rows=profile.rows if profile is not None else 0,
         champion_profile=champion_profile.shares if champion_profile is not None else (),
         champion_profile_columns=champion_profile.sizes if champion_profile is not None else (),
+        is_beside=is_beside,
     )
     slow_ms, old_ms = slow_bound(known), old_bound(known)
     found = pool(tuple(version.values()), slow_ms=slow_ms, old_ms=old_ms)
@@ -71,7 +75,7 @@ def read_evidence(
         version=replace(
             _with_labels(found, (*version.values(), *late_version.values())),
             memory=compare_memory(version, champion, known.memory_mb),
-            drift=found.drift if step == "shadow" else _drift_beside(shadow, told),
+            drift=found.drift if is_beside else _drift_beside(shadow, told),
         ),
         champion=_with_labels(
             pool(tuple(champion.values()), slow_ms=slow_ms, old_ms=old_ms),

@@ -80,7 +80,8 @@ def ask(evidence: StageEvidence, step: Step, policy: Policy) -> tuple[GateFindin
     """Ask all gates of a step that there can be an answer to.
 
     A gate that has nothing to compare with is left out: without a champion and without a limit in
-    its manifest nobody can say that a version is slow.
+    its manifest nobody can say that a version is slow. A rollout that brings a shadow asks in all
+    of its steps what is asked of shadows.
     """
     gates = policy.gates
     if gates is None:
@@ -90,7 +91,7 @@ def ask(evidence: StageEvidence, step: Step, policy: Policy) -> tuple[GateFindin
     risks = Risks(stop=math.log(1 / each), go=math.log(gates.miss))
     limits = _limits(gates)
     found = []
-    for name in GATES_OF[step]:
+    for name in GATES_OF["shadow" if evidence.is_beside else step]:
         limit = limits[name]
         answer = None if limit is None else _ASK[name](evidence, limit, risks)
         if answer is not None:

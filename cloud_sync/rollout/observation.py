@@ -133,6 +133,8 @@ class StageEvidence(Struct, frozen=True, kw_only=True):
         profile_columns: bins of each column of it, one behind the other.
         profile_rows: samples that it was built from.
         champion_profile, champion_profile_columns: the same of what ran before.
+        is_beside: the version answers nobody: it is compared with what does, in a shadow step or
+            because the rollout brings a shadow.
     """
 
     version: Measures = Measures()
@@ -144,6 +146,7 @@ class StageEvidence(Struct, frozen=True, kw_only=True):
     profile_rows: int = 0
     champion_profile: tuple[float, ...] = ()
     champion_profile_columns: tuple[int, ...] = ()
+    is_beside: bool = False
 
 
 class World(Struct, frozen=True, kw_only=True):

@@ -244,7 +244,7 @@ def _over(rollout: Rollout) -> MoveRollout:
     )
 
 
-_SAID = {_A.QUEUED: "away", _A.TIMED_OUT: "timed out", _A.ROLLED_BACK: "rolled back"}
+_SAID = {_A.QUEUED: "not reached", _A.TIMED_OUT: "timed out", _A.ROLLED_BACK: "rolled back"}
 
 
 def _taken_up_again(rollout: Rollout, world: World, now: float) -> Iterator[Decision]:

@@ -110,6 +110,7 @@ class Surroundings:
             champion_profile=self._profile(
                 {one.previous.digest for one in members if one.previous is not None}
             ),
+            is_shadow=bool(rollout.wish.shadows),
         )
         self._evidence_of = key
         self._evidence_at = now

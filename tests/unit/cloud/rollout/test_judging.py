@@ -117,6 +117,24 @@ def test_a_version_that_answers_otherwise_never_gets_to_answer(fleet: Measured) 
     assert "differ from the champion" in verdict.text
 
 
+@pytest.mark.parametrize(("differing", "end"), [(0, R.COMPLETED), (20, R.ROLLED_BACK)])
+def test_a_rollout_that_brings_a_shadow_is_judged_by_what_it_compares(
+    differing: int, end: RolloutState, fleet: Measured
+) -> None:
+    fleet.deploy_first()
+    fleet.tick(30)
+    second = fleet.cloud.publish(data=b"second").module.digest
+    fleet.counters.differing[second] = differing
+    wish = RolloutWish(module="probe", to="all", seed=7, shadows="probe", policy=JUDGED)
+    made = fleet.cloud.parts.rollouts.create(wish, change(fleet.clock.now), start=True)
+    rollout = made.summary.id
+    assert await_state(fleet, rollout, *ENDS) is end
+    verdict = next(s.verdict for s in fleet.show(rollout).summary.stages if s.verdict)
+    answers = {finding.gate: finding.outcome for finding in verdict.findings}
+    assert answers["disagreement"] == ("failed" if differing else "passed")
+    assert not {"slow", "old"} & answers.keys()
+
+
 def test_a_version_that_fails_on_messages_is_taken_back(fleet: Measured) -> None:
     rollout, first, second = begin(fleet)
     fleet.counters.errors[second] = 20

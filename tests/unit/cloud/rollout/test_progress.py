@@ -152,7 +152,7 @@ def test_a_device_that_is_away_leaves_the_stage_after_a_day_and_gets_it_when_it_
     assert fleet.rollout.state is RolloutState.RUNNING
     fleet.wait(DAY)
     assert fleet.rollout.state is RolloutState.COMPLETED_DEGRADED
-    assert fleet.rollout.state_reason == "all stages passed; not everywhere: 1 away"
+    assert fleet.rollout.state_reason == "all stages passed; not everywhere: 1 not reached"
     fleet.wait(9 * DAY)
     fleet.come_back("d7")
     fleet.drive()
