@@ -23,6 +23,16 @@ from tests.support.cloud import NOW, Cloud, change
 from tests.support.letters import health, letter, reported, status
 
 ROUNDS = 400
+NAMES = tuple(f"line-{number}" for number in range(20))
+STAGED = Policy(
+    stages=("1", "25%", "100%"),
+    shadow_stages=0,
+    soak_s=0,
+    soak_messages=0,
+    gates=None,
+    max_in_flight="20%",
+    max_in_flight_per_site="100%",
+)
 Action = Literal["start", "approve", "pause", "resume", "abort", "rollback"]
 
 

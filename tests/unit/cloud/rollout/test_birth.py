@@ -1,38 +1,17 @@
 """How rollouts come to be, and what is refused before they do, on a real database."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
 from cloud_sync.errors import Conflict, InvalidInput, NotFound
-from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     RolloutState,
     RolloutWish,
 )
-from tests.support.cloud import change, cloud
-from tests.support.puppets import Clock, Puppets
+from tests.support.cloud import change
+from tests.support.puppets import STAGED, Puppets
 
-NAMES = tuple(f"line-{number}" for number in range(20))
-STAGED = Policy(
-    stages=("1", "25%", "100%"),
-    shadow_stages=0,
-    soak_s=0,
-    soak_messages=0,
-    gates=None,
-    max_in_flight="20%",
-    max_in_flight_per_site="100%",
-)
 R = RolloutState
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def test_a_draft_has_no_devices_until_it_starts(fleet: Puppets) -> None:

@@ -1,8 +1,5 @@
 """Rollouts driven from reports to desired states, on a real database."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import insert, select
@@ -14,33 +11,15 @@ from cloud_sync.errors import Conflict
 from cloud_sync.resources import Deployment, TagChange
 from cloud_sync.rollout.drive import Driver
 from cloud_sync.rollout.forgetting import DAY_S, forget
-from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     RolloutState,
     StageState,
 )
-from tests.support.cloud import change, cloud
+from tests.support.cloud import change
 from tests.support.letters import letter, status
-from tests.support.puppets import Clock, Puppets
+from tests.support.puppets import NAMES, STAGED, Puppets
 
-NAMES = tuple(f"line-{number}" for number in range(20))
-STAGED = Policy(
-    stages=("1", "25%", "100%"),
-    shadow_stages=0,
-    soak_s=0,
-    soak_messages=0,
-    gates=None,
-    max_in_flight="20%",
-    max_in_flight_per_site="100%",
-)
 R = RolloutState
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def test_a_version_goes_through_the_stages_to_every_device(fleet: Puppets) -> None:

@@ -1,17 +1,14 @@
 """A plan counts what a rollout would do to the devices that it would reach, and nothing else."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
 from cloud_sync.resources import Deployment
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutPlan, RolloutWish
-from tests.support.cloud import change, cloud
+from tests.support.cloud import change
 from tests.support.letters import health, letter, reported
-from tests.support.puppets import Clock, Puppets
+from tests.support.puppets import Puppets
 
 NAMES = tuple(f"line-{number}" for number in range(10))
 STAGED = Policy(
@@ -23,13 +20,6 @@ STAGED = Policy(
     max_in_flight="100%",
     max_in_flight_per_site="100%",
 )
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def plan(fleet: Puppets, policy: Policy = STAGED) -> RolloutPlan:

@@ -1,28 +1,16 @@
 """Forgetting rollouts in parts: what somebody takes back meanwhile stays whole."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from cloud_sync.config import RetentionSettings
 from cloud_sync.resources import Deployment
 from cloud_sync.rollout.forgetting import BATCH_ROWS, forget
 from cloud_sync.rollout_resources import RolloutOrder, RolloutState
-from tests.support.cloud import NOW, Cloud, change, cloud
+from tests.support.cloud import NOW, Cloud, change
 from tests.support.crowd import crowd
 from tests.support.meanwhile import meanwhile
-from tests.support.puppets import Clock, Puppets
+from tests.support.puppets import Puppets
 
 NAMES = tuple(f"line-{number}" for number in range(3))
 KEPT = RetentionSettings(rollout_rows=1)
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def test_a_rollout_that_somebody_takes_back_meanwhile_stays(fleet: Puppets) -> None:

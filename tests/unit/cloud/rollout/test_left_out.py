@@ -1,8 +1,5 @@
 """Devices that a target means and that get nothing: shown from the start, counted nowhere else."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
@@ -17,9 +14,9 @@ from cloud_sync.rollout_resources import (
     RolloutState,
     RolloutWish,
 )
-from tests.support.cloud import change, cloud
+from tests.support.cloud import change
 from tests.support.letters import health, letter, reported, status
-from tests.support.puppets import Clock, Puppets
+from tests.support.puppets import Puppets
 
 NAMES = tuple(f"line-{number}" for number in range(10))
 STAGED = Policy(
@@ -33,13 +30,6 @@ STAGED = Policy(
 )
 R = RolloutState
 A = AssignmentState
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def begin(

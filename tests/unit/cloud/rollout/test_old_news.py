@@ -1,8 +1,6 @@
 """Rollouts whose evidence is old or late, and whose version is gone: audited cases, end to end."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -12,9 +10,9 @@ from cloud_sync.rollout_gates import Gates, Limit
 from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutState, RolloutWish, StageState
 from edge_agent.contract.messages import Health, SlotHealth
-from tests.support.cloud import NOW, change, cloud
+from tests.support.cloud import NOW, change
 from tests.support.letters import letter, status
-from tests.support.puppets import Clock, Puppets
+from tests.support.puppets import Puppets
 
 NAMES = tuple(f"line-{number}" for number in range(6))
 STAGED = Policy(
@@ -36,13 +34,6 @@ LABELS = Gates(
     wrong=Limit(good=0.01, bad=0.05),
 )
 R = RolloutState
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def begin(fleet: Puppets, policy: Policy) -> str:

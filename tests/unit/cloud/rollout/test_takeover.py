@@ -1,38 +1,18 @@
 """Two rollouts that want the slot of one device, on a real database."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
 from cloud_sync.errors import Conflict
 from cloud_sync.resources import Deployment, Removal, TagChange
-from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import RolloutState, RolloutWish
-from tests.support.cloud import change, cloud
-from tests.support.puppets import Clock, Puppets
+from tests.support.cloud import change
+from tests.support.puppets import NAMES, STAGED, Puppets
 
-NAMES = tuple(f"line-{number}" for number in range(20))
-STAGED = Policy(
-    stages=("1", "50%", "100%"),
-    shadow_stages=0,
-    soak_s=0,
-    soak_messages=0,
-    gates=None,
-    max_in_flight="20%",
-    max_in_flight_per_site="100%",
-)
-AT_A_STRETCH = replace(STAGED, stages=("100%",))
-SLOW = replace(STAGED, soak_s=3600.0)
+HALVES = replace(STAGED, stages=("1", "50%", "100%"))
+AT_A_STRETCH = replace(HALVES, stages=("100%",))
+SLOW = replace(HALVES, soak_s=3600.0)
 R = RolloutState
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def those(fleet: Puppets, rollout: str, state: str) -> set[str]:
@@ -164,7 +144,7 @@ def test_a_newer_rollout_supersedes_an_older_one_when_it_offers(fleet: Puppets) 
     older, _ = half_way(fleet)
     third = fleet.cloud.publish(data=b"third").module.digest
     fleet.clock.now += 1
-    newer = fleet.begin(STAGED)
+    newer = fleet.begin(HALVES)
     fleet.drive(lambda: fleet.show(newer).summary.state is R.COMPLETED)
     fleet.drive()
     assert set(fleet.states(older).values()) == {"superseded"}
@@ -258,7 +238,7 @@ def test_a_removal_takes_what_two_rollouts_want(fleet: Puppets) -> None:
 def test_a_plan_says_what_two_rollouts_mean_for_a_device(fleet: Puppets) -> None:
     older, _ = half_way(fleet)
     fleet.cloud.publish(data=b"third")
-    wish = RolloutWish(module="probe", to="all", policy=STAGED)
+    wish = RolloutWish(module="probe", to="all", policy=HALVES)
     plan = fleet.cloud.parts.rollouts.plan(wish, change(fleet.clock.now))
     texts = {one.device: one.text for one in plan.conflicts}
     changed = min(those(fleet, older, "committed"))
@@ -270,7 +250,7 @@ def test_a_plan_says_what_two_rollouts_mean_for_a_device(fleet: Puppets) -> None
 
 def test_a_newer_rollout_waits_for_one_of_higher_priority(fleet: Puppets) -> None:
     fleet.cloud.publish(data=b"second")
-    urgent = fleet.begin(replace(STAGED, priority=5), to="line-1")
+    urgent = fleet.begin(replace(HALVES, priority=5), to="line-1")
     third = fleet.cloud.publish(data=b"third").module.digest
     fleet.silent.add("line-1")
     with pytest.raises(Conflict) as caught:

@@ -1,39 +1,18 @@
 """What rollouts have changed is taken back, on a real database."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
 from cloud_sync.errors import Conflict
 from cloud_sync.resources import Deployment, Removal
-from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     RolloutState,
 )
 from edge_agent.contract.state import Phase, SlotConfig
-from tests.support.cloud import change, cloud
-from tests.support.puppets import Clock, Puppets
+from tests.support.cloud import change
+from tests.support.puppets import NAMES, STAGED, Puppets
 
-NAMES = tuple(f"line-{number}" for number in range(20))
-STAGED = Policy(
-    stages=("1", "25%", "100%"),
-    shadow_stages=0,
-    soak_s=0,
-    soak_messages=0,
-    gates=None,
-    max_in_flight="20%",
-    max_in_flight_per_site="100%",
-)
 R = RolloutState
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Puppets]:
-    clock = Clock()
-    with cloud(tmp_path, clock=clock) as made:
-        yield Puppets(made, clock, NAMES)
 
 
 def test_a_rollback_takes_every_changed_device_back_with_its_config(fleet: Puppets) -> None:
