@@ -27,7 +27,9 @@ class WornDisk:
         self._mount("mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder))
 
     def wear_out(self) -> None:
-        self._mount("mount", "-o", "remount,ro", str(self.folder))
+        """Refused as long as a worker of a killed agent writes to it."""
+        command = ["mount", "-o", "remount,ro", str(self.folder)]
+        wait_for(lambda: subprocess.run(command, check=False).returncode == 0, 30)
 
     def mend(self) -> None:
         self._mount("mount", "-o", "remount,rw", str(self.folder))
@@ -80,17 +82,18 @@ def test_a_device_whose_disk_is_read_only_runs_what_is_installed_until_it_is_men
         before = sorted(path.name for path in disk.folder.rglob("*"))
 
         agent.start()
+        agent.await_status(30)
         assert answer() == 1
         event = cloud.await_event("state_read_only", 60)
         assert event.detail["state_dir"] == str(disk.folder)
-        status = agent.await_status(30)
-        assert status.slots["probe"].state.phase is Phase.ACTIVE
+        assert agent.status().slots["probe"].state.phase is Phase.ACTIVE
         # Orders are followed, too, as far as memory goes; a restart finds what was done.
         cloud.want("line-1", {"probe": wanted(versions[1], 2)})
         cloud.await_slot("probe", lambda slot: slot.running_version == 2, 60)
         cloud.await_slot("probe", lambda slot: slot.phase is Phase.ACTIVE, 60)
         agent.kill()
         agent.start()
+        agent.await_status(30)  # until then the worker of the agent that was killed may answer
         assert answer() == 2
         assert agent.stop() == 0
         assert sorted(path.name for path in disk.folder.rglob("*")) == before
