@@ -37,11 +37,15 @@ ORDERS: "Final[Mapping[Action, str]]" = {
     """,
     "abort": """End it where it is: devices that run the version keep it, no others get it.
 
+    It cannot be taken back any more: if the version is to go, `rollback` ends it, too.
+
     \b
     Example:
       shoal rollout abort r17 --reason "version 4 comes tomorrow"
     """,
     "rollback": """Take it back: devices that it changed run what they ran before, with its config.
+
+    Also of one that has completed; one that was aborted has given up its devices.
 
     \b
     Example:

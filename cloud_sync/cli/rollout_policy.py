@@ -19,7 +19,8 @@ from edge_agent.contract.toml_lines import Path
 
 GateName = Literal["error_rate", "slow", "old", "disagreement", "memory", "psi", "wrong", "all"]
 MAX_FILE_BYTES: Final = 2**16
-SEPARATOR: Final = ","
+_SEPARATORS: Final = {"windows": ";"}
+"""Between the parts of a list, where it is no comma: that stands between a window's days."""
 
 
 class PolicyFile(Policy, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ def read_policy(text: str, source: str, settings: Sequence[str] = ()) -> Policy:
         text: of the file; empty for the defaults.
         source: the file's name, for errors.
         settings: `KEY=VALUE`; keys of inner tables have dots, `gates.psi.bad=0.3`; seconds may be
-            given as `30m`; lists with commas.
+            given as `30m`; lists with commas, windows with semicolons, or as TOML.
 
     Raises:
         InvalidInput: a key that there is not, or a value that does not fit.
@@ -103,7 +104,8 @@ def _value(path: tuple[str, ...], text: str) -> object:
     except tomllib.TOMLDecodeError:
         value = text
     if isinstance(default, tuple) and not isinstance(value, list):
-        return [part.strip() for part in text.split(SEPARATOR) if part.strip()]
+        parts = text.split(_SEPARATORS.get(path[-1], ","))
+        return [part.strip() for part in parts if part.strip()]
     # A number of devices is a text there, `5` as well as `10%`.
     return text if isinstance(default, str) and not isinstance(value, str) else value
 
@@ -197,6 +199,7 @@ approval = false
 # How long it waits for a person (as a draft, for approval, paused) before it is cancelled.
 unattended_s = 2592000
 # When devices may be offered something: ["sat,sun 01:00-05:00 Europe/Oslo"]; empty for always.
+# (--set 'windows=sat,sun 01:00-05:00 Europe/Oslo; mon 22:00-02:00 UTC' for two of them.)
 windows = []
 # How long a program on the device may put an update off.
 lock_max_s = 86400

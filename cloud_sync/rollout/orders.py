@@ -4,6 +4,7 @@ An order only says what is wanted; what follows from it for each device is the p
 """
 
 from collections.abc import Iterable
+from shlex import quote
 
 from cloud_sync.errors import Conflict
 from cloud_sync.rollout.deadlines import after_pause
@@ -131,8 +132,19 @@ def _taken_up_again(rollout: Rollout, reason: str, now: float) -> tuple[MoveStag
 
 def _not_now(rollout: Rollout, wanted: RolloutOrder) -> Conflict:
     possible = [name for name, states in _ALLOWED.items() if rollout.state in states]
+    state = rollout.state.value.replace("_", " ")
     return Conflict(
-        f"rollout r{rollout.id} is {rollout.state}, and cannot {wanted.action}",
-        hint=f"possible now: {', '.join(possible)}" if possible else "nothing follows this state",
+        f"rollout r{rollout.id} is {state}, and cannot be {_DONE[wanted.action]}",
+        hint=f"possible now: {', '.join(possible)}" if possible else _over(rollout),
         code="bad_transition",
+    )
+
+
+def _over(rollout: Rollout) -> str:
+    """What to do where no order is possible any more."""
+    if rollout.state is _R.SUPERSEDED:
+        return "newer rollouts have its devices, and take orders: shoal rollout list"
+    return (
+        "its devices keep what they run; deploy what is wanted instead: "
+        f"shoal deploy NAME/VERSION --to {quote(rollout.wish.to)} --slot {rollout.slot}"
     )

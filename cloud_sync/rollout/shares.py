@@ -30,6 +30,12 @@ def check_shares(policy: Policy) -> None:
                 hint=f'"100%" for all, or a number of devices: "{share.removesuffix(PERCENT)}"',
                 code="share_invalid",
             )
+        if not _amount(share):
+            raise InvalidInput(
+                f"{name} expected one device at least, found {share}",
+                hint='"1" for one after the other; `shoal rollout pause` stops all',
+                code="share_invalid",
+            )
     for number, share in enumerate(policy.stages):
         if _is_too_much(share):
             raise _invalid(policy, number, "a part of 100 % at most")

@@ -1,7 +1,7 @@
 """Maintenance windows: when devices may be offered something. Pure: time zones are handed in.
 
 `sat,sun 01:00-05:00 Europe/Oslo`: on these days, from then until then, by the clocks of that place.
-A window that ends before it begins goes on into the next day.
+A window that ends before it begins goes on into the next day; `00:00-00:00` is the whole day.
 """
 
 import re
@@ -57,6 +57,8 @@ def parse(text: str) -> Window:
     if found is None:
         raise _invalid(text, "days, hours and a time zone")
     begin, end = (_hour(text, found[name]) for name in ("begin", "end"))
+    if begin == end != time():  # a moment, or 24 hours?
+        raise _invalid(text, "an end that is not its begin (00:00-00:00 for the whole day)")
     return Window(days=_days(text, found["days"]), begin=begin, end=end, zone=found["zone"])
 
 

@@ -39,6 +39,21 @@ def test_settings_go_before_the_file() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "windows"),
+    [
+        ("sat,sun 01:00-05:00 Europe/Oslo", ("sat,sun 01:00-05:00 Europe/Oslo",)),
+        ("sat,sun 01:00-05:00 UTC; daily 22:00-23:00 UTC",
+         ("sat,sun 01:00-05:00 UTC", "daily 22:00-23:00 UTC")),
+        ('["sat,sun 01:00-05:00 UTC", "mon 02:00-03:00 UTC"]',
+         ("sat,sun 01:00-05:00 UTC", "mon 02:00-03:00 UTC")),
+        ("", ()),
+    ],
+)  # fmt: skip
+def test_the_commas_of_a_window_are_between_its_days(text: str, windows: tuple[str, ...]) -> None:
+    assert read_policy("", "", [f"windows={text}"]).windows == windows
+
+
 def test_gates_are_left_out_by_name_or_all_of_them() -> None:
     assert read_policy("", "", ["without_gates=psi,memory"]) == Policy(
         gates=replace(Gates(), psi=None, memory=None)

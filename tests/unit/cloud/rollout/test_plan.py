@@ -238,9 +238,17 @@ def test_an_approval_that_never_comes_ends_the_rollout() -> None:
 
 def test_an_order_that_does_not_fit_says_what_does() -> None:
     fleet = Fleet(rollout_of(candidates(3)))
-    with pytest.raises(Conflict, match="is draft, and cannot resume") as found:
+    with pytest.raises(Conflict, match="is draft, and cannot be resumed") as found:
         fleet.order("resume")
     assert found.value.hint == "possible now: start, abort"
+
+
+def test_an_order_for_a_rollout_that_is_over_says_what_to_do_instead() -> None:
+    fleet = Fleet(rollout_of(candidates(3))).start()
+    fleet.order("abort")
+    with pytest.raises(Conflict, match="is cancelled, and cannot be taken back") as found:
+        fleet.order("rollback")
+    assert "shoal deploy NAME/VERSION --to" in found.value.hint
 
 
 def test_a_deployment_tells_everybody_at_once_whether_there_or_not() -> None:

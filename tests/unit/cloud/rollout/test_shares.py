@@ -47,3 +47,11 @@ def test_a_bound_of_more_than_all_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match=f"{name} expected a part of 100 % at most") as caught:
         check_shares(Policy(**{name: "150%"}))
     assert caught.value.code == "share_invalid"
+
+
+@pytest.mark.parametrize("name", ["max_in_flight", "max_in_flight_per_site"])
+@pytest.mark.parametrize("share", ["0", "0%", "0.0%"])
+def test_a_bound_that_lets_nobody_through_is_refused(name: str, share: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{name} expected one device at least") as caught:
+        check_shares(Policy(**{name: share}))
+    assert caught.value.code == "share_invalid"

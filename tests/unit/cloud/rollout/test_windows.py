@@ -57,6 +57,8 @@ def test_an_hour_that_comes_twice_is_open_twice() -> None:
         ("sun 01:00-02:00", "a time zone, found 'sun 01:00-02:00'"),
         ("son 01:00-02:00 UTC", "sun"),
         ("sun 01:00-24:00 UTC", "hours from 00:00 to 23:59"),
+        # A moment, or a day and a night?
+        ("sun 05:00-05:00 UTC", "expected an end that is not its begin"),
     ],
 )
 def test_what_is_no_window_is_refused(text: str, said: str) -> None:
