@@ -21,6 +21,7 @@ from cloud_sync.errors import ShoalError, StorageError, Unavailable
 from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.spread import STARTS_PER_S
 from cloud_sync.rollout.course import IDLE_S, Course
+from cloud_sync.rollout.returning import UNANSWERED
 from cloud_sync.rollout.settle import SERVICE
 from cloud_sync.rollout.states import ENDED
 from cloud_sync.rollout.trouble import note_failure
@@ -156,7 +157,14 @@ class Driver:
             news = set(connection.scalars(query))
             if not 0 <= now - self._left_overs_at < LOOK_S:
                 is_open = exists().where(_A.rollout == _R.id, _A.state.in_(_OPEN))
-                query = select(_R.id).where(_R.state.in_(_LEFT_OVERS), is_open)
+                # One that did not answer may still run the version, and may come back.
+                is_unsure = and_(
+                    _R.state == RolloutState.ROLLBACK_INCOMPLETE,
+                    exists().where(
+                        _A.rollout == _R.id, _A.state.in_(sorted(UNANSWERED)), _A.revision > 0
+                    ),
+                )
+                query = select(_R.id).where(_R.state.in_(_LEFT_OVERS), or_(is_open, is_unsure))
                 self._left_overs = set(connection.scalars(query))
                 self._left_overs_at = now
         driven |= self._left_overs

@@ -5,6 +5,7 @@ back. A device that is away is told at once, and has no room kept for it.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from cloud_sync.rollout.bounds import Room
 from cloud_sync.rollout.decisions import Move, MoveRollout, Revert
@@ -18,6 +19,9 @@ from cloud_sync.rollout_resources import AssignmentState, RolloutState
 _A = AssignmentState
 _R = RolloutState
 _BACK = "taken back to what it ran before"
+
+UNANSWERED: Final = frozenset({_A.TIMED_OUT, _A.EXPIRED})
+"""Ends of a device that was told something and did not answer."""
 
 
 def taken_back(
@@ -47,7 +51,7 @@ def taken_back(
 
 def is_unsure(assignment: Assignment) -> bool:
     """Whether an end says nothing of what the device runs: it did not answer when it came to it."""
-    return assignment.revision > 0 and assignment.state in (_A.TIMED_OUT, _A.EXPIRED)
+    return assignment.revision > 0 and assignment.state in UNANSWERED
 
 
 def finished(rollout: Rollout, world: World, now: float) -> tuple[MoveRollout, ...]:

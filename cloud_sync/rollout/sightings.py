@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Select, select, update
 from cloud_sync.db.fleet_tables import devices, reported_states
 from cloud_sync.db.rollout_tables import rollout_assignments
 from cloud_sync.fleet.presence import Presence, presence
+from cloud_sync.rollout.attention import to_be_shown
 from cloud_sync.rollout.observation import DeviceNow
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.states import ENDED
@@ -82,7 +83,8 @@ class Sightings:
                     self.devices[name] = seen if taken is None else _with(seen, taken)
 
     def read_presence(self, connection: Connection, rollout: Rollout, now: float) -> None:
-        """See who is there, of all devices with whom the rollout is not done.
+        """See who is there, of all devices with whom the rollout is not done, or by whom it is
+        judged.
 
         Who comes or goes says so, and that is news; who falls silent does not. So those who seem
         silent are looked up each time, and of the others a few, so that all have their turn.
@@ -92,7 +94,12 @@ class Sightings:
             rollout: as it is stored.
             now: seconds since 1970.
         """
-        names = [name for name, one in rollout.assignments.items() if one.state not in ENDED]
+        judged = frozenset(to_be_shown(rollout))
+        names = [
+            name
+            for name, one in rollout.assignments.items()
+            if one.state not in ENDED or name in judged
+        ]
         unread = [name for name in names if name not in self.devices]
         self.read(connection, unread, now)
         turn = set(names[self._turn :: TURNS])

@@ -50,7 +50,6 @@ POLICY: Final = Policy(
     max_failure=1.0,
     min_sample=5,
     soak_s=0,
-    max_offline=1.0,
 )
 """With the gates of every rollout: no stage passes before its version was measured."""
 BESIDE: Final = frozenset({"error_rate", "disagreement", "memory", "psi"})

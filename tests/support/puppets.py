@@ -56,6 +56,7 @@ class Puppets:
 
     Attributes:
         refusing: digests that devices reject.
+        stubborn: devices that reject everything but what they run.
         silent: devices that hear nothing and say nothing.
         running: device to slot to what runs there.
     """
@@ -64,11 +65,13 @@ class Puppets:
         self.cloud = cloud
         self.clock = clock
         self.refusing: set[str] = set()
+        self.stubborn: set[str] = set()
         self.silent: set[str] = set()
         self.running: dict[str, dict[str, ReportedSlot]] = {name: {} for name in names}
         self._seen: dict[str, int] = dict.fromkeys(self.running, 0)
         self._numbers: dict[str, int] = dict.fromkeys(self.running, 0)
         self._read = 0
+        self._retained: dict[str, DesiredState] = {}
         cloud.ingest.write([letter(status(name)) for name in self.running])
 
     def answer(self) -> int:
@@ -81,6 +84,7 @@ class Puppets:
             found = parse(topic)
             if found.channel is Channel.DESIRED and payload:
                 told[found.device] = decode(DesiredState, payload, limit_bytes=2**24)
+        self._retained |= told
         acting = [name for name in told if name not in self.silent]
         for name in acting:
             self._obey(told[name])
@@ -91,7 +95,8 @@ class Puppets:
         after: dict[str, ReportedSlot] = {}
         for name, wanted in desired.slots.items():
             old = before.get(name)
-            if wanted.digest in self.refusing:
+            is_kept = old is not None and old.running == wanted.digest
+            if wanted.digest in self.refusing or (desired.device in self.stubborn and not is_kept):
                 after[name] = ReportedSlot(
                     module=wanted.module,
                     phase=Phase.REJECTED,
@@ -143,6 +148,9 @@ class Puppets:
         """Let it come back, and get what was retained for it."""
         self.silent.discard(name)
         self.cloud.ingest.write([letter(status(name))])
+        retained = self._retained.get(name)
+        if retained is not None and retained.revision > self._seen[name]:
+            self._obey(retained)
 
     def drive(
         self,

@@ -289,3 +289,24 @@ def test_a_version_that_was_retired_takes_in_nobody_and_its_rollout_goes_on(
     fleet.cloud.ingest.write([letter(status("late"))])
     fleet.drive(lambda: fleet.show(rollout).summary.stages[0].state is StageState.PASSED)
     assert "late" not in fleet.states(rollout)
+
+
+TOLERANT = replace(
+    STAGED, stages=("100%",), min_success=0.4, max_failure=0.6, soak_s=60, max_in_flight="100%"
+)
+
+
+def test_devices_that_have_failed_are_not_taken_for_away_after_an_order(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    fleet.stubborn = set(NAMES[:8])
+    rollout = fleet.begin(TOLERANT)
+    fleet.drive(lambda: fleet.show(rollout).summary.stages[0].state == "soaking")
+    assert fleet.order(rollout, "pause") is R.PAUSED
+    assert fleet.order(rollout, "resume") is R.RUNNING
+    fleet.drive(lambda: fleet.show(rollout).summary.state in (R.COMPLETED_DEGRADED, R.PAUSED))
+    shown = fleet.show(rollout).summary
+    assert shown.state is R.COMPLETED_DEGRADED, shown.state_reason
+    verdict = shown.stages[0].verdict
+    assert verdict is not None
+    assert {f.gate: f.text for f in verdict.findings}["offline"] == "0 of 20 devices are away"

@@ -106,3 +106,43 @@ def test_a_superseded_shadow_is_taken_away(fleet: Puppets) -> None:
     )
     fleet.drive()
     assert all(set(slots) == {"probe"} for slots in fleet.running.values())
+
+
+def test_a_rollback_is_done_when_those_that_were_taken_back_before_say_so(fleet: Puppets) -> None:
+    first = fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    policy = replace(
+        STAGED, stages=("100%",), retries=0, download_s=60, soak_s=3600, max_in_flight="100%",
+        min_success=0.4, max_failure=0.6,
+    )  # fmt: skip
+    late = set(NAMES[:3])
+    fleet.silent = set(late)
+    rollout = fleet.begin(policy)
+    fleet.drive(lambda: list(fleet.states(rollout).values()).count("timed_out") == len(late))
+    fleet.answer()
+    for name in sorted(late):
+        fleet.come_back(name)
+    fleet.cloud.driver.look()
+    assert fleet.order(rollout, "rollback") is R.ROLLING_BACK
+    fleet.drive(lambda: fleet.show(rollout).summary.state is not R.ROLLING_BACK)
+    assert fleet.show(rollout).summary.state is R.ROLLED_BACK
+    assert {slots["probe"].running for slots in fleet.running.values()} == {first}
+
+
+def test_a_rollback_that_was_incomplete_is_done_when_the_last_device_is_back(
+    fleet: Puppets,
+) -> None:
+    first = fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    policy = replace(
+        STAGED, stages=("100%",), retries=0, download_s=60, rollback_s=120, soak_s=3600,
+        max_in_flight="100%", min_success=0.4, max_failure=0.6,
+    )  # fmt: skip
+    fleet.silent = {NAMES[0]}
+    rollout = fleet.begin(policy)
+    fleet.drive(lambda: "timed_out" in fleet.states(rollout).values())
+    assert fleet.order(rollout, "rollback") is R.ROLLING_BACK
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLBACK_INCOMPLETE)
+    fleet.come_back(NAMES[0])
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
+    assert {slots["probe"].running for slots in fleet.running.values()} == {first}
