@@ -16,7 +16,7 @@ PerDevice = Annotated[
     str,
     typer.Option(
         "--per-device",
-        metavar="PATTERN",
+        metavar="PATTERN[/VERSION]",
         help="Instead of MODULE: each device its own, model-for-{device}. Needs --slot.",
     ),
 ]
@@ -87,19 +87,29 @@ class Asked(Struct, frozen=True, kw_only=True):
             raise typer.BadParameter("--per-device expected {device} in it: model-for-{device}")
         if self.per_device and not (placed.slot or placed.is_shadow):
             raise typer.BadParameter("--per-device needs --slot: all of these models go into it")
-        name, version = parse_ref("module", module) if module else ("", None)
+        name, version = parse_ref("module", module) if module else self._pattern()
         return RolloutWish(
-            module=name or self.per_device,
+            module=name,
             to=to,
             version=version,
             slot=placed.named_slot(),
             per_device=bool(self.per_device),
-            shadows=placed.shadows(name),
+            shadows=placed.shadows(name if module else ""),
             config=placed.config(),
             policy=read_policy(_text_of(self.policy), str(self.policy or ""), self.all_settings()),
             seed=self.seed,
             reason=self.reason,
         )
+
+    def _pattern(self) -> "tuple[str, int | None]":
+        """The pattern of the modules, and their version, if one was typed."""
+        pattern, slash, version = self.per_device.partition("/")
+        if slash and not (version.isascii() and version.isdecimal() and 0 < int(version) < 2**31):
+            raise typer.BadParameter(
+                "--per-device expected PATTERN or PATTERN/VERSION with a version from 1 up, "
+                f"found {self.per_device!r}"
+            )
+        return pattern, int(version) if slash else None
 
     def all_settings(self) -> tuple[str, ...]:
         """`KEY=VALUE` of the policy, in the order in which they count."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from cloud_sync.errors import InvalidInput
+from cloud_sync.errors import ContractError, InvalidInput
 from cloud_sync.resources import ModuleVersion
 from cloud_sync.rollout_resources import Obstacle
 from edge_agent.contract.names import check_name
@@ -47,7 +47,15 @@ def check_pattern(pattern: str) -> None:
             hint=f"write it as model-for-{DEVICE}",
             code="pattern_invalid",
         )
-    check_name("module", module_of(pattern, _SOME_DEVICE))
+    try:
+        check_name("module", module_of(pattern, _SOME_DEVICE))
+    except ContractError as error:
+        raise InvalidInput(
+            f"module of each device expected a name with {DEVICE} in it, of a-z, 0-9 and '-', "
+            f"found {pattern[:80]!r}",
+            hint=f"write it as model-for-{DEVICE}",
+            code="pattern_invalid",
+        ) from error
 
 
 def choose_each(

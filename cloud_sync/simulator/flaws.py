@@ -4,6 +4,7 @@ import msgspec
 
 from cloud_sync.errors import InvalidInput
 from cloud_sync.simulator.behaviour import Flaw
+from edge_agent.contract.misfit import in_words
 from edge_agent.contract.names import did_you_mean
 
 _KINDS = tuple(name for name in Flaw.__struct_fields__ if name != "of")
@@ -32,7 +33,8 @@ def parse_flaw(text: str) -> Flaw:
     try:
         return msgspec.convert({"of": version, **values}, Flaw)
     except msgspec.ValidationError as error:
-        raise _refused(text, str(error)) from error
+        message, _, place = str(error).partition(" - at `$.")
+        raise _refused(text, f"{place.rstrip('`')} {in_words(message)}") from error
 
 
 def _refused(text: str, hint: str) -> InvalidInput:

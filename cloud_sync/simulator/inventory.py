@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cloud_sync.simulator.chance import chance
+from edge_agent.contract.names import check_name
 from edge_agent.contract.state import Hardware
 
 SITE_TAG: Final = "site"
@@ -20,7 +21,12 @@ _CLASSES: Final = (
 
 
 def names(prefix: str, count: int) -> tuple[str, ...]:
-    """Names of a fleet, `sim-00001` to the last one."""
+    """Names of a fleet, `sim-00001` to the last one.
+
+    Raises:
+        ContractError: no device can be called so.
+    """
+    check_name("device", f"{prefix}-{count:05d}")  # the longest
     return tuple(f"{prefix}-{number:05d}" for number in range(1, count + 1))
 
 

@@ -132,6 +132,14 @@ def test_a_malformed_name_is_refused_here(ref: str) -> None:
     assert outcome.err.startswith("error: ")
 
 
+def test_a_fleet_whose_devices_cannot_be_called_so_is_refused_before_anything_is_asked() -> None:
+    nobody = Shoal(f"http://127.0.0.1:{free_port()}")
+    outcome = nobody.run("fleet", "simulate", "-n", "2", "--name", "Bad_Name", "--seconds", "3")
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: device name expected")
+    assert "Traceback" not in outcome.err
+
+
 def test_a_problem_of_the_service_keeps_its_text_and_hint() -> None:
     with ScriptedService() as service:
         service.on("GET", "/v1/devices/lin-1", problem(404, "not_found", "no lin-1", "line-1?"))

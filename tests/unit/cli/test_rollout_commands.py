@@ -130,6 +130,13 @@ def test_a_start_only_if_the_way_is_clear_begins_nothing_else(
     assert [request.path for request in service.requests] == ["/v1/rollouts/plan"]
 
 
+def test_the_version_of_each_devices_own_module_may_be_named(
+    shoal: Shoal, service: ScriptedService
+) -> None:
+    shoal.ok("rollout", "plan", "--per-device", "m-for-{device}/2", "--slot", "m", "--to", "all")
+    assert (wish(service).module, wish(service).version) == ("m-for-{device}", 2)
+
+
 def test_a_draft_is_made_and_started_later(shoal: Shoal, service: ScriptedService) -> None:
     shoal.ok(
         *("rollout", "start", "--per-device", "m-for-{device}", "--slot", "m", "--to", "all"),
@@ -150,6 +157,7 @@ def test_a_draft_is_made_and_started_later(shoal: Shoal, service: ScriptedServic
         ("start", "wine", "--per-device", "m-{device}", "--to", "all"),
         ("start", "--per-device", "m-for-each", "--slot", "m", "--to", "all"),
         ("start", "--per-device", "m-for-{device}", "--to", "all"),
+        ("start", "--per-device", "m-for-{device}/new", "--slot", "m", "--to", "all"),
         ("start", "wine", "--to", "all", "--of", "press"),
         ("start", "wine", "--to", "all", "--shadow", "--uplink", "all"),
         ("start", "--per-device", "m-for-{device}", "--to", "all", "--shadow"),

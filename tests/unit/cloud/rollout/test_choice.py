@@ -1,5 +1,7 @@
 """Which version each device gets, and what that sends it."""
 
+import re
+
 import pytest
 
 from cloud_sync.errors import InvalidInput
@@ -36,7 +38,7 @@ def test_each_device_gets_its_own_module_and_who_has_none_is_told() -> None:
 
 @pytest.mark.parametrize("pattern", ["model", "Model-{device}", "{device}/x"])
 def test_a_pattern_that_gives_no_names_is_refused(pattern: str) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput, match=re.escape(f"found {pattern!r}")):
         check_pattern(pattern)
     check_pattern(PATTERN)
 

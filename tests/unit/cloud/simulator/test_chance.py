@@ -42,7 +42,7 @@ def test_a_flaw_is_read_as_people_write_it() -> None:
         ("m wrong=1", "for example"),
         ("m/3 wrnog=0.3", "'wrong'"),
         ("m/3 wrong=much", "found 'much'"),
-        ("m/3 wrong=7", "<= 1"),
+        ("m/3 wrong=7", "wrong expected a number <= 1"),
     ],
 )
 def test_a_flaw_that_is_none_is_refused_with_what_to_write(text: str, hint: str) -> None:
