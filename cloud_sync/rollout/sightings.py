@@ -94,13 +94,14 @@ class Sightings:
             rollout: as it is stored.
             now: seconds since 1970.
         """
-        judged = frozenset(to_be_shown(rollout))
+        ended = {name for name in to_be_shown(rollout) if rollout.assignments[name].state in ENDED}
         names = [
             name
             for name, one in rollout.assignments.items()
-            if one.state not in ENDED or name in judged
+            if one.state not in ENDED or name in ended
         ]
-        unread = [name for name in names if name not in self.devices]
+        # What those report who are done is news to nobody, and it may be that they are back.
+        unread = [name for name in names if name not in self.devices or name in ended]
         self.read(connection, unread, now)
         turn = set(names[self._turn :: TURNS])
         self._turn = (self._turn + 1) % TURNS
