@@ -21,6 +21,7 @@ from cloud_sync.rollout.observation import DeviceNow, Joiner, World
 from cloud_sync.rollout.orders import order, supersede
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
+from cloud_sync.rollout.states import ENDED
 from cloud_sync.rollout.violation import Heard
 from cloud_sync.rollout_resources import (
     AssignmentState,
@@ -43,6 +44,7 @@ from tests.rollouts.device import Report
 from tests.rollouts.lines import Line, lines_of
 from tests.rollouts.measured import Measured
 from tests.rollouts.passing import check_passed
+from tests.rollouts.sightings import MemorySightings
 
 MOST_ROUNDS = 20
 TICK_S = 1e-6
@@ -51,7 +53,6 @@ SLOTS = ("probe", "extra")
 
 _R = RolloutState
 _A = AssignmentState
-OVER = frozenset({_R.COMPLETED, _R.COMPLETED_DEGRADED, _R.ROLLED_BACK, _R.CANCELLED, _R.SUPERSEDED})
 
 
 @dataclass
@@ -71,10 +72,12 @@ class Scheduler:
 
     Attributes:
         copies: of rollouts, each with the edition that it is.
+        sightings: of their devices, each with the edition that they were read for.
         due: devices that have to be told.
     """
 
     copies: dict[int, tuple[int, Rollout]] = field(default_factory=dict)
+    sightings: dict[int, tuple[int, MemorySightings]] = field(default_factory=dict)
     due: set[str] = field(default_factory=set)
 
 
@@ -113,6 +116,8 @@ class MemoryCloud:
         self.retained: dict[str, DesiredState] = {}
         self.measured = Measured()
         self.matching: dict[int, set[str]] = {}
+        self._news: dict[int, set[str]] = {}
+        self._drivers: dict[int, Scheduler] = {}
         self.opens_at: float | None = None
         self.judge = Judge()
         self.events: list[tuple[int, RolloutEvent]] = []
@@ -129,6 +134,7 @@ class MemoryCloud:
         self.now += TICK_S
         known = self.known[device]
         known.report, known.reported_at = report, self.now
+        self._note_news(device)
         for name in SLOTS:
             slot = report.slots.get(name)
             self.judge.hear(
@@ -155,6 +161,14 @@ class MemoryCloud:
         if known.is_online != is_online:
             known.is_online = is_online
             known.away_since = None if is_online else self.now
+            self._note_news(device)
+
+    def _note_news(self, device: str) -> None:
+        """As `fleet.news`: for the rollouts that wait for the device."""
+        for rollout in self.rollouts.values():
+            one = rollout.assignments.get(device)
+            if one is not None and one.state not in ENDED:
+                self._news[rollout.id].add(device)
 
     # What is done.
 
@@ -162,6 +176,7 @@ class MemoryCloud:
         """Write a rollout that has not begun, and its devices."""
         self.rollouts[rollout.id] = rollout
         self.editions[rollout.id] = 1
+        self._news[rollout.id] = set(rollout.assignments)
         self.judge.know(rollout)
         self.now += TICK_S
         lines = [(None, "", "draft"), *((None, name, "queued") for name in rollout.assignments)]
@@ -186,12 +201,30 @@ class MemoryCloud:
         for done in range(rounds):
             rollout = self._load(scheduler, number)
             self.now += TICK_S
-            decisions = self._brain.plan(rollout, self.world_of(rollout), self.now)
+            sightings = self._look(scheduler, rollout)
+            world = self._world_of(rollout, sightings.devices)
+            decisions = self._brain.plan(rollout, world, self.now)
             if not decisions:
                 self.judge.rest(number, self.now)
                 return done
             self.commit(scheduler, rollout, decisions)
+            scheduler.sightings[number] = (self.editions[number], sightings)
         return rounds
+
+    def _look(self, scheduler: Scheduler, rollout: Rollout) -> MemorySightings:
+        """What the scheduler knows now: all anew if somebody else has changed or driven it."""
+        number = rollout.id
+        edition, sightings = scheduler.sightings.get(number, (0, None))
+        is_mine = self._drivers.get(number) is scheduler
+        if sightings is None or not is_mine or edition != self.editions[number]:
+            sightings = MemorySightings()
+            self._drivers[number] = scheduler
+            scheduler.sightings[number] = (self.editions[number], sightings)
+        news, self._news[number] = self._news[number], set()
+        sightings.read(
+            rollout, news, lambda name: self._device_now(rollout, name, self.known[name]), self.now
+        )
+        return sightings
 
     def publish(self, scheduler: Scheduler) -> list[str]:
         """Put what is due on the broker, as the database has it now; who was told."""
@@ -221,6 +254,7 @@ class MemoryCloud:
         lines = list(lines_of(rollout, decisions, revisions))
         lines = [*self._take_over(scheduler, after, claimed(decisions)), *lines]
         self.judge.know(after)
+        self._news[after.id] |= after.assignments.keys() - rollout.assignments.keys()
         self._save(scheduler, after)
         scheduler.due |= revisions.keys()
         self._record(lines)
@@ -229,15 +263,16 @@ class MemoryCloud:
         """All rollouts that want a slot."""
         return [one for one in self.rollouts.values() if one.slot == slot]
 
-    def world_of(self, rollout: Rollout) -> World:
+    def late_of(self, rollout: Rollout) -> tuple[Joiner, ...]:
+        """Devices that are to join a rollout."""
+        return latecomers(self.of_slot(rollout.slot), rollout, self._offers(rollout))
+
+    def _world_of(self, rollout: Rollout, devices: Mapping[str, DeviceNow]) -> World:
         """What the planner may look at."""
         return World(
-            devices={
-                name: self._device_now(rollout, name, self.known[name])
-                for name in rollout.assignments
-            },
+            devices=devices,
             evidence=self.measured.evidence_of(rollout),
-            joined=latecomers(self.of_slot(rollout.slot), rollout, self._offers(rollout)),
+            joined=self.late_of(rollout),
             opens_at=self.opens_at if (self.opens_at or 0.0) > self.now else None,
         )
 
@@ -295,6 +330,7 @@ class MemoryCloud:
             decisions = self._brain.supersede(other, lost, f"r{rollout.id}")
             lines += lines_of(other, decisions, {})
             self._save(scheduler, self._brain.evolve(other, decisions, self.now))
+            self._news[other.id].update(lost)
         return lines
 
     def previous_of(self, device: str, slot: str) -> WantedSlot | None:

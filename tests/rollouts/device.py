@@ -50,6 +50,7 @@ class RolloutDevice:
         told: the revision that it follows.
         outbox: reports that have not left, oldest first.
         installed: what began to answer, in its order.
+        is_misread: what it said last is not so.
         has_lied: it once reported what was not so; where that ended its part of a rollout, nobody
             looks after it any more.
     """
@@ -60,6 +61,7 @@ class RolloutDevice:
         self.nature = Nature.GOOD
         self.is_up = True
         self.has_lied = False
+        self.is_misread = False
         self.locked_until: float | None = None
         self.told = -1
         self.slots: dict[str, ReportedSlot] = {}
@@ -159,6 +161,7 @@ class RolloutDevice:
 
     def report(self) -> None:
         """Put a report into the outbox."""
+        self.is_misread = False
         self.outbox.append(Report(self.told, self.slots))
 
     def lie(self, slot: str, phase: Phase, running: str, lag: int) -> None:
@@ -170,7 +173,7 @@ class RolloutDevice:
             running: digest that it claims; empty for nothing.
             lag: how many revisions it is behind, it says.
         """
-        self.has_lied = True
+        self.has_lied = self.is_misread = True
         now = self.slots.get(slot) or ReportedSlot(module="probe", phase=phase)
         false = {**self.slots, slot: replace(now, phase=phase, running=running)}
         self.outbox.append(Report(max(-1, self.told - lag), false))

@@ -5,6 +5,7 @@ pass, and states what must then be reached: no rollout is stuck, and what it say
 what they run.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,13 +13,11 @@ from cloud_sync.errors import Conflict
 from cloud_sync.rollout.rollout import Assignment, Rollout, Stage
 from cloud_sync.rollout.states import IN_FLIGHT
 from cloud_sync.rollout_policy import Policy
-from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutState, RolloutWish
+from cloud_sync.rollout_resources import RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase, WantedSlot
-from tests.rollouts.claims import taken_by
-from tests.rollouts.cloud import OVER, SLOTS, Brain, MemoryCloud, Scheduler
+from tests.rollouts.cloud import SLOTS, Brain, MemoryCloud, Scheduler
 from tests.rollouts.device import Nature, RolloutDevice
-from tests.rollouts.measured import COMPLETED
-from tests.rollouts.passing import is_condemned
+from tests.rollouts.outcome import Outcome, is_at_rest, tell_installed
 
 NOON = 1_800_000_000.0
 SITES = ("oslo", "bergen")
@@ -27,13 +26,8 @@ PEOPLE = ("ada", "bob")
 MESSAGES_PER_S = 5
 LABELS = 100
 CALM_S = (30.0,) * 24 + (600.0,) * 12 + (7_200.0,) * 16 + (90_000.0,) * 8
-_R = RolloutState
-_A = AssignmentState
-WAITING_FOR_A_PERSON = frozenset({_R.DRAFT, _R.PENDING_APPROVAL, _R.PAUSED})
-_AT_REST = OVER | WAITING_FOR_A_PERSON | {_R.ROLLBACK_INCOMPLETE}
-
-NOT_JOINED = "a late device is left behind"
-DEAF = "labels are not heard"
+RESUMES = 4
+"""As often somebody resumes a rollout in the end: each failed stage may pause it again."""
 
 Action = Literal["start", "approve", "pause", "resume", "abort", "rollback"]
 
@@ -222,72 +216,53 @@ class Fleet:
             for slot in tuple(device.slots):
                 device.mend(slot)
             self.cloud.known[name].locked_until = None
-            device.report()
+            if device.is_misread:
+                device.report()
             self.come_back(name)
         self.kill(0)
         began = self.cloud.now
-        is_at_rest = False
+        resumed: Counter[int] = Counter()
+        is_resting = False
         for seconds in CALM_S:
             for name in self.devices:
                 self.work(name, 8)
                 self.send(name)
+            has_resumed = self._resume(resumed)
             for number in self.cloud.rollouts:
                 self.drive(0, number)
             self.publish(0)
             self.check()
             self.pass_time(seconds)
             # What ends in one turn may let another rollout go on in the next.
-            is_at_rest, was_at_rest = self._is_at_rest(), is_at_rest
-            if is_at_rest and was_at_rest:
+            was_resting = is_resting
+            is_resting = not has_resumed and is_at_rest(
+                self.cloud.rollouts.values(), self.devices.values()
+            )
+            if is_resting and was_resting:
                 break
+        tell_installed(self.cloud.judge, self.devices.values())
         self.cloud.judge.finish(self.cloud.now, grace_s=self.cloud.now - began)
         self.check()
-        self._check_outcome()
+        Outcome(
+            rollouts=tuple(self.cloud.rollouts.values()),
+            devices=self.devices,
+            revisions={name: one.revision for name, one in self.cloud.desired.items()},
+            spoiled=self.cloud.measured.bad,
+            late=self.cloud.late_of,
+            evidence=self.cloud.measured.evidence_of,
+        ).check()
 
-    def _is_at_rest(self) -> bool:
-        return (
-            all(rollout.state in _AT_REST for rollout in self.cloud.rollouts.values())
-            and not any(
-                one.state in IN_FLIGHT
-                for rollout in self.cloud.rollouts.values()
-                for one in rollout.assignments.values()
-            )
-            and not any(device.outbox for device in self.devices.values())
-        )
-
-    def _check_outcome(self) -> None:
-        for rollout in self.cloud.rollouts.values():
-            others = self.cloud.of_slot(rollout.slot)
-            waits = any(taken_by(others, rollout, name) for name in rollout.assignments)
-            assert rollout.state in _AT_REST or waits, (
-                f"rollout {rollout.id} is {rollout.state}: {rollout.state_reason}"
-            )
-            if rollout.state in COMPLETED:
-                self._check_completed(rollout)
-            for name, one in rollout.assignments.items():
-                running = self.devices[name].slots.get(rollout.slot)
-                is_last = self.cloud.desired[name].revision == one.revision
-                if one.state is _A.COMMITTED and is_last and one.is_wanted:
-                    assert running is not None, f"{name} runs nothing"
-                    assert running.running == one.digest, f"{name} runs {running.running}"
-                if (
-                    one.state is _A.ROLLED_BACK
-                    and rollout.state is _R.ROLLED_BACK
-                    and is_last
-                    and not self.devices[name].has_lied
-                ):
-                    wanted = one.previous.digest if one.previous else ""
-                    found = running.running if running else ""
-                    assert found == wanted, f"{name} runs {found}, before it was {wanted}"
-
-    def _check_completed(self, rollout: Rollout) -> None:
-        """Whoever was to join has, and no label speaks against it."""
-        late = self.cloud.world_of(rollout).joined
-        assert not late, f"{NOT_JOINED}: {late[0].device} of rollout {rollout.id}"
-        seen = self.cloud.measured.evidence_of(rollout)
-        assert not is_condemned(seen.version, seen.champion), (
-            f"{DEAF}: {seen.version.wrong} of rollout {rollout.id} say wrong"
-        )
+    def _resume(self, resumed: Counter[int]) -> bool:
+        """Somebody resumes what is paused, and not for ever; whether somebody did."""
+        paused = [
+            number
+            for number, rollout in self.cloud.rollouts.items()
+            if rollout.state is RolloutState.PAUSED and resumed[number] < RESUMES
+        ]
+        for number in paused:
+            self.order(0, number, "resume")
+        resumed.update(paused)
+        return bool(paused)
 
     def _send(self, name: str) -> None:
         device = self.devices[name]

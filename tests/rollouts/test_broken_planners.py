@@ -15,7 +15,7 @@ from cloud_sync.rollout.observation import Measures, StageEvidence, World
 from cloud_sync.rollout.orders import order
 from cloud_sync.rollout.plan import plan
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout.states import ASSIGNMENT
+from cloud_sync.rollout.states import ASSIGNMENT, ENDED
 from cloud_sync.rollout.violation import Invariant
 from cloud_sync.rollout_resources import (
     AssignmentState,
@@ -24,7 +24,7 @@ from cloud_sync.rollout_resources import (
     StageState,
 )
 from tests.rollouts.cloud import Brain
-from tests.rollouts.fleet import DEAF, NOT_JOINED
+from tests.rollouts.outcome import DEAF, NOT_BACK, NOT_JOINED, STUCK
 from tests.rollouts.story import Story, tell
 from tests.rollouts.telling import explore
 
@@ -216,6 +216,42 @@ def _pushy(rollout: Rollout, world: World, now: float) -> Decisions:
     return plan(rollout, replace(world, devices=devices), now)
 
 
+def _hesitant(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Lets no stage pass: it pauses."""
+    decisions: list[Decision] = []
+    for one in plan(rollout, world, now):
+        if not isinstance(one, MoveStage) or one.state is not _S.PASSED:
+            decisions.append(one)
+            continue
+        decisions.append(replace(one, state=_S.INCONCLUSIVE))
+        return (*decisions, MoveRollout(state=_R.PAUSED, reason="not sure"))
+    return tuple(decisions)
+
+
+def _idle(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Offers nothing."""
+    return tuple(one for one in plan(rollout, world, now) if not isinstance(one, Offer))
+
+
+def _unforgiving(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Takes nobody back whose rollout goes back."""
+    is_going_back = rollout.state in (_R.ROLLING_BACK, _R.ROLLBACK_INCOMPLETE)
+    decisions = plan(rollout, world, now)
+    if not is_going_back:
+        return decisions
+    return tuple(one for one in decisions if not isinstance(one, Revert))
+
+
+def _forgetful(rollout: Rollout, world: World, now: float) -> Decisions:
+    """Looks at nobody again who has ended."""
+    devices = {
+        name: seen
+        for name, seen in world.devices.items()
+        if name not in rollout.assignments or rollout.assignments[name].state not in ENDED
+    }
+    return plan(rollout, replace(world, devices=devices), now)
+
+
 def _undead(rollout: Rollout, world: World, now: float) -> Decisions:
     """Brings devices that are done back into the queue."""
     decisions = plan(rollout, world, now)
@@ -263,6 +299,10 @@ WRONG: dict[str, tuple[Brain, str]] = {
     "careless": (Brain(plan=_careless_too, order=_careless), Invariant.RESUME),
     "rude": (Brain(supersede=_rude), Invariant.ONE_ACTIVE),
     "pushy": (Brain(plan=_pushy), Invariant.ONE_ACTIVE),
+    "hesitant": (Brain(plan=_hesitant), STUCK),
+    "idle": (Brain(plan=_idle), STUCK),
+    "unforgiving": (Brain(plan=_unforgiving), NOT_BACK),
+    "forgetful": (Brain(plan=_forgetful), NOT_BACK),
     "undead": (Brain(plan=_undead, evolve=_lawless), Invariant.TERMINAL),
 }
 
