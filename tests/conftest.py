@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,11 @@ PROGRAMS = {
 # No example is refused for being slow: the machine may be busy, and tests are no stopwatches.
 settings.register_profile("shoal", deadline=None)
 settings.load_profile("shoal")
+
+# A shell starts what runs in its background with SIGINT ignored, and children inherit that: the
+# programs that tests interrupt would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MAY_BE_FORBIDDEN = frozenset({"loop mounts"})
 """What no installation brings where the machine's owner has not allowed it: always named, never a
