@@ -6,7 +6,7 @@ from typing import Final
 from cloud_sync.cli import words
 from cloud_sync.rollout_waiting import WaitCount, Waiting
 
-_EXPECTED: Final = frozenset({"paused", "room", "stage", "turn"})
+_EXPECTED: Final = frozenset({"paused", "room", "spread", "stage", "turn"})
 """What the states and the numbers of a rollout say already."""
 
 

@@ -1,6 +1,6 @@
 """Why devices wait, read for people: of a page of a rollout's devices, of its line, of one slot.
 
-Changes nothing, and reads no more devices than it is asked about or `MOST` of a line: whoever
+Changes nothing, and reads no more devices than it is asked about or `MOST` of each kind: whoever
 watches a rollout of thousands asks every two seconds.
 """
 
@@ -23,12 +23,20 @@ from cloud_sync.rollout_resources import AssignmentState, RolloutState, StageSta
 from cloud_sync.rollout_waiting import SlotRollout, WaitCount, Waiting
 
 MOST: Final = 250
-"""Devices of a line that are looked at: those that are passed over stand at its head."""
+"""Devices that are looked at, of a line and of those on their way: who is held up stays ahead."""
 
 _A: Final = rollout_assignments.c
 _R: Final = rollouts.c
 _QUEUED: Final = AssignmentState.QUEUED
-_LOOKED_AT: Final = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.COMPLETED_DEGRADED)
+_LOOKED_AT: Final = frozenset(
+    {
+        RolloutState.RUNNING,
+        RolloutState.PAUSED,
+        RolloutState.COMPLETED_DEGRADED,
+        RolloutState.ROLLING_BACK,
+        RolloutState.ROLLBACK_INCOMPLETE,
+    }
+)
 _OPEN: Final = sorted(set(AssignmentState) - ENDED - {AssignmentState.COMMITTED})
 
 
@@ -63,7 +71,10 @@ def reasons(
 
 
 def line(connection: Connection, rollout: Rollout, now: float) -> tuple[WaitCount, ...]:
-    """What the first devices in the line of the stages that have begun wait for.
+    """What devices of the stages that have begun wait for: in line, and on their way.
+
+    Of each, `MOST` are looked at: those that come next, and those that have been on their way for
+    longest.
 
     Args:
         connection: of a transaction.
@@ -74,10 +85,13 @@ def line(connection: Connection, rollout: Rollout, now: float) -> tuple[WaitCoun
     if rollout.state not in _LOOKED_AT or not begun:
         return ()
     mine = (_A.rollout == rollout.id, _A.stage.in_(begun))
-    query = select(rollout_assignments).where(*mine, _A.state == _QUEUED)
-    query = query.order_by(_A.position).limit(MOST)
-    in_line = load_assignments(connection, query)
-    return counted(reasons(connection, rollout, in_line, now).values())
+    queued = select(rollout_assignments).where(*mine, _A.state == _QUEUED)
+    moving = select(rollout_assignments).where(*mine, _A.state.in_(sorted(IN_FLIGHT)))
+    looked_at = [
+        *load_assignments(connection, queued.order_by(_A.position).limit(MOST)),
+        *load_assignments(connection, moving.order_by(_A.since, _A.position).limit(MOST)),
+    ]
+    return counted(reasons(connection, rollout, looked_at, now).values())
 
 
 def of_slot(connection: Connection, device: str, slot: str, now: float) -> tuple[SlotRollout, ...]:

@@ -64,6 +64,20 @@ def test_each_device_says_what_it_waits_for_and_the_rollout_counts_them(fleet: P
     assert counted(fleet, rollout) == {"away": 1, "lock": 1}
 
 
+def test_those_that_are_held_up_on_their_way_there_and_back_are_counted(fleet: Puppets) -> None:
+    rollout = fleet.begin(ALL)
+    fleet.cloud.driver.look()
+    fleet.leave("line-0")
+    fleet.leave("line-1")
+    fleet.drive()
+    assert fleet.states(rollout)["line-0"] == "offered"
+    assert counted(fleet, rollout) == {"away": 2}
+    fleet.order(rollout, "rollback")
+    fleet.drive()
+    assert fleet.states(rollout)["line-0"] == "reverting"
+    assert counted(fleet, rollout) == {"away": 2}
+
+
 def test_stages_that_have_not_begun_are_not_counted(fleet: Puppets) -> None:
     rollout = fleet.begin(STAGED)
     fleet.drive()
