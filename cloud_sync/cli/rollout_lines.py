@@ -90,8 +90,10 @@ def _milestone(stage: StageSummary) -> object:
     A line for each device would be ten thousand of them, and one for each look hardly fewer.
     """
     found = tally(stage.counts)
-    tenth = found.done(stage.step) * PARTS // max(1, stage.size)
-    return tenth, found.failed, found.back, found.left_out
+    tenth, taken = (
+        devices * PARTS // max(1, stage.size) for devices in (found.done(stage.step), found.taken)
+    )
+    return tenth, taken, found.failed, found.back, found.given_up
 
 
 def _lacking(stage: StageSummary) -> frozenset[str]:
@@ -106,7 +108,7 @@ def _progress(stage: StageSummary) -> str:
     found = tally(stage.counts)
     kinds = {
         "on the way": found.moving, "failed": found.failed, "went back": found.back,
-        "left out": found.left_out,
+        "taken by newer rollouts": found.taken, "given up": found.given_up,
     }  # fmt: skip
     what = "as shadow" if stage.step == "shadow" else "run it"
     parts = [f"{words.count(found.done(stage.step))}/{words.count(stage.size)} {what}"]

@@ -17,7 +17,8 @@ _KINDS: Final[Mapping[str, frozenset[State]]] = {
     ),
     "failed": frozenset({State.REJECTED, State.FAILED, State.TIMED_OUT}),
     "back": frozenset({State.ROLLED_BACK}),
-    "left_out": frozenset({State.EXPIRED, State.SUPERSEDED, State.NOT_APPLICABLE}),
+    "taken": frozenset({State.SUPERSEDED}),
+    "given_up": frozenset({State.EXPIRED, State.NOT_APPLICABLE}),
     "queued": frozenset({State.QUEUED}),
 }
 
@@ -31,7 +32,8 @@ class Tally(Struct, frozen=True, kw_only=True):
         moving: are on their way, there or back.
         failed: could not take it, and run what they ran, or nothing.
         back: run what they ran before again.
-        left_out: are not asked any more.
+        taken: run what newer rollouts bring, whatever they ran of this one.
+        given_up: are not asked any more: away for too long, or it fits them no more.
         queued: are not asked yet.
     """
 
@@ -40,7 +42,8 @@ class Tally(Struct, frozen=True, kw_only=True):
     moving: int = 0
     failed: int = 0
     back: int = 0
-    left_out: int = 0
+    taken: int = 0
+    given_up: int = 0
     queued: int = 0
 
     @property
@@ -82,7 +85,8 @@ _DRAWN: Final = (
     ("moving", "▒", ">", "yellow", "on the way"),
     ("failed", "x", "x", "red", "failed"),
     ("back", "<", "<", "magenta", "went back"),
-    ("left_out", "-", "-", "dim", "left out"),
+    ("taken", "/", "/", "blue", "taken by newer rollouts"),
+    ("given_up", "-", "-", "dim", "given up"),
     ("queued", "·", ".", "dim", "to come"),
 )
 """Kind, its character, the one where only ASCII can be written, its colour, its name."""

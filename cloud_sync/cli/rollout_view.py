@@ -148,13 +148,15 @@ def stage_sheet(stages: Sequence[StageSummary], now: float, width: int | None) -
         right("moving"): [_number(found.moving) for found in tallies.values()],
         right("failed"): [_number(found.failed, "red") for found in tallies.values()],
         right("back"): [_number(found.back, "magenta") for found in tallies.values()],
-        right("left out"): [_number(found.left_out) for found in tallies.values()],
+        right("taken"): [_number(found.taken, "blue") for found in tallies.values()],
+        right("given up"): [_number(found.given_up) for found in tallies.values()],
         Column("state"): [_stage_state(stage) for stage in stages],
         Column("for"): [_stage_since(stage, now) for stage in stages],
         Column("ends"): [_stage_end(stage, now) for stage in stages],
         right("messages"): [_number(stage.messages) for stage in stages],
     }
-    for column in [right("back"), right("left out"), right("messages"), Column("ends")]:
+    rare = [right(title) for title in ("back", "taken", "given up", "messages")]
+    for column in [*rare, Column("ends")]:
         if all(cell == words.NOTHING for cell in cells[column]):
             del cells[column]
     for title in _LEFT_OUT_FIRST:

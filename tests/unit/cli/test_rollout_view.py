@@ -67,14 +67,14 @@ def test_a_state_of_a_newer_service_is_counted_all_the_same() -> None:
     assert tally({"teleported": 2, "committed": 1}) == Tally(running=1, queued=2)
 
 
-@pytest.mark.parametrize("width", [7, 10, 20, 31])
+@pytest.mark.parametrize("width", [8, 10, 20, 31])
 @pytest.mark.parametrize(
     "found",
     [
         Tally(),
         Tally(running=1),
         Tally(running=5_000, failed=1),
-        Tally(running=1, shadow=1, moving=1, failed=1, back=1, left_out=1, queued=9_994),
+        Tally(running=1, shadow=1, moving=1, failed=1, back=1, taken=1, given_up=1, queued=9_993),
         Tally(running=333, moving=333, queued=334),
     ],
 )
@@ -95,6 +95,13 @@ def test_colours_of_a_bar_are_explained_by_its_legend() -> None:
     found = Tally(running=1_000, failed=2)
     assert legend(found).text == "█ 1,000 run it  x 2 failed"
     assert legend(found, is_ascii=True).text == "# 1,000 run it  x 2 failed"
+
+
+def test_devices_that_newer_rollouts_took_are_told_from_those_that_were_given_up() -> None:
+    found = tally({"committed": 14, "superseded": 9, "expired": 1})
+    assert legend(found, is_ascii=True).text == (
+        "# 14 run it  / 9 taken by newer rollouts  - 1 given up"
+    )
 
 
 def test_a_running_rollout_shows_its_stages_as_people_count_them(
@@ -146,7 +153,8 @@ def test_a_rollout_fits_the_terminal_and_keeps_its_bars(detail: RolloutDetail, w
 def test_a_fleet_of_a_hundred_thousand_fits_80_characters() -> None:
     stages = [
         replace(
-            stage(0, 50_000, committed=31_000, trial=4_000, rolled_back=120, expired=80),
+            stage(0, 50_000, committed=31_000, trial=4_000, rolled_back=120,
+                  superseded=9_000, expired=80),
             step="shadow", messages=12_345_678, deadline=NOW + 5_000,
         )
     ]  # fmt: skip
