@@ -142,19 +142,31 @@ def nobody(expression: Expression, fleet: Fleet, known_tags: Iterable[str]) -> N
             code="no_devices",
         )
     empty = next((t for t in _asserted(expression) if not select(t, fleet)), None)
+    running = _versions_of(empty, fleet)
     if empty is None:
         hint = "its parts mean devices, but there is none that all of it means"
+    elif running:
+        hint = f"versions that run there: {', '.join(f'v{number}' for number in running)}"
     elif isinstance(empty, Labelled):
         hint = did_you_mean(write(empty), known_tags)
     else:
         hint = "look at `shoal device list`"
-    if isinstance(expression, Labelled):
+    if running and isinstance(expression, Labelled):
+        text = f"no device runs version {expression.value.version} in slot {expression.key}"
+    elif isinstance(expression, Labelled):
         text = f"no device has the tag {write(expression)}"
     else:
         text = f"no device matches {write(expression)}"
         if empty is not None and empty is not expression:
             text += f": none matches {write(empty)}"
     return NotFound(text, hint=hint, code="device_not_found")
+
+
+def _versions_of(term: Term | None, fleet: Fleet) -> list[int]:
+    """The versions in the slot that a term asks for by version; none if there is no such slot."""
+    if not isinstance(term, Labelled) or term.value.version is None:
+        return []
+    return sorted({found.version for found in fleet.slots.get(term.key, ())})
 
 
 def device_not_found(device: str, known: Iterable[str]) -> NotFound:

@@ -78,6 +78,9 @@ def test_a_name_that_nobody_has_is_refused_wherever_it_stands(
     ("text", "words"),
     [
         ("site=osl", r"no device has the tag site=osl \(did you mean 'site=oslo'"),
+        ("model=v7", r"no device runs version 7 in slot model \(versions that run there: v1, v2"),
+        ("all and model=v7", r"none matches model=v7 \(versions that run there: v1, v2"),
+        ("oven=v7", "no device has the tag oven=v7"),
         ("all and site=osl", "none matches site=osl"),
         ("site=oslo and tag:lab", "its parts mean devices"),
         ("tag:nothing", "no device matches tag:nothing"),
