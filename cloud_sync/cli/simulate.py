@@ -137,6 +137,7 @@ async def _run(
     from importlib.metadata import version
 
     from cloud_sync.simulator.fleet import SimulatedFleet
+    from cloud_sync.simulator.profiles import Profiles
     from cloud_sync.simulator.tagging import tag_fleet
     from edge_agent.contract.state import AgentInfo
 
@@ -145,16 +146,23 @@ async def _run(
         loop.add_signal_handler(number, ended.set)
     agent = AgentInfo(version=version("shoal"), onnxruntime=version("onnxruntime"))
     ends = loop.time() + seconds if seconds else float("inf")
-    running = SimulatedFleet(address, fleet, behaviour, agent, connects_per_s=connects_per_s)
+    profiles = Profiles()
+    running = SimulatedFleet(
+        address, fleet, behaviour, agent, profiles=profiles, connects_per_s=connects_per_s
+    )
     async with running:
         tagging = asyncio.create_task(asyncio.to_thread(tag_fleet, client, tags, ended.is_set))
-        while not ended.is_set() and (left_s := ends - loop.time()) > 0:
-            running.check()
-            show(running.numbers())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), min(left_s, LOOK_S))
-        ended.set()
+        reading = asyncio.create_task(asyncio.to_thread(profiles.read, client, ended.is_set))
+        try:
+            while not ended.is_set() and (left_s := ends - loop.time()) > 0:
+                running.check()
+                show(running.numbers())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), min(left_s, LOOK_S))
+        finally:
+            ended.set()  # else the threads of the two go on
         await tagging
+        await reading
     return running.numbers()
 
 

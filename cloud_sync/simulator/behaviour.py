@@ -27,7 +27,8 @@ class Flaw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         errors: share of messages that fail in the model.
         late: share of answers that take a quarter of a second.
         memory: how many times as much as a sound version takes.
-        psi: population stability index of its scores.
+        psi: population stability index of its scores, against its profile and, in shadow, against
+            the champion's.
         rejects: share of devices that refuse it for good.
         rolls_back: share of devices that take it back after their trial.
         hangs: share of devices that never get done with it.

@@ -17,7 +17,7 @@ from cloud_sync.simulator.inventory import hardware_of
 from cloud_sync.simulator.outages import Outage, next_outage
 from cloud_sync.simulator.outbox import SimulatedOutbox
 from cloud_sync.simulator.slots import SimulatedSlot, advance, restarted, retry, want
-from cloud_sync.simulator.work import Worker
+from cloud_sync.simulator.work import ScoreSource, Worker
 from edge_agent.contract.messages import (
     Ack,
     Command,
@@ -33,6 +33,7 @@ from edge_agent.contract.state import (
     DesiredState,
     Phase,
     ReportedState,
+    WantedSlot,
 )
 from edge_agent.contract.topics import Channel, control, parse
 from edge_agent.contract.wire import decode, encode
@@ -61,6 +62,10 @@ class Outgoing(Struct, frozen=True):
     is_retained: bool = False
 
 
+def _no_scores(_version: WantedSlot, _psi: float) -> None:
+    """For versions without profiles."""
+
+
 class SimulatedDevice:
     """One device.
 
@@ -69,6 +74,7 @@ class SimulatedDevice:
         behaviour: of the fleet.
         began: when the simulation began, seconds since 1970.
         agent: that it claims to be.
+        scores: of versions; asked for one as soon as it should run.
 
     Attributes:
         outage: the time away that comes next, or that is now.
@@ -76,7 +82,14 @@ class SimulatedDevice:
         began: what has run here, in order; the last so many.
     """
 
-    def __init__(self, name: str, behaviour: Behaviour, began: float, agent: AgentInfo) -> None:
+    def __init__(
+        self,
+        name: str,
+        behaviour: Behaviour,
+        began: float,
+        agent: AgentInfo,
+        scores: ScoreSource = _no_scores,
+    ) -> None:
         self.name = name
         self.slots: dict[str, SimulatedSlot] = {}
         self.outage: Outage = next_outage(behaviour, name)
@@ -88,6 +101,7 @@ class SimulatedDevice:
         self._settings = AgentSettings()
         self._hardware = hardware_of(behaviour.seed, name)
         self._agent = agent
+        self._scores = scores
         self._workers: dict[str, Worker] = {}
         self._workers_made = 0
         self._answers: list[Outgoing] = []
@@ -243,6 +257,7 @@ class SimulatedDevice:
         wait_s = desired.settings.fetch_spread_s * share
         before, self.slots = self.slots, {}
         for name, wanted in desired.slots.items():
+            self._scores(wanted, self._behaviour.flaw_of(wanted).psi)
             self._change(name, want(before.get(name), wanted, now, wait_s=wait_s), before.get(name))
         self._report_soon(now)
 
@@ -357,6 +372,7 @@ class SimulatedDevice:
                     serving,
                     slot.serving_since,
                     self._workers_made,
+                    self._scores,
                 )
             found[name] = worker
         self._workers = found

@@ -15,6 +15,7 @@ from cloud_sync.simulator.chance import chance
 from cloud_sync.simulator.connection import DeviceConnection
 from cloud_sync.simulator.device import Outgoing, SimulatedDevice
 from cloud_sync.simulator.gate import Gate
+from cloud_sync.simulator.profiles import Profiles
 from cloud_sync.simulator.tally import FleetNumbers, FleetTally
 from edge_agent.contract.state import AgentInfo
 
@@ -37,6 +38,7 @@ class SimulatedFleet:
         names: of the devices.
         behaviour: of all of them.
         agent: that they claim to be.
+        profiles: of versions, for their scores; without, they count none.
         connects_per_s: new connections a second.
         clock: seconds since 1970.
         watch: is told of every message of a device, at the moment when it is sent.
@@ -49,6 +51,7 @@ class SimulatedFleet:
         behaviour: Behaviour,
         agent: AgentInfo,
         *,
+        profiles: Profiles | None = None,
         connects_per_s: float = CONNECTS_PER_S,
         clock: Callable[[], float] = time.time,
         watch: Callable[[float, Outgoing], None] | None = None,
@@ -63,7 +66,8 @@ class SimulatedFleet:
         self._tally = FleetTally(clock, behaviour.seed, watch)
         self._connects_per_s = connects_per_s
         began = self._tally.began
-        self.devices = [SimulatedDevice(name, behaviour, began, agent) for name in names]
+        scores = (profiles or Profiles()).scores_of
+        self.devices = [SimulatedDevice(name, behaviour, began, agent, scores) for name in names]
         self._connections: dict[str, DeviceConnection] = {}
         self._is_ending = False
         self._lives: list[asyncio.Task[None]] = []

@@ -4,11 +4,12 @@ All of it follows from how long it has been at work. Nothing is inferred: the sh
 failed answers are the version's flaws.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from cloud_sync.simulator.behaviour import Behaviour
 from cloud_sync.simulator.chance import Hits, chance
+from cloud_sync.simulator.scores import ScoreCycle
 from edge_agent.contract.messages import (
     TIME_BOUNDS_MS,
     BatchSizes,
@@ -28,6 +29,9 @@ WAY_MS: Final = 15.0
 LEAST_SCORES: Final = 200
 """With fewer the index of their distributions says nothing."""
 
+ScoreSource = Callable[[WantedSlot, float], ScoreCycle | None]
+"""The scores of a version, by their drift; None for none, or none yet."""
+
 
 class Worker:
     """One version at work in one slot, from its start to its end.
@@ -39,6 +43,7 @@ class Worker:
         version: that runs.
         began: seconds since 1970.
         number: of the device's workers, from 1; told as its process.
+        scores: of versions.
     """
 
     def __init__(
@@ -49,12 +54,14 @@ class Worker:
         version: WantedSlot,
         began: float,
         number: int,
+        scores: ScoreSource,
     ) -> None:
         self.version = version
         self.began = began
         self._behaviour = behaviour
         self._device = device
         self._number = number
+        self._scores = scores
         self._flaw = behaviour.flaw_of(version)
         words = (device, slot, version.digest)
         seed = behaviour.seed
@@ -112,10 +119,15 @@ class Worker:
             else BatchSizes(),
             runs_on=("CPUExecutionProvider",),
             threads=1,
+            scores=self._scored(answered),
             shadow=self._compared(live.get(version.shadows), now) if is_shadow else None,
             rss_mb=round(memory, 1),
             pss_mb=round(0.6 * memory, 1),
         )
+
+    def _scored(self, answered: int) -> tuple[int, ...]:
+        cycle = self._scores(self.version, self._flaw.psi)
+        return cycle.counts(answered, self._behaviour.seed, *self._words) if cycle else ()
 
     def _compared(self, champion: "Worker | None", now: float) -> ShadowHealth:
         of = self.version.shadows

@@ -18,6 +18,7 @@ from cloud_sync.simulator.behaviour import Behaviour, Flaw
 from cloud_sync.simulator.fleet import SimulatedFleet
 from cloud_sync.simulator.inventory import names
 from cloud_sync.simulator.tally import FleetNumbers
+from edge_agent.contract.scores import Profile, ScoreBins
 from edge_agent.contract.state import AgentInfo
 from tests.support.brokers import Broker
 from tests.support.models import build_module
@@ -142,6 +143,51 @@ def test_the_command_simulates_and_says_what_it_saw(service: CloudService, tmp_p
     assert numbers["phases"] == {"m rejected": 5}
     assert numbers["sent"]["up/status"] == 10
     assert {tags["site"] for tags in _tagged_values(service)} <= {"site-1", "site-2"}
+
+
+def test_a_version_with_a_score_profile_is_judged_by_it_without_a_shadow(
+    service: CloudService, tmp_path: Path
+) -> None:
+    bins = ScoreBins(edges=(0.5, 1.0), counts=(9000, 4000, 1000, 0))
+    profile = Profile(output="score", columns=(bins,))
+    command = [sys.executable, "-m", "cloud_sync.cli.main", "-s", service.url, "fleet", "simulate"]
+    options = ["-n", "4", "--fetch", "0.1", "--trial", "0.1", "--messages", "300"]
+    options += ["--health-interval", "1", "--flaw", "m/3 psi=3"]
+    policy = Policy(stages=("1", "100%"), shadow_stages=0, soak_s=0, soak_messages=500)
+    resting = {RolloutState.COMPLETED, RolloutState.PAUSED}
+    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+    try:
+        with ShoalClient(service.url) as client:
+            for version in (1, 2, 3):
+                built = build_module(
+                    tmp_path / str(version), name="m", bias=float(version), profile=profile
+                )
+                client.modules.publish(built)
+            asyncio.run(_await(lambda: len(client.devices.search()) == 4))
+            client.deployments.deploy("m", "all", version=1)
+            ended = {}
+            for version in (2, 3):
+                wish = RolloutWish(module="m", to="all", version=version, policy=policy, seed=1)
+                number = client.rollouts.create(wish).summary.id
+
+                def is_resting(number: str = number) -> bool:
+                    return client.rollouts.show(number).summary.state in resting
+
+                asyncio.run(_await(is_resting))
+                ended[version] = client.rollouts.show(number).summary
+            process.send_signal(signal.SIGINT)
+            process.wait(WAIT_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert ended[2].state is RolloutState.COMPLETED, ended[2]
+    assert ended[3].state is RolloutState.PAUSED, ended[3]
+    outcomes = {}
+    for version in (2, 3):
+        verdict = ended[version].stages[0].verdict
+        assert verdict is not None
+        outcomes[version] = {found.gate: found.outcome for found in verdict.findings}["psi"]
+    assert outcomes == {2: "passed", 3: "failed"}
 
 
 def _tagged(client: ShoalClient) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edge_agent.contract.manifest import (
@@ -26,6 +27,7 @@ from edge_agent.contract.manifest import (
     manifest_digest,
 )
 from edge_agent.contract.names import digest_of
+from edge_agent.contract.scores import Profile
 from edge_agent.contract.signature import TensorSpec
 from edge_agent.runtime.protocol import WorkerSpec, client_id
 
@@ -181,6 +183,7 @@ def build_module(
     runtime: Runtime | None = None,
     golden: object = None,
     tolerance: float = 1e-5,
+    profile: Profile | UnsetType = UNSET,
 ) -> BuiltModule:
     """A linear module over the fields a, b, c, ...; score = fields @ weights + bias.
 
@@ -205,7 +208,7 @@ def build_module(
         source=source,
         output=output,
         runtime=runtime,
-        health=Health(golden=(blob,), tolerance=tolerance),
+        health=Health(golden=(blob,), tolerance=tolerance, profile=profile),
     )
     return write_module(folder, manifest, {blob.digest: cases}, model)
 

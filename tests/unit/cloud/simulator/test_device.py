@@ -6,6 +6,7 @@ import pytest
 
 from cloud_sync.simulator.behaviour import Behaviour, Flaw
 from cloud_sync.simulator.device import Outgoing, SimulatedDevice
+from cloud_sync.simulator.profiles import Profiles
 from edge_agent.contract.messages import (
     Ack,
     Command,
@@ -16,6 +17,7 @@ from edge_agent.contract.messages import (
     Telemetry,
 )
 from edge_agent.contract.names import digest_of
+from edge_agent.contract.scores import Profile, ScoreBins
 from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import (
     AgentInfo,
@@ -41,8 +43,14 @@ def wanted(version: int = 1, **more: object) -> WantedSlot:
 class Watched:
     """A device whose messages are kept, read."""
 
-    def __init__(self, behaviour: Behaviour = SOUND, name: str = NAME) -> None:
-        self.device = SimulatedDevice(name, behaviour, BEGAN, AgentInfo(version="1"))
+    def __init__(
+        self,
+        behaviour: Behaviour = SOUND,
+        name: str = NAME,
+        profiles: Profiles | None = None,
+    ) -> None:
+        scores = (profiles or Profiles()).scores_of
+        self.device = SimulatedDevice(name, behaviour, BEGAN, AgentInfo(version="1"), scores)
         self.now = BEGAN
         self.said: list[Outgoing] = []
         self.revision = 0
@@ -198,6 +206,21 @@ def test_a_shadow_counts_how_its_answers_differ_from_the_champions() -> None:
     assert (found.of, found.version) == ("m", 1)
     assert 0.25 < 1 - found.agreed / found.seen < 0.35
     assert watched.health().slots["m"].shadow is None
+
+
+def test_scores_are_counted_by_the_profile_of_a_version_that_has_one() -> None:
+    profiles = Profiles()
+    watched = Watched(Behaviour(errors=0.05, health_interval_s=10), profiles=profiles)
+    watched.want({"m": wanted(1)})
+    watched.live(60)
+    assert watched.health().slots["m"].scores == ()
+    bins = ScoreBins(edges=(0.5,), counts=(90, 10, 0))
+    profiles.learn(wanted(1).digest, Profile(output="score", columns=(bins,)))
+    watched.live(60)
+    slot = watched.health().slots["m"]
+    answered = slot.messages_in - slot.failed["model_failed"]
+    assert sum(slot.scores) == answered > 500
+    assert slot.scores[0] == pytest.approx(0.9 * answered, abs=5)
 
 
 def test_counters_follow_from_the_time_and_not_from_when_they_are_asked() -> None:
