@@ -5,7 +5,8 @@ judge are the same. Brokers, HTTP and threads are not here: each call does its w
 """
 
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -13,15 +14,15 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Row, exists, select
+from sqlalchemy import Connection, Row, select
 
-from cloud_sync.db.rollout_tables import rollout_assignments, rollout_events, rollouts
+from cloud_sync.db.rollout_tables import rollout_events, rollouts
 from cloud_sync.errors import ShoalError
-from cloud_sync.fleet.measures_store import count_labels
+from cloud_sync.fleet.measures_store import count_labels, read_measures
 from cloud_sync.resources import Deployment, TagChange
 from cloud_sync.rollout.invariants import Judge
+from cloud_sync.rollout.observation import Joiner, Measures, StageEvidence
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout.states import IN_FLIGHT
 from cloud_sync.rollout.store import load
 from cloud_sync.rollout.violation import Heard
 from cloud_sync.rollout_policy import Policy
@@ -29,10 +30,11 @@ from cloud_sync.rollout_resources import RolloutEvent, RolloutOrder, RolloutStat
 from edge_agent.contract.state import DesiredState, Phase
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode
-from tests.rollouts.claims import taken_by
+from tests.rollouts.claims import latecomers
 from tests.rollouts.cloud import SLOTS
 from tests.rollouts.device import Nature, Report, RolloutDevice
-from tests.rollouts.fleet import FIRST, LABELS, MESSAGES_PER_S, NOON, SITES, Action
+from tests.rollouts.fleet import FIRST, LABELS, MESSAGES_PER_S, NOON, RESUMES, SITES, Action
+from tests.rollouts.outcome import Outcome, is_at_rest, tell_installed
 from tests.rollouts.story import VERSIONS
 from tests.support.cloud import Cloud, change, cloud
 from tests.support.letters import letter, reported, status
@@ -40,8 +42,6 @@ from tests.support.slot_counters import SlotCounters
 
 BAD_PERCENT = 20
 CALM_S = (30.0,) * 16 + (600.0,) * 10 + (7_200.0,) * 14 + (90_000.0,) * 6
-_R = RolloutState
-_AT_WORK = frozenset({_R.READY, _R.RUNNING, _R.ROLLING_BACK})
 
 
 def prepare(folder: Path) -> None:
@@ -67,10 +67,10 @@ class DatabaseFleet:
         self.refused = 0
         self.judge = Judge()
         self._last_event = 0
+        self._matching: dict[int, set[str]] = {}
         self._numbers = 0
         self._counters = SlotCounters()
         self._seq: dict[str, int] = {}
-        self._boots: dict[str, int] = {}
         self._retained: dict[str, DesiredState] = {}
         self._stacks = [ExitStack(), ExitStack()]
         self._clouds = [self._open(stack) for stack in self._stacks]
@@ -109,6 +109,7 @@ class DatabaseFleet:
 
     def match(self, number: int, name: str) -> None:
         self.now += 1e-3
+        self._matching.setdefault(number, set()).add(name)
         tags = TagChange(set={_tag(number): "yes"})
         self._clouds[0].parts.devices.tag(name, tags, change(self.now))
 
@@ -181,12 +182,12 @@ class DatabaseFleet:
     def vanish(self, name: str) -> None:
         if self.devices[name].is_up:
             self.devices[name].is_up = False
-            self._write(status(name, state="offline", boot_id=self._boot(name)))
+            self._write(status(name, state="offline"))
 
     def come_back(self, name: str) -> None:
         if not self.devices[name].is_up:
             self.devices[name].is_up = True
-            self._write(status(name, boot_id=self._boot(name)))
+            self._write(status(name))
         if (known := self._retained.get(name)) is not None:
             self.devices[name].hear(known)
 
@@ -227,7 +228,6 @@ class DatabaseFleet:
                     messages=int(min(seconds, 600) * MESSAGES_PER_S),
                     time=self.now,
                     uptime_s=self.now - NOON,
-                    boot_id=self._boot(name),
                 )
                 self._write(replace(report, disk_free_mb=1_000.0))
 
@@ -244,38 +244,62 @@ class DatabaseFleet:
             device.nature = Nature.GOOD
             for slot in tuple(device.slots):
                 device.mend(slot)
-            device.report()
+            if device.is_misread:
+                device.report()
             self.come_back(name)
         self.kill(0)
+        resumed: Counter[int] = Counter()
         for seconds in CALM_S:
+            for number in self._to_resume(resumed):
+                self.order(0, number, "resume")
+                resumed[number] += 1
             self._go_on(0)
             self.check()
             self.pass_time(seconds)
-            if self._is_at_rest():
+            # Somebody who has still to resume something may get others on.
+            is_resting = is_at_rest(self._stored(), self.devices.values())
+            if is_resting and not self._to_resume(resumed):
                 break
+        tell_installed(self.judge, self.devices.values())
         self.judge.finish(self.now, self.now - began)
         self.check()
-        assert self._is_at_rest(), [
-            (one.id, one.state, one.state_reason)
-            for one in self._clouds[0].parts.rollouts.query.search()
+        stored = self._stored()
+        with self._clouds[0].parts.database.read() as connection:
+            Outcome(
+                rollouts=stored,
+                devices=self.devices,
+                revisions={name: known.revision for name, known in self._retained.items()},
+                spoiled=self._counters.errors,
+                late=lambda rollout: self._late_of(rollout, stored),
+                evidence=lambda rollout: _labels_of(connection, rollout),
+            ).check()
+
+    def _to_resume(self, resumed: Mapping[int, int]) -> list[int]:
+        """What is paused, and was not resumed too often."""
+        return [
+            one.id - 1
+            for one in self._stored()
+            if one.state is RolloutState.PAUSED and resumed.get(one.id - 1, 0) < RESUMES
         ]
 
-    def _is_at_rest(self) -> bool:
-        """Nothing is on its way, and what still runs waits for a rollout that goes first."""
-        query = select(
-            exists().where(rollout_assignments.c.state.in_(sorted(IN_FLIGHT)))
-            | exists().where(rollouts.c.state.in_(sorted(_AT_WORK)))
-        )
+    def _stored(self) -> list[Rollout]:
+        """All rollouts."""
         with self._clouds[0].parts.database.read() as connection:
-            is_busy = connection.scalar(query)
-            if is_busy:
-                known = [
-                    stored.rollout
-                    for number in connection.scalars(select(rollouts.c.id))
-                    if (stored := load(connection, number)) is not None
-                ]
-                is_busy = not all(_waits(one, known) for one in known)
-        return not is_busy and not any(device.outbox for device in self.devices.values())
+            numbers = list(connection.scalars(select(rollouts.c.id)))
+            found = [load(connection, number) for number in numbers]
+        return [one.rollout for one in found if one is not None]
+
+    def _late_of(self, rollout: Rollout, stored: Sequence[Rollout]) -> tuple[Joiner, ...]:
+        """Devices that are to join: who has the version, or is left out, need not."""
+        matching = self._matching.get(rollout.id - 1, set()) - rollout.left_out.keys()
+        known = next(iter(rollout.assignments.values()), None)
+        if known is None:
+            return ()
+        offers = [
+            Joiner(device=name, module=known.module, version=known.version, digest=known.digest)
+            for name in sorted(matching)
+        ]
+        return latecomers([one for one in stored if one.slot == rollout.slot], rollout, offers)
 
     def _go_on(self, scheduler: int) -> None:
         for name in self.devices:
@@ -304,7 +328,7 @@ class DatabaseFleet:
     def _take(self, name: str, report: Report) -> None:
         self._seq[name] = self._seq.get(name, 0) + 1
         said = {"revision_seen": max(0, report.revision_seen), "slots": report.slots}
-        message = reported(name, seq=self._seq[name], boot_id=self._boot(name), **said)
+        message = reported(name, seq=self._seq[name], **said)
         self._write(replace(message, revision_applied=message.revision_seen))
         for place in SLOTS:
             slot = report.slots.get(place)
@@ -324,9 +348,6 @@ class DatabaseFleet:
         real = dict(zip((FIRST, *VERSIONS), self._digests.values(), strict=True))
         return real.get(digest, digest)
 
-    def _boot(self, name: str) -> str:
-        return f"boot-{self._boots.get(name, 0)}"
-
     def _write(self, message: object) -> None:
         self.now += 1e-3
         self._clouds[0].ingest.write([letter(message)])
@@ -340,12 +361,26 @@ def _tag(number: int) -> str:
     return f"late-{number}"
 
 
-def _waits(rollout: Rollout, others: Sequence[Rollout]) -> bool:
-    """Whether nothing of it is under way, but for what another rollout holds up."""
-    if any(one.state in IN_FLIGHT for one in rollout.assignments.values()):
-        return False
-    return rollout.state not in _AT_WORK or any(
-        taken_by(others, rollout, device) for device in rollout.assignments
+def _labels_of(connection: Connection, rollout: Rollout) -> StageEvidence:
+    """What labels say of a version, where a gate asks, and of what was there before."""
+    gates = rollout.wish.policy.gates
+    if gates is None or gates.wrong is None:
+        return StageEvidence()
+    offered = [one for one in rollout.assignments.values() if one.revision > 0]
+    before = [
+        (one.device, one.previous.digest)
+        for one in offered
+        if one.previous is not None and one.previous.digest != one.digest
+    ]
+    version, champion = (
+        [sums for _place, sums in read_measures(connection, rollout.slot, places)]
+        for places in ([(one.device, one.digest) for one in offered], before)
+    )
+    return StageEvidence(
+        version=Measures(
+            right=sum(sums.right for sums in version), wrong=sum(sums.wrong for sums in version)
+        ),
+        champion=Measures(wrong=sum(sums.wrong for sums in champion)),
     )
 
 
