@@ -25,13 +25,13 @@ from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.resolve import resolve
 from cloud_sync.fleet.spread import STARTS_PER_S, spread_s
 from cloud_sync.resources import Deployment, DeploymentResult, Removal, ReplacedVersion
-from cloud_sync.rollout import journal, orders, wanted
+from cloud_sync.rollout import holding, journal, orders, wanted
 from cloud_sync.rollout.birth import draft, gather, store_draft
 from cloud_sync.rollout.course import play_at_once
 from cloud_sync.rollout.enlistment import Enlisted, enlist
 from cloud_sync.rollout.outlook import Outlook, revisions_of
 from cloud_sync.rollout.rollout import Rollout
-from cloud_sync.rollout.settle import settle
+from cloud_sync.rollout.settle import drop_shadows, settle
 from cloud_sync.rollout.summary import rollout_name
 from cloud_sync.rollout.takeover import Claim, rivals, shadow_steps, supersede
 from cloud_sync.rollout_policy import AT_ONCE
@@ -152,10 +152,11 @@ class Deployments:
                 enlisted = outlook.enlisted
             else:
                 raise _Overtaken
-            _refuse_taken(enlisted)
-            tell: frozenset[str] = frozenset()
+            _refuse_taken(connection, rollout, enlisted)
             if enlisted.candidates:
                 rollout, tell = self._begin(connection, rollout, enlisted, change)
+            else:
+                tell = _hold(connection, rollout, enlisted.already, change)
             if outlook is not None and not _is_told_to_all(rollout):
                 raise _Overtaken
             result = _result(rollout, enlisted)
@@ -205,8 +206,12 @@ def _is_told_to_all(rollout: Rollout) -> bool:
     )
 
 
-def _refuse_taken(enlisted: Enlisted) -> None:
-    for obstacle in enlisted.conflicts:
+def _refuse_taken(connection: Connection, rollout: Rollout, enlisted: Enlisted) -> None:
+    """Refuse what would not hold, because another rollout goes first."""
+    # A rollout that has come since the look shows on who is offered something, and only there.
+    present = holding.contenders(connection, _claim(rollout, ""), enlisted.already)
+    since = (holding.conflict_of(rival, rollout.slot) for rival in present)
+    for obstacle in (*enlisted.conflicts, *since):
         if obstacle.code == "slot_taken":
             raise Conflict(
                 f"{obstacle.device}: {obstacle.text}",
@@ -234,6 +239,27 @@ def _result(rollout: Rollout, enlisted: Enlisted) -> DeploymentResult:
 
 def _replaced(before: WantedSlot) -> ReplacedVersion:
     return ReplacedVersion(module=before.module, version=before.version, shadows=before.shadows)
+
+
+def _claim(rollout: Rollout, actor: str) -> Claim:
+    """What a deployment claims that has nothing to send, and so is no rollout."""
+    return Claim(
+        slot=rollout.slot,
+        rollout=rollout.id,
+        priority=rollout.wish.policy.priority,
+        started=None,
+        by=f"a deployment of {rollout.module}/{rollout.version} by {actor}",
+    )
+
+
+def _hold(
+    connection: Connection, rollout: Rollout, names: tuple[str, ...], change: Change
+) -> frozenset[str]:
+    """Take devices that want exactly this from rollouts that would change them; whom to tell."""
+    claim = _claim(rollout, change.actor)
+    found = holding.contenders(connection, claim, names)
+    supersede(connection, found, claim, change.actor, journal.stamp(connection, change.time))
+    return drop_shadows(connection, shadow_steps(found), rollout.slot, change.time)
 
 
 def _free(

@@ -20,7 +20,7 @@ from cloud_sync.fleet.resolve import resolve
 from cloud_sync.registry.catalogue import usable_versions
 from cloud_sync.registry.modules import choose
 from cloud_sync.resources import ModuleVersion
-from cloud_sync.rollout import omission, wanted
+from cloud_sync.rollout import holding, omission, wanted
 from cloud_sync.rollout.choice import choose_each, module_of
 from cloud_sync.rollout.cohort import Candidate
 from cloud_sync.rollout.fit import check_fit
@@ -44,7 +44,8 @@ class Enlisted(Struct, frozen=True, kw_only=True):
         already: devices whose slot wants exactly this.
         unfit: why devices cannot take it; a device may have several reasons.
         omitted: all of those as what they are in the rollout, each once.
-        conflicts: devices whose slot another rollout is at work on.
+        conflicts: devices whose slot another rollout is at work on; of those that want exactly
+            this, the ones that it would change.
         bytes_to_send: of each candidate, the files that it has not got of its version.
         versions: every version that somebody gets, once.
         now: candidate to what its slot wants now.
@@ -134,10 +135,16 @@ def enlist(
         already=tuple(already),
         unfit=tuple(unfit),
         omitted=_omitted(connection, rollout, versions, already, unfit),
-        conflicts=tuple(
-            conflict_of(rival, rollout.slot)
-            for rival in rivals(connection, claim, sorted(fit))
-            if rival.is_at_work
+        conflicts=(
+            *(
+                conflict_of(rival, rollout.slot)
+                for rival in rivals(connection, claim, sorted(fit))
+                if rival.is_at_work
+            ),
+            *(
+                holding.conflict_of(rival, rollout.slot)
+                for rival in holding.contenders(connection, claim, already)
+            ),
         ),
         bytes_to_send={device: screened.bytes_to_send[device] for device in fit},
         versions=tuple({v.digest: v for v in versions.values()}.values()),

@@ -51,7 +51,9 @@ def forecast(
     stages = tuple(_stage(rollout, stage, of_stage[stage.number]) for stage in cohort.stages)
     away = _away(connection, names, now)
     beside = in_the_way(connection, rollout, cohort.assignments)
-    conflicts = _once((*enlisted.conflicts, *beside), cohort.assignments)
+    concerned = cohort.assignments.keys() | set(enlisted.already)
+    conflicts = _once((*enlisted.conflicts, *beside), concerned)
+    has_conflicts = any(one.device in cohort.assignments for one in conflicts)
     expected_s = least_s(
         [_leg(stage, of_stage[stage.number]) for stage in stages],
         policy,
@@ -75,7 +77,7 @@ def forecast(
         conflicts=conflicts,
         bytes_to_send=sum(enlisted.bytes_to_send[device] for device in names),
         expected_s=expected_s,
-        assumptions=assumptions(policy, is_away=bool(away), has_conflicts=bool(conflicts)),
+        assumptions=assumptions(policy, is_away=bool(away), has_conflicts=has_conflicts),
     )
 
 
@@ -111,11 +113,11 @@ def _omitted(enlisted: Enlisted, state: AssignmentState, code: str = "") -> tupl
     )
 
 
-def _once(conflicts: Iterable[Obstacle], cohort: Container[str]) -> tuple[Obstacle, ...]:
-    """The conflicts of those that would get something, each device once, by name."""
+def _once(conflicts: Iterable[Obstacle], concerned: Container[str]) -> tuple[Obstacle, ...]:
+    """The conflicts of those that would get something, or have it; each device once, by name."""
     found: dict[str, list[Obstacle]] = {}
     for conflict in conflicts:
-        if conflict.device in cohort:
+        if conflict.device in concerned:
             found.setdefault(conflict.device, []).append(conflict)
     return tuple(
         Obstacle(

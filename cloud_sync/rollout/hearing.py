@@ -64,20 +64,6 @@ def slot_of(assignment: Assignment, seen: DeviceNow) -> ReportedSlot | None:
     return seen.shadow if assignment.mode == "shadow" else seen.slot
 
 
-def has_it_already(assignment: Assignment, seen: DeviceNow, rollout: Rollout) -> bool:
-    """Whether it runs the version without having been asked, with the same configuration."""
-    previous, slot = assignment.previous, seen.slot
-    return (
-        previous is not None
-        and slot is not None
-        and previous.digest == assignment.digest
-        and previous.config == rollout.wish.config
-        and previous.shadows == rollout.wish.shadows
-        and slot.running == assignment.digest
-        and slot.phase is Phase.ACTIVE
-    )
-
-
 def end_of(assignment: Assignment, seen: DeviceNow, policy: Policy) -> Move | Revert | None:
     """How the device says that it came out; None while it is on its way."""
     slot = slot_of(assignment, seen)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from cloud_sync.db.rollout_tables import rollouts
 from cloud_sync.fleet.resolve import matching
 from cloud_sync.rollout.enlistment import enlist
+from cloud_sync.rollout.holding import held_by_later
 from cloud_sync.rollout.observation import Joiner
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.rows import LIVE
@@ -59,6 +60,7 @@ def latecomers(connection: Connection, rollout: Rollout) -> Late:
     # Who has got, or is to get, something newer does not get the older version first.
     found_there = rivals(connection, of_rollout(rollout), late)
     newer_there = {rival.device for rival in found_there if rival.came_later}
+    newer_there |= held_by_later(connection, rollout, late)
     late = [device for device in late if device not in newer_there]
     if not late:
         return NOBODY_LATE

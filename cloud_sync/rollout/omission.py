@@ -32,6 +32,14 @@ def already(device: str, version: ModuleVersion, *, is_running: bool) -> Assignm
     return _omission(device, version.name, version.version, version.digest, state, code, text)
 
 
+def is_already(assignment: Assignment) -> bool:
+    """Whether it was found to want exactly what the rollout brings."""
+    return (
+        assignment.state is AssignmentState.ALREADY_PRESENT
+        or assignment.evidence.get("code") == ASKED_ALREADY
+    )
+
+
 def unfit(
     device: str, version: ModuleVersion | None, module: str, obstacles: Sequence[Obstacle]
 ) -> Assignment:

@@ -11,7 +11,6 @@ from cloud_sync.rollout.hearing import (
     end_of,
     evidence_of,
     has_heard,
-    has_it_already,
     is_away,
     is_put_off,
     move,
@@ -58,12 +57,7 @@ def _is_quiet(assignment: Assignment, seen: DeviceNow) -> bool:
         slot = seen.slot
         return assignment.is_wanted and slot is not None and slot.running == assignment.digest
     if state is _A.QUEUED:
-        previous = assignment.previous
-        return (
-            seen.away_since is None
-            and not assignment.is_wanted
-            and (previous is None or previous.digest != assignment.digest)
-        )
+        return seen.away_since is None and not assignment.is_wanted
     return False
 
 
@@ -87,8 +81,6 @@ def _queued(
     may_get_there = assignment.is_wanted and has_heard(assignment, seen)
     if may_get_there and (end := end_of(assignment, seen, policy)) is not None:
         return end
-    if assignment.revision == 0 and has_it_already(assignment, seen, rollout):
-        return move(assignment, _A.ALREADY_PRESENT, "it runs this version already", slot=seen.slot)
     has_begun = rollout.stages[assignment.stage].state is not StageState.WAITING
     if has_begun and is_away(seen, now, policy.expire_after_s):
         return _expired(assignment, policy, now, seen)

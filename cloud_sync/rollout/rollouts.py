@@ -16,8 +16,9 @@ from cloud_sync.fleet.publisher import DesiredPublisher
 from cloud_sync.fleet.spread import STARTS_PER_S
 from cloud_sync.rollout import orders
 from cloud_sync.rollout.birth import draft, gather, store_draft
-from cloud_sync.rollout.enlistment import Enlisted, enlist
+from cloud_sync.rollout.enlistment import enlist
 from cloud_sync.rollout.forecast import forecast
+from cloud_sync.rollout.outlook import Outlook, revisions_of
 from cloud_sync.rollout.previous import refuse_lost
 from cloud_sync.rollout.query import (
     RolloutQuery,
@@ -91,13 +92,13 @@ class Rollouts:
             InvalidInput: the target, the policy or the configuration is wrong.
         """
         tell: frozenset[str] = frozenset()
-        enlisted: Enlisted | None = None
+        outlook: Outlook | None = None
         if start:
             # Looking at every device takes seconds of a large fleet: nobody waits for that to
             # write. What changes until the offers is seen when they are made.
             with self._database.read() as connection:
                 asked = draft(connection, wish, change)
-                enlisted, wish = enlist(connection, asked), asked.wish
+                outlook, wish = _look(connection, asked), asked.wish
         with self._database.write() as connection:
             rollout = store_draft(connection, draft(connection, wish, change), change)
             record(
@@ -113,7 +114,7 @@ class Rollouts:
                 },
             )
             if start:
-                tell = self._obey(connection, rollout, START, change, enlisted)
+                tell = self._obey(connection, rollout, START, change, outlook)
             made = read_detail(connection, rollout.id)
         self._follow_up(tell)
         return made
@@ -127,17 +128,17 @@ class Rollouts:
                 devices would go back to was deleted.
         """
         number = number_of(rollout)
-        enlisted: Enlisted | None = None
+        outlook: Outlook | None = None
         if wanted.action == "start":
             with self._database.read() as connection:
                 head = read_head(connection, number)
                 if head.state is RolloutState.DRAFT:
-                    enlisted = enlist(connection, head)
+                    outlook = _look(connection, head)
         with self._database.write() as connection:
             stored = load(connection, number)
             if stored is None:
                 raise rollout_not_found(connection, number)
-            tell = self._obey(connection, stored.rollout, wanted, change, enlisted)
+            tell = self._obey(connection, stored.rollout, wanted, change, outlook)
             made = read_detail(connection, number)
         self._follow_up(tell)
         return made
@@ -148,12 +149,14 @@ class Rollouts:
         rollout: Rollout,
         wanted: RolloutOrder,
         change: Change,
-        enlisted: Enlisted | None,
+        outlook: Outlook | None,
     ) -> frozenset[str]:
         """Carry an order out; the devices that have to be told something."""
         reason = wanted.reason or change.reason
         decisions = orders.order(rollout, replace(wanted, reason=reason), change.actor, change.time)
-        if enlisted is not None and rollout.state is RolloutState.DRAFT:
+        if outlook is not None and rollout.state is RolloutState.DRAFT:
+            is_so = outlook.holds(connection)
+            enlisted = outlook.enlisted if is_so else enlist(connection, rollout)
             rollout = gather(connection, rollout, enlisted, change)
         elif wanted.action == "rollback":
             refuse_lost(connection, rollout)
@@ -178,3 +181,9 @@ class Rollouts:
     def _follow_up(self, tell: frozenset[str]) -> None:
         self._publisher.publish(*sorted(tell))
         self._wake()
+
+
+def _look(connection: Connection, rollout: Rollout) -> Outlook:
+    """Who would get what; of those that would get nothing it has to be so when it starts, too."""
+    found = enlist(connection, rollout)
+    return Outlook(enlisted=found, revisions=revisions_of(connection, found.already))

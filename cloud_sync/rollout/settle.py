@@ -1,6 +1,7 @@
 """Decisions made true, in one transaction: rows, desired states and the journal, all or nothing.
 
-    1. slots that are offered something are taken from other rollouts, where those do not go first
+    1. slots that are offered something, or have what the rollout brings when it starts, are taken
+       from other rollouts, where those do not go first
     2. what a device would get is checked once more beside what else it is to run by now
     3. desired states are written, each a new and higher revision
     4. the rollout evolves, and its rows and the journal follow
@@ -21,7 +22,7 @@ from cloud_sync.fleet.desired import read_many, read_orders, write_desired, writ
 from cloud_sync.fleet.known import count_known, known_of
 from cloud_sync.fleet.layering import Layering
 from cloud_sync.fleet.spread import spread_s
-from cloud_sync.rollout import journal, wanted
+from cloud_sync.rollout import holding, journal, wanted
 from cloud_sync.rollout.decisions import Decision, Move, Offer, Revert
 from cloud_sync.rollout.evidence import begin, is_measured, is_offered
 from cloud_sync.rollout.evolve import evolve, with_revisions
@@ -89,8 +90,9 @@ def settle(
     found = rivals(connection, claim, sorted({offer.device for offer in offers}))
     waiting = _waiting(rollout, offers, found)
     losers = [rival for rival in found if rival.device not in waiting]
+    losers += holding.losers(connection, rollout, decisions, claim)
     disturbed = supersede(connection, losers, claim, actor, time)
-    orphans = _drop_shadows(connection, shadow_steps(losers), rollout, now)
+    orphans = drop_shadows(connection, shadow_steps(losers), rollout.slot, now)
     possible = [d for d in decisions if not (isinstance(d, Offer) and d.device in waiting)]
     returning = frozenset(rival.device for rival in losers if rival.is_going_back)
     desk = _Desk(connection, rollout, possible, returning)
@@ -125,14 +127,14 @@ def _waiting(
     }
 
 
-def _drop_shadows(
-    connection: Connection, steps: Mapping[str, frozenset[str]], rollout: Rollout, now: float
+def drop_shadows(
+    connection: Connection, steps: Mapping[str, frozenset[str]], slot: str, now: float
 ) -> frozenset[str]:
-    """Take away what superseded rollouts have put beside the slot."""
+    """Take away what superseded rollouts have put beside a slot; who has to be told."""
     told: set[str] = set()
     for device in sorted(steps):
         before = read_orders(connection, device)
-        after = wanted.without_shadow_steps(rollout.slot, before.slots, steps[device])
+        after = wanted.without_shadow_steps(slot, before.slots, steps[device])
         if after != before.slots:
             write_desired(connection, before, after, now)
             told.add(device)

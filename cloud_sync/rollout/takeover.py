@@ -28,6 +28,16 @@ BATCH: Final = 500
 _NOT_STARTED: Final = frozenset(
     {RolloutState.DRAFT, RolloutState.PENDING_APPROVAL, RolloutState.READY}
 )
+_MAY_OFFER: Final = frozenset(
+    {
+        RolloutState.RUNNING,
+        RolloutState.PAUSED,
+        RolloutState.COMPLETED,
+        RolloutState.COMPLETED_DEGRADED,
+    }
+)
+"""It offers, or may again: when somebody resumes it, or a device comes back."""
+
 _R: Final = rollouts.c
 _A: Final = rollout_assignments.c
 
@@ -61,6 +71,7 @@ class Rival(Struct, frozen=True, kw_only=True):
         has_shadow: it put a shadow beside the slot.
         is_going_back: the slot was given back what it wanted before this rollout, which is not
             known to run again yet.
+        may_offer: its rollout may still have the slot want something else than it wants now.
     """
 
     rollout: int
@@ -74,6 +85,7 @@ class Rival(Struct, frozen=True, kw_only=True):
     has_slot: bool
     has_shadow: bool
     is_going_back: bool
+    may_offer: bool
 
 
 class Reservation(Struct, frozen=True):
@@ -240,6 +252,7 @@ def conflict_of(rival: Rival, slot: str) -> Obstacle:
 def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
     is_at_work = row.rollout_state in LIVE
     own = rank(claim.priority, claim.started, claim.rollout)
+    has_slot = row.is_wanted and row.mode == "run"
     # One that has ended without ever starting has nothing to go first with.
     came = 0.0 if row.started is None else row.started
     started = inf if claim.started is None else claim.started
@@ -253,9 +266,13 @@ def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
         came_later=came_later,
         goes_first=is_at_work and rank(row.priority, came, row.rollout) > own,
         waits=came_later and not row.is_active,
-        has_slot=row.is_wanted and row.mode == "run",
+        has_slot=has_slot,
         has_shadow=row.is_wanted and row.mode == "shadow",
         is_going_back=row.revision > 0 and not row.is_wanted,
+        # What is asked to go back is never asked to come again.
+        may_offer=row.rollout_state in _MAY_OFFER
+        and row.state != AssignmentState.REVERTING
+        and not has_slot,
     )
 
 
