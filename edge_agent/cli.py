@@ -50,7 +50,9 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-LockedSlot = Annotated[str, typer.Argument(help="The slot's name.", show_default="all slots")]
+LockedSlot = Annotated[
+    str | None, typer.Argument(help="The slot's name.", show_default="all slots")
+]
 
 TEMPLATE: Final = """\
 [agent]
@@ -237,7 +239,7 @@ def bundle(
 
 @app.command()
 def lock(
-    slot: LockedSlot = "",
+    slot: LockedSlot = None,
     for_s: Annotated[
         float,
         typer.Option("--for", min=1, metavar="SECONDS", help="How long; lock again to renew."),
@@ -261,16 +263,18 @@ def lock(
 
 
 @app.command()
-def unlock(slot: LockedSlot = "", config: ConfigOption = None, json: JsonOption = False) -> None:
+def unlock(slot: LockedSlot = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Let updates of a slot go on, or of all: what waited begins at once.
+
+    Without a slot every lock ends: that of all slots, and those of single ones.
 
     Example: edge-agent unlock shuttle-anomaly
     """
-    from edge_agent.daemon.lock_client import lock_line
     from edge_agent.daemon.lock_client import unlock as release
+    from edge_agent.daemon.lock_client import unlock_line
 
     left = release(Path(_settings(config).agent.state_dir), slot)
-    _print_json(left) if json else typer.echo(lock_line(left))
+    _print_json(left) if json else typer.echo(unlock_line(left))
 
 
 @app.command()

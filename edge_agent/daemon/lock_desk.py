@@ -25,6 +25,7 @@ class LockAnswer(Struct, frozen=True, kw_only=True):
         lock: that holds it now, its own or that of all; None if none does.
         is_busy: whether work on it has not stopped yet: an update may still switch. Ask again.
         was_held: of an unlock, whether there was a lock.
+        ended: of an unlock, whose locks there were: a slot, or `*` for that of all.
         failure: why it was refused; None if it was not.
     """
 
@@ -32,6 +33,7 @@ class LockAnswer(Struct, frozen=True, kw_only=True):
     lock: SlotLock | None = None
     is_busy: bool = False
     was_held: bool = False
+    ended: tuple[str, ...] = ()
     failure: Failure | None = None
 
 
@@ -70,12 +72,25 @@ class LockDesk:
         return self.ask(slot)
 
     def unlock(self, slot: str) -> LockAnswer:
-        """End a lock; never raises."""
-        was_held = self._locks.release(slot)
-        if was_held:
-            log.info("event=unlocked slot=%s", slot)
+        """End a lock, or every one there is; never raises.
+
+        Args:
+            slot: whose lock; `*` for that of all and for those of single slots.
+        """
+        if slot == ALL_SLOTS:
+            ended = self._locks.release_all()
+        else:
+            ended = (slot,) if self._locks.release(slot) else ()
+            if not ended:
+                try:
+                    self._check(slot)
+                except ShoalError as error:
+                    return LockAnswer(slot=slot, failure=failure_of(error))
+        for name in ended:
+            log.info("event=unlocked slot=%s", name)
+        if ended:
             self._on_change()
-        return LockAnswer(slot=slot, lock=self._locks.of(slot), was_held=was_held)
+        return LockAnswer(slot=slot, lock=self._locks.of(slot), was_held=bool(ended), ended=ended)
 
     def ask(self, slot: str) -> LockAnswer:
         """How a slot stands, without a change; never raises."""
@@ -89,5 +104,5 @@ class LockDesk:
             raise NotFound(
                 f"slot {slot!r} is not on this device",
                 hint=f"name one of {', '.join(sorted(known)) or 'those to come'}, or leave it out "
-                "to lock all",
+                "to mean all",
             )

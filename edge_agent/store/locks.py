@@ -104,6 +104,15 @@ class Locks:
                 self._write()
         return entry is not None and entry[1] > self._clock.monotonic()
 
+    def release_all(self) -> tuple[str, ...]:
+        """End every lock. Returns whose there were, `ALL_SLOTS` among them, sorted."""
+        with self._guard:
+            held, self._held = self._held, {}
+            if held:
+                self._write()
+        now = self._clock.monotonic()
+        return tuple(sorted(slot for slot, (_, ends) in held.items() if ends > now))
+
     def of(self, slot: str) -> SlotLock | None:
         """The lock that holds a slot longest, its own or that of all; None if none does."""
         now = self._clock.monotonic()

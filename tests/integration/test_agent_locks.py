@@ -78,3 +78,8 @@ def test_a_lock_that_cannot_be_had_is_refused_with_the_reason(agent: AgentProces
     too_long = edge_agent("lock", "--for", "1e7", "--json", cwd=agent.folder)
     assert json.loads(too_long.stderr)["error"]["code"] == "lock_too_long"
     assert edge_agent("lock", cwd=agent.folder).stdout.startswith("all slots: locked until")
+    named = edge_agent("lock", "", "--for", "5", "--json", cwd=agent.folder)
+    assert json.loads(named.stderr)["error"]["code"] == "slot_empty"
+    assert edge_agent("unlock", cwd=agent.folder).stdout == (
+        "all slots: not locked; ended: the lock of all slots\n"
+    )
