@@ -4,12 +4,15 @@ Only the running digest that the device itself reported counts as success; a rep
 not know of the deployment yet proves nothing, in either direction.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from cloud_sync.resources import DeploymentResult, DeviceDetail
 from edge_agent.contract.state import Phase, ReportedSlot
+
+_MINUTES_S: Final = 90.0
+"""What is shorter is told in seconds."""
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
@@ -87,8 +90,8 @@ def _lock(slot: ReportedSlot, detail: DeviceDetail) -> str:
     if slot.locked_until is None or detail.reported is None:
         return f"waits for an update lock of the device{said}"
     left_s = slot.locked_until - detail.reported.time - (detail.reported_age_s or 0.0)
-    minutes = max(1, round(left_s / 60))
-    return f"waits for an update lock of the device, {minutes} min more at most{said}"
+    left = f"{max(1, round(left_s))} s" if left_s < _MINUTES_S else f"{round(left_s / 60)} min"
+    return f"waits for an update lock of the device, {left} more at most{said}"
 
 
 def _error(slot: ReportedSlot) -> str:

@@ -136,8 +136,10 @@ def refuse_nothing(enlisted: Enlisted) -> None:
             "`shoal rollout plan` says why of each",
             code=first.code,
         )
+    number = len(enlisted.already)
+    who = f"all {number:,} devices that are meant want" if number > 1 else "the device wants"
     raise Conflict(
-        f"all {len(enlisted.already)} devices that are meant want exactly this already",
+        f"{who} exactly this already",
         hint="nothing is left to do; `shoal device list` shows what they run",
         code="nothing_to_do",
     )

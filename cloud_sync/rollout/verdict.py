@@ -269,4 +269,4 @@ def _what_to_do(waiting: Sequence[GateFinding]) -> str:
 
 
 def _told(findings: Sequence[GateFinding]) -> str:
-    return "; ".join(f"{finding.gate}: {finding.text}" for finding in findings)
+    return "; ".join(f"{finding.gate.replace('_', ' ')}: {finding.text}" for finding in findings)

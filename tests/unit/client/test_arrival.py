@@ -119,6 +119,8 @@ def test_a_device_that_a_program_locks_is_waited_for_and_says_until_when() -> No
         "waits for an update lock of the device, 5 min more at most: "
         "put off until 14:05:00 (a cut is being made)"
     )
+    soon = replace(locked, locked_until=100.0 + 15.0)
+    assert "14 s more at most" in judge(detail(soon), RESULT).text
 
 
 def test_a_device_that_was_not_asked_yet_is_waited_for() -> None:

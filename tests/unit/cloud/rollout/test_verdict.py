@@ -169,7 +169,7 @@ def test_what_was_not_measured_never_passes_and_ends_inconclusive() -> None:
     assert verdict(done, policy=Policy(), evidence=nothing).outcome == "waiting"
     late = verdict(done, policy=Policy(), evidence=nothing, now=100.0)
     assert late.outcome == "inconclusive"
-    assert "error_rate: messages that failed: not measured yet" in late.text
+    assert "error rate: messages that failed: not measured yet" in late.text
     assert late.text.endswith("resume it to wait for more messages")
 
 
