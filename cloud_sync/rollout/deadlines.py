@@ -8,6 +8,7 @@ from typing import Final
 
 from cloud_sync.rollout.bounds import at_most
 from cloud_sync.rollout.decisions import Extend, MoveRollout
+from cloud_sync.rollout.jitter import longest_delay_s
 from cloud_sync.rollout.rollout import Rollout, Stage
 from cloud_sync.rollout.windows import longest_closed_s
 from cloud_sync.rollout_resources import RolloutState, StageState
@@ -56,12 +57,15 @@ def given_up(rollout: Rollout, now: float) -> tuple[MoveRollout, ...]:
 def filled_by(rollout: Rollout, stage: Stage, now: float) -> float:
     """When a stage is full at the latest, if every device takes as long as it may.
 
-    Every try may begin when a maintenance window has just closed.
+    Every try may begin when a maintenance window has just closed, and who waits for another one
+    keeps its room meanwhile.
     """
     policy = rollout.wish.policy
     rounds = ceil(stage.size / at_most(policy.max_in_flight, len(rollout.assignments)))
     try_s = policy.download_s + policy.install_s + policy.trial_s + longest_closed_s(policy.windows)
-    return now + policy.offline_after_s + policy.lock_max_s + rounds * (policy.retries + 1) * try_s
+    waits_s = sum(longest_delay_s(tried, policy.retry_s) for tried in range(1, policy.retries + 1))
+    round_s = (policy.retries + 1) * try_s + waits_s
+    return now + policy.offline_after_s + policy.lock_max_s + rounds * round_s
 
 
 def after_pause(rollout: Rollout, stage: Stage, now: float) -> tuple[Extend, ...]:

@@ -21,11 +21,23 @@ def delay_s(seed: int, device: str, attempts: int, retry_s: float) -> float:
         retry_s: longest wait before the first retry, seconds.
 
     Returns:
-        Seconds: anything up to `retry_s`, twice, four times ... of it, and at most a day.
+        Seconds: anything up to `longest_delay_s`.
+    """
+    return chance(seed, f"{device}/{attempts}") * longest_delay_s(attempts, retry_s)
+
+
+def longest_delay_s(attempts: int, retry_s: float) -> float:
+    """How long the wait after so many offers may be.
+
+    Args:
+        attempts: offers that missed their deadline so far, from 1.
+        retry_s: longest wait before the first retry, seconds.
+
+    Returns:
+        Seconds: `retry_s`, twice, four times ... of it, and at most a day.
     """
     # The exponent is bounded before the power, so that no count overflows a float.
-    bound = min(LONGEST_S, retry_s * 2.0 ** min(max(attempts, 1) - 1, 32))
-    return chance(seed, f"{device}/{attempts}") * bound
+    return min(LONGEST_S, retry_s * 2.0 ** min(max(attempts, 1) - 1, 32))
 
 
 def chance(seed: int, what: str) -> float:

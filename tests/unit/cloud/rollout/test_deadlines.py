@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from cloud_sync.rollout.attention import due
 from cloud_sync.rollout.evolve import OVER
+from cloud_sync.rollout.jitter import longest_delay_s
+from cloud_sync.rollout.rollout import Assignment
 from cloud_sync.rollout.states import ASSIGNMENT, ROLLOUT, STAGE
 from cloud_sync.rollout_gates import Gates
 from cloud_sync.rollout_policy import Policy
@@ -254,3 +256,31 @@ def test_a_stage_may_take_as_many_windows_as_its_devices_may_need() -> None:
     fleet = begun(weekly)
     tries = 2 * (weekly.retries + 1)
     assert (fleet.rollout.stages[0].deadline or 0) > tries * 6.5 * DAY
+
+
+@pytest.mark.parametrize(("retries", "retry_s"), [(5, DAY), (3, 60.0), (0, DAY)])
+def test_a_stage_may_take_as_long_as_the_longest_waits_between_tries(
+    retries: int, retry_s: float
+) -> None:
+    policy = replace(STAGED, retries=retries, retry_s=retry_s)
+    fleet = begun(policy)
+    try_s = policy.download_s + policy.install_s + policy.trial_s
+    waits = [longest_delay_s(attempt, retry_s) for attempt in range(1, retries + 1)]
+    assert (fleet.rollout.stages[0].deadline or 0) - fleet.now == pytest.approx(
+        policy.offline_after_s + policy.lock_max_s + (retries + 1) * try_s + sum(waits)
+    )
+
+
+def test_a_device_that_comes_with_its_last_try_is_in_time_for_its_stage() -> None:
+    short = replace(STAGED, download_s=60, install_s=60, trial_s=60, lock_max_s=0)
+    policy = replace(short, retries=5, retry_s=DAY)
+    fleet = begun(policy)
+    while any(one.attempts < policy.retries for one in members(fleet)):
+        moment = due(fleet.rollout, fleet.world(), fleet.now)
+        assert moment is not None
+        fleet.wait(moment - fleet.now)
+        assert fleet.rollout.stages[0].state is S.FILLING
+
+
+def members(fleet: Fleet) -> list[Assignment]:
+    return [one for one in fleet.rollout.assignments.values() if one.stage == 0]
