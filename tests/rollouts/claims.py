@@ -52,10 +52,10 @@ def taken_by(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> int:
     return 0 if first is None else first.id
 
 
-def is_lost(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> bool:
-    """Whether the one that goes first has changed what the slot is to run."""
+def taken(rollouts: Iterable[Rollout], rollout: Rollout, device: str) -> tuple[int, bool]:
+    """The same, and whether the one that goes first has changed what the slot is to run."""
     first = _first(rollouts, rollout, device)
-    return first is not None and first.assignments[device].is_wanted
+    return (0, False) if first is None else (first.id, first.assignments[device].is_wanted)
 
 
 def is_returning(rollouts: Iterable[Rollout], device: str) -> bool:

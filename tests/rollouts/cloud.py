@@ -34,11 +34,10 @@ from edge_agent.contract.state import DesiredState, Phase, WantedSlot
 from tests.rollouts.claims import (
     check_begun,
     claimed,
-    is_lost,
     is_returning,
     latecomers,
     losers,
-    taken_by,
+    taken,
 )
 from tests.rollouts.device import Report
 from tests.rollouts.lines import Line, lines_of
@@ -221,8 +220,13 @@ class MemoryCloud:
             self._drivers[number] = scheduler
             scheduler.sightings[number] = (self.editions[number], sightings)
         news, self._news[number] = self._news[number], set()
+        rivals = self.of_slot(rollout.slot)
         sightings.read(
-            rollout, news, lambda name: self._device_now(rollout, name, self.known[name]), self.now
+            rollout,
+            news,
+            lambda name: self._device_now(rollout, name, self.known[name]),
+            lambda name: taken(rivals, rollout, name),
+            self.now,
         )
         return sightings
 
@@ -294,7 +298,7 @@ class MemoryCloud:
 
     def _device_now(self, rollout: Rollout, name: str, known: Presence) -> DeviceNow:
         slots = known.report.slots if known.report else {}
-        rivals = self.of_slot(rollout.slot)
+        taken_by, is_lost = taken(self.of_slot(rollout.slot), rollout, name)
         return DeviceNow(
             device=name,
             presence="online" if known.is_online else "offline",
@@ -303,8 +307,8 @@ class MemoryCloud:
             reported_at=known.reported_at,
             slot=slots.get(rollout.slot),
             shadow=slots.get(shadow_slot(rollout.slot)),
-            taken_by=taken_by(rivals, rollout, name),
-            is_lost=is_lost(rivals, rollout, name),
+            taken_by=taken_by,
+            is_lost=is_lost,
             locked_until=known.locked_until,
         )
 

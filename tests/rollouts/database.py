@@ -10,23 +10,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import select
 
-from cloud_sync.db.rollout_tables import rollout_events, rollouts
+from cloud_sync.db.rollout_tables import rollout_events
 from cloud_sync.errors import ShoalError
-from cloud_sync.fleet.measures_store import count_labels, read_measures
+from cloud_sync.fleet.measures_store import count_labels
 from cloud_sync.resources import Deployment, TagChange
 from cloud_sync.rollout.invariants import Judge
-from cloud_sync.rollout.observation import Joiner, Measures, StageEvidence
+from cloud_sync.rollout.observation import Joiner
 from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.store import load
 from cloud_sync.rollout.violation import Heard
 from cloud_sync.rollout_policy import Policy
-from cloud_sync.rollout_resources import RolloutEvent, RolloutOrder, RolloutState, RolloutWish
+from cloud_sync.rollout_resources import RolloutOrder, RolloutState, RolloutWish
 from edge_agent.contract.state import DesiredState, Phase
 from edge_agent.contract.topics import Channel, parse
 from edge_agent.contract.wire import decode
@@ -35,6 +33,7 @@ from tests.rollouts.cloud import SLOTS
 from tests.rollouts.device import Nature, Report, RolloutDevice
 from tests.rollouts.fleet import FIRST, LABELS, MESSAGES_PER_S, NOON, RESUMES, SITES, Action
 from tests.rollouts.outcome import Outcome, is_at_rest, tell_installed
+from tests.rollouts.stored import all_rollouts, event_of, labels_of
 from tests.rollouts.story import VERSIONS
 from tests.support.cloud import Cloud, change, cloud
 from tests.support.letters import letter, reported, status
@@ -271,7 +270,7 @@ class DatabaseFleet:
                 revisions={name: known.revision for name, known in self._retained.items()},
                 spoiled=self._counters.errors,
                 late=lambda rollout: self._late_of(rollout, stored),
-                evidence=lambda rollout: _labels_of(connection, rollout),
+                evidence=lambda rollout: labels_of(connection, rollout),
             ).check()
 
     def _to_resume(self, resumed: Mapping[int, int]) -> list[int]:
@@ -283,11 +282,8 @@ class DatabaseFleet:
         ]
 
     def _stored(self) -> list[Rollout]:
-        """All rollouts."""
         with self._clouds[0].parts.database.read() as connection:
-            numbers = list(connection.scalars(select(rollouts.c.id)))
-            found = [load(connection, number) for number in numbers]
-        return [one.rollout for one in found if one is not None]
+            return all_rollouts(connection)
 
     def _late_of(self, rollout: Rollout, stored: Sequence[Rollout]) -> tuple[Joiner, ...]:
         """Devices that are to join: who has the version, or is left out, need not."""
@@ -316,7 +312,7 @@ class DatabaseFleet:
             .order_by(rollout_events.c.id)
         )
         with self._clouds[0].parts.database.read() as connection:
-            fresh = [(row.rollout, _event(row)) for row in connection.execute(query)]
+            fresh = [(row.rollout, event_of(row)) for row in connection.execute(query)]
             for number in {number for number, event in fresh if not event.before}:
                 if (stored := load(connection, number)) is not None:
                     self.judge.know(stored.rollout)
@@ -328,7 +324,7 @@ class DatabaseFleet:
     def _take(self, name: str, report: Report) -> None:
         self._seq[name] = self._seq.get(name, 0) + 1
         said = {"revision_seen": max(0, report.revision_seen), "slots": report.slots}
-        message = reported(name, seq=self._seq[name], **said)
+        message = reported(name, seq=self._seq[name], boot_id="boot", **said)
         self._write(replace(message, revision_applied=message.revision_seen))
         for place in SLOTS:
             slot = report.slots.get(place)
@@ -359,40 +355,3 @@ class DatabaseFleet:
 def _tag(number: int) -> str:
     """The tag of devices that are to join a rollout."""
     return f"late-{number}"
-
-
-def _labels_of(connection: Connection, rollout: Rollout) -> StageEvidence:
-    """What labels say of a version, where a gate asks, and of what was there before."""
-    gates = rollout.wish.policy.gates
-    if gates is None or gates.wrong is None:
-        return StageEvidence()
-    offered = [one for one in rollout.assignments.values() if one.revision > 0]
-    before = [
-        (one.device, one.previous.digest)
-        for one in offered
-        if one.previous is not None and one.previous.digest != one.digest
-    ]
-    version, champion = (
-        [sums for _place, sums in read_measures(connection, rollout.slot, places)]
-        for places in ([(one.device, one.digest) for one in offered], before)
-    )
-    return StageEvidence(
-        version=Measures(
-            right=sum(sums.right for sums in version), wrong=sum(sums.wrong for sums in version)
-        ),
-        champion=Measures(wrong=sum(sums.wrong for sums in champion)),
-    )
-
-
-def _event(row: Row[Any]) -> RolloutEvent:  # Any: columns of several types
-    return RolloutEvent(
-        id=row.id,
-        time=row.time,
-        stage=row.stage,
-        device=row.device,
-        before=row.before,
-        after=row.after,
-        actor=row.actor,
-        reason=row.reason,
-        evidence=msgspec.json.decode(row.evidence, type=dict[str, str]),
-    )

@@ -17,6 +17,8 @@ from cloud_sync.rollout.states import ENDED
 
 See = Callable[[str], DeviceNow]
 """A device as the database has it."""
+Take = Callable[[str], tuple[int, bool]]
+"""Which rollout goes first on a device, and whether it has changed the slot."""
 
 
 class MemorySightings:
@@ -30,13 +32,16 @@ class MemorySightings:
         self.devices: dict[str, DeviceNow] = {}
         self._presence_at: float | None = None
 
-    def read(self, rollout: Rollout, news: Collection[str], see: See, now: float) -> None:
+    def read(
+        self, rollout: Rollout, news: Collection[str], see: See, take: Take, now: float
+    ) -> None:
         """Look again, as before each round.
 
         Args:
             rollout: as it is stored.
             news: devices that something was heard of since.
             see: reads one.
+            take: says who goes first on one.
             now: seconds since 1970.
         """
         for name in sorted(news):
@@ -46,9 +51,9 @@ class MemorySightings:
             self._presence_at = now
         for name, known in self.devices.items():
             # Who goes first is seen again by whoever writes an offer: it is never old there.
-            seen = see(name)
-            if (seen.taken_by, seen.is_lost) != (known.taken_by, known.is_lost):
-                self.devices[name] = replace(known, taken_by=seen.taken_by, is_lost=seen.is_lost)
+            taken_by, is_lost = take(name)
+            if (taken_by, is_lost) != (known.taken_by, known.is_lost):
+                self.devices[name] = replace(known, taken_by=taken_by, is_lost=is_lost)
 
     def _read_presence(self, rollout: Rollout, see: See) -> None:
         judged = frozenset(to_be_shown(rollout))
