@@ -1,6 +1,7 @@
 """How a plan is drawn: who gets it when, who cannot take it and why, what it costs."""
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,8 +19,9 @@ from cloud_sync.cli.output import (
 from cloud_sync.rollout_resources import Obstacle, PlannedStage, RolloutPlan
 
 NAMED: Final = 5
-"""Devices of a stage that are named; all of them are in the JSON."""
+"""Devices of a stage, or with the same obstacle, that are named; all of them are in the JSON."""
 OBSTACLES: Final = 20
+"""Different ones that are shown."""
 
 
 def print_plan(plan: RolloutPlan, to: str, start: Sequence[str]) -> None:
@@ -51,8 +53,10 @@ def print_plan(plan: RolloutPlan, to: str, start: Sequence[str]) -> None:
 
 def obstacles_text(obstacles: Sequence[Obstacle], what: str) -> str:
     """One line about devices that stand in the way; the first ones with their reason."""
-    named = "; ".join(f"{each.device}: {each.text}" for each in obstacles[:3])
-    more = f"; and {words.count(len(obstacles) - 3)} more" if len(obstacles) > 3 else ""
+    groups = _alike(obstacles)
+    named = "; ".join(f"{_named(names, len(names))}: {each.text}" for each, names in groups[:3])
+    rest = sum(len(names) for _, names in groups[3:])
+    more = f"; and {words.count(rest)} more" if rest else ""
     return f"{what}, {words.plural(len(_devices(obstacles)), 'device')}: {named}{more}"
 
 
@@ -89,7 +93,7 @@ def _facts(plan: RolloutPlan, to: str) -> dict[str, str | Cell | Strip]:
     if plan.unfit:
         found["cannot take it"] = Cell(words.count(len(_devices(plan.unfit))), "red")
     if plan.conflicts:
-        found["conflicts"] = Cell(words.count(len(plan.conflicts)), "red")
+        found["conflicts"] = Cell(words.count(len(_devices(plan.conflicts))), "red")
     found["to be sent"] = words.size(plan.bytes_to_send)
     found["expected time"] = f"at least {words.duration(plan.expected_s)}"
     if plan.assumptions:
@@ -122,16 +126,34 @@ def _named(devices: Sequence[str], size: int) -> str:
     return f"{named} and {words.count(more)} more" if more > 0 else named
 
 
-def _print_obstacles(obstacles: Sequence[Obstacle]) -> None:
-    columns = (Column("device"), Column("reason"), Column("what is wrong", wraps=True))
-    # One of each reason before a second one of any.
-    seen: dict[str, int] = {}
-    ranked: list[tuple[int, Obstacle]] = []
+def _alike(obstacles: Sequence[Obstacle]) -> list[tuple[Obstacle, list[str]]]:
+    """Obstacles with the same reason and text once, each with its devices.
+
+    One of each reason comes before a second one of any.
+    """
+    devices: dict[tuple[str, str], list[str]] = {}
+    firsts: list[Obstacle] = []
     for each in obstacles:
-        seen[each.code] = seen.get(each.code, 0) + 1
-        ranked.append((seen[each.code], each))
+        known = devices.setdefault((each.code, each.text), [])
+        if not known:
+            firsts.append(each)
+        known.append(each.device)
+    ranks: Counter[str] = Counter()
+    ranked: list[tuple[int, Obstacle]] = []
+    for each in firsts:
+        ranks[each.code] += 1
+        ranked.append((ranks[each.code], each))
     ranked.sort(key=lambda pair: pair[0])
-    rows = [(each.device, words.spaced(each.code), each.text) for _, each in ranked[:OBSTACLES]]
+    return [(each, devices[each.code, each.text]) for _, each in ranked]
+
+
+def _print_obstacles(obstacles: Sequence[Obstacle]) -> None:
+    columns = (Column("device", wraps=True), Column("reason"), Column("what is wrong", wraps=True))
+    groups = _alike(obstacles)
+    rows: list[Row] = [
+        (_named(names, len(names)), words.spaced(each.code), each.text)
+        for each, names in groups[:OBSTACLES]
+    ]
     print_table(columns, rows, "")
-    if len(obstacles) > OBSTACLES:
-        print_line(f"and {words.count(len(obstacles) - OBSTACLES)} more: --json names all")
+    if rest := sum(len(names) for _, names in groups[OBSTACLES:]):
+        print_line(f"and {words.count(rest)} more: --json names all")

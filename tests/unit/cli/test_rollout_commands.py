@@ -12,6 +12,7 @@ from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
+    Obstacle,
     RolloutDetail,
     RolloutEvent,
     RolloutOrder,
@@ -80,6 +81,25 @@ def test_a_plan_shows_stages_obstacles_costs_and_how_to_begin(
     )
     again = shoal.ok("rollout", "plan", "wine", "--to", "all", "--json").json(RolloutPlan)
     assert again == plan()
+
+
+def test_what_is_wrong_with_many_devices_alike_is_said_once(
+    shoal: Shoal, service: ScriptedService
+) -> None:
+    taken = tuple(
+        Obstacle(device=f"saw-{number}", code="taken", text="r16 is at work on slot wine")
+        for number in range(1, 80)
+    )
+    other = Obstacle(device="oven-1", code="taken", text="r14 is at work on slot wine")
+    crowded = replace(plan(), unfit=(), conflicts=(*taken, other))
+    service.on("POST", "/v1/rollouts/plan", answer(crowded))
+    out = shoal.ok("rollout", "plan", "wine", "--to", "all").out
+    assert "in conflict with what is there, 80 devices:" in out
+    assert "saw-1, saw-2, saw-3, saw-4, saw-5 and 74 more  taken   r16 is at work" in out
+    assert out.count("r16 is at work") == 1
+    started = shoal.ok("rollout", "start", "wine", "--to", "all").err
+    assert started.count("r16 is at work") == 1
+    assert "oven-1: r14 is at work" in started
 
 
 def test_a_plan_for_nobody_says_that_there_is_nothing_to_begin(
