@@ -23,6 +23,8 @@ _BACK = "taken back to what it ran before"
 UNANSWERED: Final = frozenset({_A.TIMED_OUT, _A.EXPIRED})
 """Ends of a device that was told something and did not answer."""
 
+_NOT_THERE: Final = UNANSWERED | {_A.REJECTED}
+
 
 def taken_back(
     rollout: Rollout,
@@ -65,7 +67,7 @@ def finished(rollout: Rollout, world: World, now: float) -> tuple[MoveRollout, .
     if not late:
         failed = sum(one.state is _A.FAILED for one in assignments)
         if not failed:
-            return (MoveRollout(state=_R.ROLLED_BACK, reason=f"{_back(rollout)} went back"),)
+            return (MoveRollout(state=_R.ROLLED_BACK, reason=_outcome(rollout, world)),)
         reason = f"{_count(failed)} can go neither forward nor back"
         return _incomplete(rollout, reason)
     if rollout.deadline is not None and now >= rollout.deadline:
@@ -76,7 +78,7 @@ def finished(rollout: Rollout, world: World, now: float) -> tuple[MoveRollout, .
 def _is_late(assignment: Assignment, seen: DeviceNow | None) -> bool:
     if not _is_done(assignment) or assignment.state is _A.REVERTING:
         return True
-    if not is_unsure(assignment) or (seen is not None and seen.is_lost):
+    if not is_unsure(assignment) or _is_lost(seen):
         return False
     return may_run_it(assignment, seen)
 
@@ -87,8 +89,22 @@ def _incomplete(rollout: Rollout, reason: str) -> tuple[MoveRollout, ...]:
     return (MoveRollout(state=_R.ROLLBACK_INCOMPLETE, reason=reason),)
 
 
-def _back(rollout: Rollout) -> str:
-    return _count(sum(one.state is _A.ROLLED_BACK for one in rollout.assignments.values()))
+def _outcome(rollout: Rollout, world: World) -> str:
+    """What became of everybody that was told something; nobody is late any more."""
+    told = [one for one in rollout.assignments.values() if one.revision > 0]
+    back = sum(one.state is _A.ROLLED_BACK for one in told)
+    not_there = sum(
+        one.state in _NOT_THERE and not _is_lost(world.devices.get(one.device)) for one in told
+    )
+    parts = [f"{_count(back)} went back"] if back else []
+    if not_there:
+        devices, does = _count(not_there), "does" if not_there == 1 else "do"
+        parts.append(f"{devices} that had not got there {does} not run it")
+    return "; ".join(parts) or "no device had to go back"
+
+
+def _is_lost(seen: DeviceNow | None) -> bool:
+    return seen is not None and seen.is_lost
 
 
 def _count(devices: int) -> str:

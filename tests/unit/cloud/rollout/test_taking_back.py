@@ -146,3 +146,42 @@ def test_a_rollback_that_was_incomplete_is_done_when_the_last_device_is_back(
     fleet.come_back(NAMES[0])
     fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
     assert {slots["probe"].running for slots in fleet.running.values()} == {first}
+
+
+def test_a_rollback_of_devices_that_had_not_got_there_says_what_became_of_them(
+    fleet: Puppets,
+) -> None:
+    fleet.deploy_first()
+    fleet.cloud.publish(data=b"second")
+    policy = replace(
+        STAGED, stages=("100%",), retries=0, download_s=60, soak_s=3600, max_in_flight="100%"
+    )
+    late = set(NAMES[:3])
+    fleet.silent = set(late)
+    rollout = fleet.begin(policy, to=" or ".join(sorted(late)))
+    fleet.drive(lambda: list(fleet.states(rollout).values()) == ["timed_out"] * 3)
+    for name in sorted(late):
+        fleet.come_back(name)
+    assert fleet.order(rollout, "rollback") is R.ROLLING_BACK
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
+    reason = fleet.show(rollout).summary.state_reason
+    assert reason == "3 devices that had not got there do not run it"
+
+
+def test_a_rollback_counts_who_went_back_and_who_had_not_got_there(fleet: Puppets) -> None:
+    fleet.deploy_first()
+    fleet.refusing.add(fleet.cloud.publish(data=b"second").module.digest)
+    rollout = fleet.begin(replace(STAGED, stages=("100%",), soak_s=3600, max_failure=1.0))
+    fleet.drive(lambda: "rejected" in fleet.states(rollout).values())
+    fleet.refusing.clear()
+    fleet.drive(lambda: "committed" in fleet.states(rollout).values())
+    assert fleet.order(rollout, "rollback") is R.ROLLING_BACK
+    fleet.drive(lambda: fleet.show(rollout).summary.state is R.ROLLED_BACK)
+    states = list(fleet.states(rollout).values())
+    gone, not_there = states.count("rolled_back"), states.count("rejected")
+    reason = fleet.show(rollout).summary.state_reason
+    assert gone > 1
+    assert not_there > 1
+    assert reason == (
+        f"{gone} devices went back; {not_there} devices that had not got there do not run it"
+    )
