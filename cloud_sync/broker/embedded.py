@@ -4,6 +4,8 @@ It is there so that one command gives a working system; it must never be needed:
 URL can be given to the service instead.
 """
 
+import logging
+import os
 import shutil
 import socket
 import subprocess
@@ -17,10 +19,15 @@ from cloud_sync.errors import Conflict, Unavailable
 
 START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 5.0
+OLD_BROKER_S: Final = 10.0
+"""For the broker of a service that was killed: it is told to end, and takes some seconds."""
+_LOOK_S: Final = 0.1
 MAX_PAYLOAD_MB: Final = 64
 MAX_IN_FLIGHT: Final = 512
 ACK_WAIT_S: Final = 2
 """How long the broker waits for an acknowledgement before it sends a message again."""
+
+logger = logging.getLogger(__name__)
 
 # Nobody uses the server's own protocol here, but it wants a port for it: -1 lets it choose a free
 # one itself, so that nobody can take it between our choice and its start.
@@ -89,10 +96,19 @@ class EmbeddedBroker:
         data_dir: folder for sessions, retained and queued messages; created if missing.
         host: address to listen on.
         port: MQTT port; 0 chooses a free one.
+        old_broker_s: how long to wait for one that an earlier service left in the folder.
     """
 
-    def __init__(self, data_dir: Path, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._dir = data_dir
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        old_broker_s: float = OLD_BROKER_S,
+    ) -> None:
+        self._dir = data_dir.absolute()
+        self._old_broker_s = old_broker_s
         self.host = host
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
@@ -111,16 +127,17 @@ class EmbeddedBroker:
         """Start the broker and wait until it takes connections.
 
         Raises:
-            Conflict: the port is taken.
+            Conflict: the port is taken, or a broker of an earlier service does not end.
             Unavailable: the program is missing, ended, or does not listen in time.
         """
+        config = self._dir / "nats.conf"
+        self._await_old_broker(config)
         if self.port == 0:
             self.port = free_port(self.host)
         else:
             check_port(self.host, self.port, "the embedded broker")
         program = find_server()
         self._dir.mkdir(parents=True, exist_ok=True)
-        config = self._dir / "nats.conf"
         config.write_text(
             _CONFIG.format(
                 host=self.host,
@@ -142,6 +159,23 @@ class EmbeddedBroker:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         self._await_listening()
+
+    def _await_old_broker(self, config: Path) -> None:
+        """Let a broker end that has this folder: it holds the port, and writes the same files."""
+        deadline = time.monotonic() + self._old_broker_s
+        said = 0
+        while pid := _server_with(config):
+            if pid != said:
+                logger.warning("event=old_broker_ends pid=%d wait_s=%g", pid, self._old_broker_s)
+                said = pid
+            if time.monotonic() >= deadline:
+                raise Conflict(
+                    f"the embedded broker of an earlier cloud-sync in {self._dir} expected to end "
+                    f"within {self._old_broker_s:g} s, found still there: process {pid}",
+                    hint=f"end it: kill {pid}",
+                    code="old_broker_runs",
+                )
+            time.sleep(_LOOK_S)
 
     def _await_listening(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -174,6 +208,23 @@ class EmbeddedBroker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_TIMEOUT_S)
+
+
+def _server_with(config: Path) -> int:
+    """Process id of a server that was started with a configuration file; 0 if there is none.
+
+    The caller has the folder for itself, so whoever runs with its file is left from before.
+    Always 0 on systems without /proc.
+    """
+    wanted = os.fsencode(config)
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:  # it has ended meanwhile, or is not ours to see
+            continue
+        if wanted in words and words[0].rpartition(b"/")[2] == b"nats-server":
+            return int(entry.parent.name)
+    return 0
 
 
 def _die_with_parent() -> None:

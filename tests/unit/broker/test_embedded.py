@@ -1,4 +1,7 @@
+import logging
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -37,3 +40,39 @@ def test_the_server_chooses_the_port_that_nobody_uses_by_itself(tmp_path: Path):
     broker.stop()
     assert 'listen: "127.0.0.1:-1"' in (tmp_path / "nats.conf").read_text()
     assert "Listening for client connections on 127.0.0.1:" in (tmp_path / "nats.log").read_text()
+
+
+def test_a_broker_that_an_earlier_service_left_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = EmbeddedBroker(tmp_path)
+    old.start()
+    new = EmbeddedBroker(tmp_path, port=old.port, old_broker_s=60.0)
+    starting = threading.Thread(target=new.start)
+    with caplog.at_level(logging.WARNING):
+        starting.start()
+        try:
+            deadline = time.monotonic() + 30
+            while f"event=old_broker_ends pid={old.pid}" not in caplog.text:
+                assert time.monotonic() < deadline
+                starting.join(0.05)
+            assert new.pid == 0
+        finally:
+            old.stop()
+            starting.join(60)
+    try:
+        assert new.pid
+        socket.create_connection(("127.0.0.1", new.port), timeout=2).close()
+    finally:
+        new.stop()
+
+
+def test_a_broker_that_an_earlier_service_left_and_that_stays_is_named(tmp_path: Path) -> None:
+    old = EmbeddedBroker(tmp_path)
+    old.start()
+    try:
+        with pytest.raises(Conflict, match=f"process {old.pid}") as caught:
+            EmbeddedBroker(tmp_path, old_broker_s=0.2).start()
+    finally:
+        old.stop()
+    assert caught.value.code == "old_broker_runs"
