@@ -106,7 +106,8 @@ def enlist(
         except ShoalError as error:
             if is_strict:
                 raise
-            unfit.append(Obstacle(device=device, code=error.code, text=error.text))
+            text = error.text.removeprefix(f"{device}: ")  # an obstacle has its device beside it
+            unfit.append(Obstacle(device=device, code=error.code, text=text))
         else:
             fit[device] = now
     screened = screen(connection, {device: versions[device] for device in fit})

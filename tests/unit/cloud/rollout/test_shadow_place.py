@@ -102,6 +102,10 @@ def test_nobody_deploys_over_the_shadow_step_of_a_rollout_at_work(fleet: Puppets
     with pytest.raises(Conflict, match=rollout) as caught:
         look_at(fleet, device, 2)
     assert caught.value.code == "shadow_step"
+    wish = RolloutWish(module="probe", version=2, to="all", slot=BESIDE, shadows="probe")
+    (unfit,) = fleet.cloud.parts.rollouts.plan(wish, change(fleet.clock.now)).unfit
+    assert (unfit.device, unfit.code) == (device, "shadow_step")
+    assert unfit.text.startswith(f"{rollout} compares")  # its device stands beside it
     assert fleet.running[device][BESIDE].running == third
     fleet.drive(lambda: fleet.show(rollout).summary.state is R.COMPLETED, seconds=600)
     look_at(fleet, device, 2)
