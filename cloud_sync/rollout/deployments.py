@@ -35,7 +35,7 @@ from cloud_sync.rollout.settle import drop_shadows, settle
 from cloud_sync.rollout.summary import rollout_name
 from cloud_sync.rollout.takeover import Claim, rivals, shadow_steps, supersede
 from cloud_sync.rollout_policy import AT_ONCE
-from cloud_sync.rollout_resources import AssignmentState, RolloutOrder, RolloutWish
+from cloud_sync.rollout_resources import RolloutOrder, RolloutWish
 from edge_agent.contract.names import did_you_mean
 from edge_agent.contract.state import AgentSettings, DesiredState, WantedSlot
 
@@ -200,10 +200,7 @@ class Deployments:
 
 def _is_told_to_all(rollout: Rollout) -> bool:
     """Whether nobody was left without an offer by what came between looking and writing."""
-    return all(
-        one.revision > 0 or one.state is AssignmentState.ALREADY_PRESENT
-        for one in rollout.assignments.values()
-    )
+    return all(one.revision > 0 for one in rollout.assignments.values())
 
 
 def _refuse_taken(connection: Connection, rollout: Rollout, enlisted: Enlisted) -> None:

@@ -23,6 +23,16 @@ from cloud_sync.rollout.takeover import Claim, Rival, rivals
 from cloud_sync.rollout_resources import AssignmentState, Obstacle, RolloutState
 
 BATCH: Final = 500
+_MAY_OFFER: Final = frozenset(
+    {
+        RolloutState.RUNNING,
+        RolloutState.PAUSED,
+        RolloutState.COMPLETED,
+        RolloutState.COMPLETED_DEGRADED,
+    }
+)
+"""It offers, or may again: when somebody resumes it, or a device comes back."""
+
 _GIVEN_BACK: Final = frozenset(
     {RolloutState.ROLLING_BACK, RolloutState.ROLLBACK_INCOMPLETE, RolloutState.ROLLED_BACK}
 )
@@ -33,7 +43,16 @@ _EVIDENCE: Final = msgspec.json.Decoder(dict[str, str])
 
 def contenders(connection: Connection, claim: Claim, devices: Sequence[str]) -> list[Rival]:
     """Assignments of others that may yet change what these devices want already."""
-    return [rival for rival in rivals(connection, claim, devices) if rival.may_offer]
+    return rivals(
+        connection,
+        claim,
+        devices,
+        _R.state.in_(sorted(_MAY_OFFER)),
+        # What is asked to go back is never asked to come again.
+        _A.state != AssignmentState.REVERTING,
+        # Who brought what the slot wants now has nothing else for it.
+        or_(_A.is_wanted.is_(False), _A.mode != "run"),
+    )
 
 
 def losers(

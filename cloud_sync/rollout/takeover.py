@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, update
 
 from cloud_sync.db.rollout_tables import rollout_assignments, rollouts
 from cloud_sync.rollout import journal
@@ -28,16 +28,6 @@ BATCH: Final = 500
 _NOT_STARTED: Final = frozenset(
     {RolloutState.DRAFT, RolloutState.PENDING_APPROVAL, RolloutState.READY}
 )
-_MAY_OFFER: Final = frozenset(
-    {
-        RolloutState.RUNNING,
-        RolloutState.PAUSED,
-        RolloutState.COMPLETED,
-        RolloutState.COMPLETED_DEGRADED,
-    }
-)
-"""It offers, or may again: when somebody resumes it, or a device comes back."""
-
 _R: Final = rollouts.c
 _A: Final = rollout_assignments.c
 
@@ -71,7 +61,6 @@ class Rival(Struct, frozen=True, kw_only=True):
         has_shadow: it put a shadow beside the slot.
         is_going_back: the slot was given back what it wanted before this rollout, which is not
             known to run again yet.
-        may_offer: its rollout may still have the slot want something else than it wants now.
     """
 
     rollout: int
@@ -85,7 +74,6 @@ class Rival(Struct, frozen=True, kw_only=True):
     has_slot: bool
     has_shadow: bool
     is_going_back: bool
-    may_offer: bool
 
 
 class Reservation(Struct, frozen=True):
@@ -100,8 +88,20 @@ class Reservation(Struct, frozen=True):
     is_used: bool
 
 
-def rivals(connection: Connection, claim: Claim, devices: Sequence[str]) -> list[Rival]:
-    """Assignments of others that have, or want, what is claimed on these devices."""
+def rivals(
+    connection: Connection,
+    claim: Claim,
+    devices: Sequence[str],
+    *conditions: ColumnElement[bool],
+) -> list[Rival]:
+    """Assignments of others that have, or want, what is claimed on these devices.
+
+    Args:
+        connection: of a transaction.
+        claim: who claims it.
+        devices: whose slot.
+        conditions: that an assignment and its rollout have to meet besides.
+    """
     found: list[Rival] = []
     for start in range(0, len(devices), BATCH):
         query = (
@@ -113,6 +113,7 @@ def rivals(connection: Connection, claim: Claim, devices: Sequence[str]) -> list
                 _A.rollout != claim.rollout,
                 _A.state.in_(sorted(ACTIVE)),
                 _R.state.not_in(sorted(_NOT_STARTED)),
+                *conditions,
             )
         )
         found += [_rival(row, claim) for row in connection.execute(query)]
@@ -252,7 +253,6 @@ def conflict_of(rival: Rival, slot: str) -> Obstacle:
 def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
     is_at_work = row.rollout_state in LIVE
     own = rank(claim.priority, claim.started, claim.rollout)
-    has_slot = row.is_wanted and row.mode == "run"
     # One that has ended without ever starting has nothing to go first with.
     came = 0.0 if row.started is None else row.started
     started = inf if claim.started is None else claim.started
@@ -266,13 +266,9 @@ def _rival(row: Row[Any], claim: Claim) -> Rival:  # Any: columns
         came_later=came_later,
         goes_first=is_at_work and rank(row.priority, came, row.rollout) > own,
         waits=came_later and not row.is_active,
-        has_slot=has_slot,
+        has_slot=row.is_wanted and row.mode == "run",
         has_shadow=row.is_wanted and row.mode == "shadow",
         is_going_back=row.revision > 0 and not row.is_wanted,
-        # What is asked to go back is never asked to come again.
-        may_offer=row.rollout_state in _MAY_OFFER
-        and row.state != AssignmentState.REVERTING
-        and not has_slot,
     )
 
 
