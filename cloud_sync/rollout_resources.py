@@ -4,7 +4,7 @@ Shared by `rollout`, `api` and `client`, as `cloud_sync.resources` is. Times are
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -29,6 +29,18 @@ class RolloutState(StrEnum):
     ROLLBACK_INCOMPLETE = "rollback_incomplete"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
+
+
+CAN_GO_BACK: Final = frozenset(
+    {
+        RolloutState.RUNNING,
+        RolloutState.PAUSED,
+        RolloutState.COMPLETED,
+        RolloutState.COMPLETED_DEGRADED,
+        RolloutState.ROLLBACK_INCOMPLETE,
+    }
+)
+"""States in which a rollout can be taken back."""
 
 
 class StageState(StrEnum):

@@ -7,6 +7,7 @@ import typer
 from cloud_sync.cli import rollout_orders, rollout_records
 from cloud_sync.cli.options import JsonFlag, Target
 from cloud_sync.cli.placement import Placement
+from cloud_sync.cli.rollout_back import rollback
 from cloud_sync.cli.rollout_options import Asked
 from cloud_sync.cli.rollout_replay import replay
 from cloud_sync.cli.rollout_watch import EVERY_S, follow, watch
@@ -166,4 +167,5 @@ app.command("watch")(watch)
 app.command("history")(rollout_records.history)
 for action, text in rollout_orders.ORDERS.items():
     app.command(action, help=text)(rollout_orders.order(action))
+app.command()(rollback)
 app.command("policy")(rollout_records.policy)

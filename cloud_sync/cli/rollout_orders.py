@@ -1,4 +1,4 @@
-"""`shoal rollout pause`, `resume`, `approve`, `abort`, `rollback`: a person's word on a rollout."""
+"""`shoal rollout pause`, `resume`, `approve`, `abort`: a person's word on a rollout."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -42,14 +42,6 @@ ORDERS: "Final[Mapping[Action, str]]" = {
     \b
     Example:
       shoal rollout abort r17 --reason "version 4 comes tomorrow"
-    """,
-    "rollback": """Take it back: devices that it changed run what they ran before, with its config.
-
-    Also of one that has completed; one that was aborted has given up its devices.
-
-    \b
-    Example:
-      shoal rollout rollback r17 --reason "false alarms in hall 2"
     """,
 }
 """What a person can say, and the help of the command that says it."""

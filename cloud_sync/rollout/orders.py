@@ -13,6 +13,7 @@ from cloud_sync.rollout.rollout import Rollout
 from cloud_sync.rollout.staging import current_stage, cut_short
 from cloud_sync.rollout.states import ENDED
 from cloud_sync.rollout_resources import (
+    CAN_GO_BACK,
     AssignmentState,
     RolloutOrder,
     RolloutState,
@@ -27,15 +28,7 @@ _ALLOWED = {
     "pause": frozenset({_R.RUNNING}),
     "resume": frozenset({_R.PAUSED}),
     "abort": frozenset({_R.DRAFT, _R.PENDING_APPROVAL, _R.READY, _R.RUNNING, _R.PAUSED}),
-    "rollback": frozenset(
-        {
-            _R.RUNNING,
-            _R.PAUSED,
-            _R.COMPLETED,
-            _R.COMPLETED_DEGRADED,
-            _R.ROLLBACK_INCOMPLETE,
-        }
-    ),
+    "rollback": CAN_GO_BACK,
 }
 _DONE = {
     "start": "started",

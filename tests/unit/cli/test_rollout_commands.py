@@ -301,6 +301,35 @@ def test_an_order_says_where_the_rollout_stands_and_what_comes_next(
     assert shoal.ok("rollout", action, "r17", "--json").json(RolloutDetail) == paused()
 
 
+def test_a_rollback_can_be_looked_at_before_it_begins(
+    shoal: Shoal, service: ScriptedService
+) -> None:
+    devices = [
+        assignment("line-1", AssignmentState.COMMITTED),
+        assignment("line-2", AssignmentState.COMMITTED),
+        assignment("line-3", AssignmentState.TRIAL, previous_version=0),
+        assignment("line-4", AssignmentState.SHADOW),
+        assignment("line-5", AssignmentState.QUEUED, revision=0),
+        assignment("line-6", AssignmentState.SUPERSEDED),
+    ]
+    service.on("GET", f"{ONE}/assignments", answer(devices))
+    out = shoal.ok("rollout", "rollback", "r17", "--dry-run").out
+    assert out.splitlines() == [
+        "4 devices of r17 would go back:",
+        "  2 to version 2",
+        "  1 to nothing: slot wine is removed there",
+        "  1 to no shadow: what answers there stays",
+        "nothing was changed; to begin: shoal rollout rollback r17",
+    ]
+    assert {request.method for request in service.requests} == {"GET"}
+    found = shoal.ok("rollout", "rollback", "r17", "--dry-run", "--json")
+    assert found.json(list[AssignmentSummary]) == devices[:4]
+    over = replace(running(), summary=replace(running().summary, state=RolloutState.CANCELLED))
+    service.on("GET", ONE, answer(over))
+    refused = shoal.run("rollout", "rollback", "r17", "--dry-run")
+    assert "r17 is cancelled, and cannot be taken back" in refused.err
+
+
 def test_a_watch_outlives_the_service_and_ends_with_the_rollout(
     shoal: Shoal, service: ScriptedService
 ) -> None:
