@@ -88,7 +88,7 @@ def _away(
 
 def _show(found: "dict[str, Replayed]") -> None:
     from cloud_sync.cli import words
-    from cloud_sync.cli.output import Column, print_table, right
+    from cloud_sync.cli.output import Column, clean, print_table, right
 
     columns = (
         Column("policy"),
@@ -116,3 +116,7 @@ def _show(found: "dict[str, Replayed]") -> None:
         for name, one in found.items()
     ]
     print_table(columns, rows, "no policy")
+    for name, one in found.items():
+        if one.unmeasured:
+            gates = ", ".join(one.unmeasured)
+            typer.echo(f"{clean(name)}: never measured in this rollout, counted as passed: {gates}")

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from cloud_sync.errors import Conflict
+from cloud_sync.rollout_policy import Policy
 from cloud_sync.rollout_resources import (
     AssignmentState,
     AssignmentSummary,
@@ -35,6 +36,10 @@ class Journey(Struct, frozen=True):
     def ending(self) -> AssignmentState:
         """The last state."""
         return self.steps[-1][1]
+
+
+MEASURED: Final = ("error_rate", "slow", "old", "disagreement", "memory", "psi", "wrong")
+"""Gates on what a version does with messages."""
 
 
 class Past(Struct, frozen=True, kw_only=True):
@@ -159,6 +164,27 @@ def _rates(rollout: RolloutDetail) -> dict[str, float]:
             if finding.value is not None:
                 found[finding.gate] = finding.value
     return found
+
+
+def unmeasured(past: Past, policy: Policy) -> tuple[str, ...]:
+    """Gates that a policy has, and of which the record knows nothing.
+
+    A gate that the record's stages were judged without (a module without a score profile has no
+    `psi`) is none of them, unless it is for want of a shadow that this policy has.
+    """
+    if policy.gates is None:
+        return ()
+    verdicts = [stage.verdict for stage in past.rollout.summary.stages if stage.verdict]
+    asked = {finding.gate for verdict in verdicts for finding in verdict.findings}
+    if policy.shadow_stages:
+        asked.add("disagreement")
+    return tuple(
+        gate
+        for gate in MEASURED
+        if getattr(policy.gates, gate) is not None
+        and gate not in past.rates
+        and (gate in asked or not verdicts)
+    )
 
 
 def away_of(

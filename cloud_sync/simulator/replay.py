@@ -38,7 +38,7 @@ from cloud_sync.rollout_resources import (
     StageState,
 )
 from cloud_sync.simulator.chance import chance
-from cloud_sync.simulator.past import Journey, Past
+from cloud_sync.simulator.past import Journey, Past, unmeasured
 from edge_agent.contract.names import digest_of
 from edge_agent.contract.state import UNSETTLED, Phase, ReportedSlot, SlotError, WantedSlot
 
@@ -71,6 +71,8 @@ class Replayed(Struct, frozen=True, kw_only=True):
         failed: devices that ended badly with it.
         stages_passed: of all stages.
         most_in_flight: devices on their way at a time.
+        unmeasured: gates of the policy that never measured the version in the record: they count
+            as passed, whatever they would have found.
     """
 
     state: RolloutState
@@ -83,6 +85,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
     stages: int
     stages_passed: int
     most_in_flight: int
+    unmeasured: tuple[str, ...] = ()
 
 
 def replay(past: Past, policy: Policy, seed: int | None = None) -> Replayed:
@@ -155,6 +158,7 @@ class _Play:
             stages=len(stages),
             stages_passed=sum(stage.state is StageState.PASSED for stage in stages),
             most_in_flight=self._in_flight,
+            unmeasured=unmeasured(self._past, self._rollout.wish.policy),
         )
 
     def _wait(self) -> bool:

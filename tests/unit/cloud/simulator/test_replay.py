@@ -23,6 +23,9 @@ from cloud_sync.simulator.replay import replay
 from edge_agent.contract.names import digest_of
 
 A = AssignmentState
+UNMEASURED = GateFinding(
+    gate="psi", outcome="waiting", value=None, limit=0.25, samples=0, text="not measured yet"
+)
 QUICK = Policy(soak_s=60, soak_messages=10, shadow_stages=1, on_error="rollback")
 DEVICES = tuple(f"d{number}" for number in range(40))
 
@@ -35,6 +38,7 @@ def recorded(
     asked: int = len(DEVICES),
     away: dict[str, tuple[tuple[float, float], ...]] | None = None,
     left_out: tuple[str, ...] = (),
+    findings: tuple[GateFinding, ...] = (),
 ) -> Past:
     """A rollout that took ten seconds on each device, and failed on the first `bad` of them."""
     finding = GateFinding(
@@ -52,7 +56,7 @@ def recorded(
         size=len(DEVICES),
         counts={},
         messages=100_000,
-        verdict=Verdict(outcome="passed", text="", findings=(finding,)),
+        verdict=Verdict(outcome="passed", text="", findings=(finding, *findings)),
     )
     summary = RolloutSummary(
         id="r3",
@@ -184,3 +188,12 @@ def test_times_away_are_read_from_events() -> None:
     moments = [(11.0, "a", "offline"), (12.0, "b", "offline"), (15.0, "a", "online")]
     assert away_of(moments, 10.0) == {"a": ((1.0, 5.0),), "b": ((2.0, float("inf")),)}
     assert away_of(moments, 10.0, ended=11.5) == {"a": ((1.0, 5.0),)}
+
+
+def test_a_gate_that_never_measured_anything_is_named_and_counts_as_passed() -> None:
+    past = recorded(findings=(UNMEASURED,))
+    found = replay(past, QUICK)
+    assert found.state is RolloutState.COMPLETED
+    assert found.unmeasured == ("psi",)
+    assert replay(recorded(), QUICK).unmeasured == ()
+    assert replay(past, replace(QUICK, gates=None)).unmeasured == ()
