@@ -1,4 +1,7 @@
-"""Renewal: devices whose effective configuration changed are told so, and no others.
+"""Renewal: devices to which deployment and layers say something else are told so, and no others.
+
+What a module says by itself is not looked at: a value that equals it must be told all the same, or
+a version that the device goes back to by itself would run with its own.
 
 Runs in the transaction that changed a layer, or who is in a group. What runs stays as it is wanted:
 only what the layers say of it changes, so that a rollout on its way goes on as before.
@@ -23,7 +26,7 @@ class Renewed(Struct, frozen=True):
     """What a renewal did, or would do.
 
     Attributes:
-        revisions: devices whose effective values changed, to their new revision.
+        revisions: devices to which something else is said, to their new revision.
         unchanged: how many kept theirs.
     """
 
