@@ -146,7 +146,7 @@ def explanation_lines(told: DeviceExplanation) -> Iterator[str]:
 def _error(told: DeviceExplanation) -> str:
     if not told.error:
         return NOTHING
-    text = f"{told.error} (step {told.error_step or NOTHING})"
+    text = f"{told.error} (step {told.error_step})" if told.error_step else told.error
     if told.is_error_past and told.since_s is not None:
         text += f", more than {span(told.since_s)} ago"
     return text

@@ -107,6 +107,15 @@ def test_an_error_of_an_earlier_attempt_is_called_that_with_its_age() -> None:
     assert line.endswith("  cloud_unreachable: no route (step fetch), more than 30 s ago")
 
 
+def test_an_error_of_no_step_names_none() -> None:
+    error = SlotError(code="update_locked", text="locked by a program here", step="")
+    slot = replace(status().slots["m"].state, phase=Phase.FETCHING, error=error, since=1.0)
+    here = replace(status(), slots={"m": SlotStatus(state=slot, worker=None, is_busy=False)})
+    told = "\n".join(explanation_lines(explain_running("m", here)))
+    assert "update_locked: locked by a program here" in told
+    assert "(step" not in told
+
+
 def test_a_slot_that_is_not_here_names_the_closest():
     with pytest.raises(NotFound, match="did you mean 'm'") as raised:
         explain_running("mm", status())
