@@ -87,9 +87,12 @@ def import_file(
     Example:
       shoal label import inspected.csv --slot shuttle-anomaly
     """
+    from cloud_sync.cli.failure import warn
     from cloud_sync.cli.label_file import read_labels
 
     labels = read_labels(file, device=device, slot=slot)
+    if not labels:
+        warn(f"labels {file}: no rows in it, so nothing was told", as_json=as_json)
     with open_client(context) as client:
         taken = client.labels.add(labels, reason=reason)
     _print_taken(taken, as_json)

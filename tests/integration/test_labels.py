@@ -59,5 +59,8 @@ def test_labels_told_in_any_way_find_the_answers_of_the_device(
     unknown = shoal.run("label", "add", "1", "1", "--device", "line-9", "--slot", "probe", "--json")
     assert unknown.code == 1
     assert msgspec.json.decode(unknown.err)["error"]["code"] == "device_not_found"
+    table.write_text("id,value\n")
+    nothing = shoal.ok("label", "import", str(table), "--device", "line-1", "--slot", "probe")
+    assert nothing.err == f"warning: labels {table}: no rows in it, so nothing was told\n"
     empty = shoal.run("label", "add", "1", "--device", "line-1", "--slot", "probe", "--json")
     assert msgspec.json.decode(empty.err)["error"]["code"] == "label_invalid"
