@@ -4,6 +4,7 @@ People get `error:` and `what to do:`. Whoever asked for JSON gets one line of i
 error has the names that the HTTP API gives it. Must never print or exit; that is the programs' own.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, Protocol, runtime_checkable
 
@@ -17,6 +18,16 @@ USAGE: Final = "usage"
 
 _JSON_OPTION: Final = "--json"
 _END_OF_OPTIONS: Final = "--"
+
+
+_MISFITS: Final = (
+    (re.compile(r": Input should be greater than or equal to (.*)$"), r" expected at least \1"),
+    (re.compile(r": Input should be less than or equal to (.*)$"), r" expected at most \1"),
+    (re.compile(r": Input should be a valid integer, .*$"), " expected a whole number"),
+    (re.compile(r": Input should be a valid ([^,]*).*$"), r" expected a \1"),
+    (re.compile(r": Input should be (.*)$"), r" expected \1"),
+)
+"""What the library's checks write of a value that does not fit, and how people say it."""
 
 
 class Failure(Struct, frozen=True):
@@ -66,6 +77,8 @@ def usage_failure(error: UsageError) -> Failure:
     text = error.format_message().strip().removesuffix(".")
     for opening in ("Invalid value for ", "Invalid value: "):
         text = text.removeprefix(opening)
+    for written, meant in _MISFITS:
+        text = written.sub(meant, text)
     if text[1:2].islower():  # a sentence, and no name in capitals
         text = text[0].lower() + text[1:]
     context = error.ctx

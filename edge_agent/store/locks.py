@@ -78,7 +78,8 @@ class Locks:
         """
         if not 0 < for_s <= self._max_s:
             raise InvalidInput(
-                f"a lock expected more than 0 and at most {self._max_s:g} s, found {for_s:g} s",
+                f"a lock expected more than 0 and at most {self._max_s:,.12g} s, "
+                f"found {for_s:,.12g} s",
                 hint="lock for less and renew it, or raise lock.max_s in the device's agent.toml",
                 code="lock_too_long",
             )

@@ -50,6 +50,23 @@ def test_people_get_two_lines_and_programs_one_document() -> None:
     [
         ("Missing argument 'MODULE'.", "missing argument 'MODULE'"),
         ("Invalid value for '--limit': 0 is too small.", "'--limit': 0 is too small"),
+        (
+            "Invalid value for '--devices' / '-n': Input should be greater than or equal to 1",
+            "'--devices' / '-n' expected at least 1",
+        ),
+        (
+            "Invalid value for '--fails': Input should be less than or equal to 1",
+            "'--fails' expected at most 1",
+        ),
+        (
+            "Invalid value for '-n': Input should be a valid integer, unable to parse it",
+            "'-n' expected a whole number",
+        ),
+        (
+            "Invalid value for '--every': Input should be a valid number, unable to parse it",
+            "'--every' expected a number",
+        ),
+        ("Invalid value for '--every': Input should be finite", "'--every' expected finite"),
         ("Invalid value: --of needs --shadow", "--of needs --shadow"),
         ("No such option: --jsn", "no such option: --jsn"),
         ("MQTT is no command", "MQTT is no command"),

@@ -98,6 +98,8 @@ def test_a_lock_that_is_too_long_is_refused(locks: Locks, for_s: float):
     with pytest.raises(InvalidInput) as caught:
         locks.take("s", for_s)
     assert caught.value.code == "lock_too_long"
+    with pytest.raises(InvalidInput, match="found 10,000,000 s"):
+        locks.take("s", 1e7)
 
 
 def test_there_are_only_so_many_locks_at_once(locks: Locks, clock: SimulatedClock):
