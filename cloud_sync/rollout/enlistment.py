@@ -28,7 +28,7 @@ from cloud_sync.rollout.previous import previous_of, running_in
 from cloud_sync.rollout.rollout import Assignment, Rollout
 from cloud_sync.rollout.screening import screen
 from cloud_sync.rollout.shadow_place import as_conflict, obstructions
-from cloud_sync.rollout.takeover import conflict_of, of_rollout, rivals
+from cloud_sync.rollout.takeover import conflict_of, leaving, of_rollout, rivals
 from cloud_sync.rollout_resources import Obstacle, RolloutWish
 from edge_agent.contract.shadows import shadow_slot
 from edge_agent.contract.state import Hardware, WantedSlot
@@ -90,13 +90,14 @@ def enlist(
         check_config(manifest, wish.config)
     asked = (orders for _, orders in read_many(connection, versions))
     steps = obstructions(connection, rollout, "run", asked)
+    going_back = leaving(connection, rollout.slot)
     already: list[str] = []
     fit: dict[str, WantedSlot | None] = {}
     for _, orders in read_many(connection, versions):
         device = orders.device
         now = orders.slots.get(rollout.slot)
         slots = wanted.offered(rollout, _assignment(device, versions[device]), "run", orders.slots)
-        if wanted.is_same(now, slots[rollout.slot]):
+        if wanted.is_same(now, slots[rollout.slot]) and device not in going_back:
             already.append(device)
             continue
         try:

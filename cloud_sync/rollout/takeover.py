@@ -141,6 +141,20 @@ def reservations(connection: Connection, rollout: Rollout) -> dict[str, Reservat
     return found
 
 
+def leaving(connection: Connection, slot: str) -> frozenset[str]:
+    """Devices that a rollout still has to take back: what they want now is not for long."""
+    query = (
+        select(_A.device)
+        .join(rollouts, _R.id == _A.rollout)
+        .where(
+            _A.slot == slot,
+            _A.is_wanted.is_(True),
+            _R.state.in_([RolloutState.ROLLING_BACK, RolloutState.ROLLBACK_INCOMPLETE]),
+        )
+    )
+    return frozenset(connection.scalars(query))
+
+
 def supersede(
     connection: Connection, losers: Iterable[Rival], claim: Claim, actor: str, now: float
 ) -> frozenset[int]:

@@ -232,3 +232,27 @@ def test_a_device_that_an_older_rollout_asks_meanwhile_is_in_the_newer_one(
     asked = those(fleet, older, "offered")
     assert asked
     assert asked <= those(fleet, newer, "queued")
+
+
+@pytest.mark.parametrize("is_deployed", [True, False])
+def test_a_device_that_another_rollout_is_about_to_take_back_has_not_got_the_version(
+    is_deployed: bool, fleet: Puppets
+) -> None:
+    older, first = a_few(fleet)
+    second = fleet.wanted(min(those(fleet, older, "committed")))
+    assert second is not None
+    leaving = those(fleet, older, "committed")
+    fleet.order(older, "rollback")
+    if is_deployed:
+        result = deploy(fleet, 2, to=" or ".join(sorted(leaving)))
+        assert set(result.revisions) == leaving
+        newer = result.rollout
+    else:
+        fleet.clock.now += 1
+        newer = fleet.begin(ONE_BY_ONE, to=" or ".join(sorted(leaving)))
+    fleet.drive()
+    assert set(fleet.states(newer).values()) == {"committed"}
+    assert {running(fleet)[name] for name in leaving} == {second.digest}
+    assert {running(fleet)[name] for name in set(NAMES) - leaving} == {first}
+    assert fleet.show(newer).summary.state is R.COMPLETED
+    assert fleet.show(older).summary.state in (R.ROLLED_BACK, R.SUPERSEDED)
