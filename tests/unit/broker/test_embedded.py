@@ -48,23 +48,28 @@ def test_a_broker_that_an_earlier_service_left_is_waited_for(
     old = EmbeddedBroker(tmp_path)
     old.start()
     new = EmbeddedBroker(tmp_path, port=old.port, old_broker_s=60.0)
-    starting = threading.Thread(target=new.start)
+    said = f"event=old_broker_ends pid={old.pid}"
+    is_over = threading.Event()
+
+    def end_the_old_one() -> None:
+        deadline = time.monotonic() + 30
+        while said not in caplog.text and time.monotonic() < deadline:
+            if is_over.wait(0.05):
+                break
+        old.stop()
+
+    # The new one is started here: a broker ends with the thread that started it.
+    ending = threading.Thread(target=end_the_old_one)
     with caplog.at_level(logging.WARNING):
-        starting.start()
+        ending.start()
         try:
-            deadline = time.monotonic() + 30
-            while f"event=old_broker_ends pid={old.pid}" not in caplog.text:
-                assert time.monotonic() < deadline
-                starting.join(0.05)
-            assert new.pid == 0
+            new.start()
+            assert said in caplog.text
+            socket.create_connection(("127.0.0.1", new.port), timeout=2).close()
         finally:
-            old.stop()
-            starting.join(60)
-    try:
-        assert new.pid
-        socket.create_connection(("127.0.0.1", new.port), timeout=2).close()
-    finally:
-        new.stop()
+            is_over.set()
+            ending.join(60)
+            new.stop()
 
 
 def test_a_broker_that_an_earlier_service_left_and_that_stays_is_named(tmp_path: Path) -> None:

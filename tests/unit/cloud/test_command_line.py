@@ -27,7 +27,7 @@ def test_the_version_is_told_with_the_name() -> None:
     [
         (["bogus"], "no such command 'bogus'", "cloud-sync"),
         (["serve", "--prot", "1"], "no such option: --prot", "cloud-sync serve"),
-        (["serve", "--port", "99999999"], "'--port': ", "cloud-sync serve"),
+        (["serve", "--port", "99999999"], "'--port' expected at most 65535", "cloud-sync serve"),
     ],
 )
 def test_wrong_usage_is_said_as_by_the_other_programs(
